@@ -1,0 +1,275 @@
+"""The vocabulary at the border: small Protocols and the frozen values they exchange.
+
+The runner imports this file on the node where a job runs, so it needs the standard
+library only; what a grid's carbon intensity looks like stands in :mod:`providers.series`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+JOULES_PER_KWH = 3_600_000.0
+
+Method = Literal["measured", "integrated", "modelled", "declared", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """A figure with its bounds: ``low <= value <= high``.
+
+    Arithmetic is interval arithmetic on non-negative figures (bounds move together, the
+    cautious case): sums add ends, products multiply ends.
+    """
+
+    low: float
+    value: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"bounds out of order: {self.low} <= {self.value} <= {self.high}")
+
+    @classmethod
+    def exact(cls, value: float) -> Triple:
+        """A figure known without error (a declared constant)."""
+        return cls(value, value, value)
+
+    def __add__(self, other: Triple) -> Triple:
+        return Triple(self.low + other.low, self.value + other.value, self.high + other.high)
+
+    def __mul__(self, other: Triple) -> Triple:
+        """Product of two non-negative figures."""
+        return Triple(self.low * other.low, self.value * other.value, self.high * other.high)
+
+    def scaled(self, factor: float) -> Triple:
+        """The figure in another unit; ``factor`` is non-negative and exact."""
+        return Triple(self.low * factor, self.value * factor, self.high * factor)
+
+    def as_dict(self) -> dict[str, float]:
+        """``{low, value, high}``, the form used in JSON."""
+        return {"low": self.low, "value": self.value, "high": self.high}
+
+
+ZERO = Triple(0.0, 0.0, 0.0)
+
+
+# --- meters ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A part of the machine whose energy is reported apart.
+
+    ``name`` is ``cpu``, ``dram`` or ``gpu:<uuid>``; ``source`` names counter, model, data
+    set and version; ``max_w`` is what the held part can draw at most, where known: it
+    widens the upper bound over gaps.
+    """
+
+    name: str
+    method: Method
+    source: str
+    max_w: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the job holds: logical CPUs (each with its share of memory) and whole boards."""
+
+    slots: int
+    gpus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the job's process tree has used so far (cumulative, never falling)."""
+
+    elapsed_s: float
+    cpu_s: float
+    rss_gb_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Energy of one component so far, in joules, cumulative since the meter was opened.
+
+    ``active_j`` is what the job's work drew; ``energy_j`` adds the idle draw of what the
+    job held: the larger of its slots and the CPUs that it used. ``covered_s`` is the time
+    that was really observed; a failed read is time not covered, never a zero.
+    """
+
+    component: str
+    active_j: Triple
+    energy_j: Triple
+    covered_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Whether a meter works here, and in one sentence why or why not."""
+
+    available: bool
+    detail: str
+
+
+class Meter(Protocol):
+    """One opened meter. It may fail; the runner then records a gap, and the job runs on."""
+
+    def components(self) -> tuple[Component, ...]:
+        """What it meters, fixed while it is open."""
+        ...
+
+    def sample(self, usage: Usage) -> tuple[Reading, ...]:
+        """Cumulative readings; a component left out has no reading this time (a gap)."""
+        ...
+
+    def close(self) -> None:
+        """Release devices; may be called once."""
+        ...
+
+
+class MeterKind(Protocol):
+    """A kind of meter, as found in the registry (``providers.meters.<name>.KIND``)."""
+
+    def probe(self) -> Probe:
+        """Look, without side effects, whether it works on this machine."""
+        ...
+
+    def open(self, scope: Scope) -> Meter:
+        """Open it for one job; raises :class:`OSError` where it does not work."""
+        ...
+
+
+# --- executors and the runner -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One attempt at one job, as handed to an executor.
+
+    ``run_dir`` belongs to this attempt alone; ``env_file`` is a JSON object (0600) that
+    outlives the attempt only if it is retried. ``token`` marks every process of the
+    attempt (``LOWTIDE_RUN`` in its environment).
+    """
+
+    job_id: str
+    attempt: int
+    token: str
+    argv: tuple[str, ...]
+    cwd: str
+    run_dir: str
+    env_file: str
+    units_file: str
+    region: str
+    slots: int
+    gpus: tuple[str, ...] = ()
+    meters: tuple[str, ...] = ("nvml", "rapl", "model")
+    time_limit_s: float | None = None
+    grace_s: float = 10.0
+    interval_s: float = 1.0
+
+
+Phase = Literal["absent", "running", "orphaned", "ended", "gone"]
+EndReason = Literal["exited", "stopped", "time_limit", "not_started"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The runner's last word on an attempt; times are Unix seconds.
+
+    Exactly one of ``exit_code`` and ``signal`` is set, unless the command could not be
+    started (``reason == "not_started"``, ``error`` says why).
+    """
+
+    job_id: str
+    attempt: int
+    reason: EndReason
+    started_at: float
+    ended_at: float
+    exit_code: int | None
+    signal: int | None
+    cpu_s: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What the run folder and the process table say of an attempt.
+
+    ``absent``: never started (no start marker; a runner may be on its way);
+    ``running``: its runner lives; ``orphaned``: the runner died, the job's processes live;
+    ``ended``: there is a receipt; ``gone``: started, but no runner, process or receipt.
+    """
+
+    phase: Phase
+    started_at: float | None = None
+    receipt: Receipt | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do natively (DESIGN section 7)."""
+
+    begin_time: bool = False
+    hold: bool = False
+    suspend: bool = False
+    requeue: bool = False
+    accounting: bool = False
+    multi_region: bool = False
+
+
+class Executor(Protocol):
+    """An engine that takes jobs. Starting is idempotent: an attempt runs at most once."""
+
+    capabilities: Capabilities
+
+    def slots(self) -> int:
+        """Logical CPUs that jobs may hold here."""
+        ...
+
+    def free_gpus(self, taken: frozenset[str]) -> tuple[str, ...]:
+        """UUIDs of boards that no job of ours and no other process holds."""
+        ...
+
+    def start(self, launch: Launch) -> None:
+        """Start the runner, detached; raises :class:`providers.errors.ExecutorError`."""
+        ...
+
+    def poll(self, run_dir: Path, token: str) -> RunState:
+        """Where an attempt stands; reads only, never raises for a missing folder."""
+        ...
+
+    def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
+        """Ask for TERM, grace, KILL on the whole tree; returns at once, may be repeated."""
+        ...
+
+
+# --- the journal --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One line of the journal: Unix time and the cumulative readings at that moment."""
+
+    at: float
+    cpu_s: float
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The energy record of one attempt, read back from its run folder.
+
+    The first sample stands at the start with zero energy. ``notes`` are faults that the
+    runner met (a meter that failed, a torn last line).
+    """
+
+    components: tuple[Component, ...]
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,40 @@
+"""The error tree; every error lowtide raises on purpose has this base.
+
+LowtideError
+├── ProviderError            carbon data: exit code 4
+│   ├── BadData              a source answered, but the answer cannot be trusted
+│   ├── NoData               a source has nothing for this zone or time
+│   └── Unavailable          a source does not answer now; it may later
+├── ExecutorError            an engine refused or failed to take a job: exit code 1
+└── in scheduler.errors      UsageError (2), ConfigError (3), StoreError (5), JobFailed (1)
+
+A message says what was asked, what was found and what to do, in one line.
+"""
+
+
+class LowtideError(Exception):
+    """Base of the tree. ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class ProviderError(LowtideError):
+    """Carbon data could not be had."""
+
+    exit_code = 4
+
+
+class BadData(ProviderError):
+    """A source answered, but its answer cannot be trusted."""
+
+
+class NoData(ProviderError):
+    """A source has nothing for this zone or time."""
+
+
+class Unavailable(ProviderError):
+    """A source does not answer now."""
+
+
+class ExecutorError(LowtideError):
+    """An engine refused or failed to take a job."""

@@ -1,0 +1,216 @@
+"""Carbon intensity of a grid zone as a step function of time, and who can tell it.
+
+Times inside are Unix seconds in ``float64``; at the edges they are aware datetimes in UTC.
+Gaps stay gaps: nothing is interpolated, extended or averaged over a hole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+from providers.base import Triple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+Signal = Literal["average", "marginal"]
+Kind = Literal["forecast", "actual", "estimate"]
+Factors = Literal["direct", "lifecycle"]
+Flow = Literal["consumption", "production"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Intensity of one zone on intervals ``[start, end)``, sorted, without overlap.
+
+    Arrays have one entry an interval: ``starts``, ``ends`` (Unix seconds), ``g_per_kwh``,
+    ``low``, ``high`` (equal to ``g_per_kwh`` where the source states no band). ``sources``
+    names who told each interval; ``issued_at`` is when the source told it to us.
+    """
+
+    zone: str
+    signal: Signal
+    kind: Kind
+    issued_at: datetime
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    g_per_kwh: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    sources: NDArray[np.str_]
+    factors: Factors | None = None
+    flow: Flow | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.starts)
+        sizes = {len(a) for a in (self.ends, self.g_per_kwh, self.low, self.high, self.sources)}
+        if sizes != {n}:
+            raise ValueError(f"{self.zone}: arrays of unequal length {sorted(sizes | {n})}")
+        if n and not (
+            np.all(self.starts < self.ends)
+            and np.all(self.ends[:-1] <= self.starts[1:])
+            and np.all(np.isfinite(self.g_per_kwh))
+            and np.all((self.low <= self.g_per_kwh) & (self.g_per_kwh <= self.high))
+        ):
+            raise ValueError(f"{self.zone}: intervals overlap, run backwards or hold no number")
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def source(self) -> str:
+        """All sources in order of first use, joined for people to read."""
+        return " + ".join(dict.fromkeys(self.sources.tolist())) or "none"
+
+    def clip(self, start: float, end: float) -> Series:
+        """The part within ``[start, end)``; intervals are cut at the ends."""
+        first = int(np.searchsorted(self.ends, start, side="right"))
+        keep = slice(first, max(first, int(np.searchsorted(self.starts, end, side="left"))))
+        return replace(
+            self,
+            starts=np.maximum(self.starts[keep], start),
+            ends=np.minimum(self.ends[keep], end),
+            g_per_kwh=self.g_per_kwh[keep],
+            low=self.low[keep],
+            high=self.high[keep],
+            sources=self.sources[keep],
+        )
+
+    def fill_from(self, other: Series) -> Series:
+        """This series with its holes filled by the intervals of ``other``, each cut to fit."""
+        if not len(other):
+            return self
+        if not len(self):
+            return replace(other, issued_at=self.issued_at, kind=other.kind)
+        holes_from = np.concatenate(([-np.inf], self.ends))
+        holes_to = np.concatenate((self.starts, [np.inf]))
+        pieces: list[Series] = [self]
+        for lo, hi in zip(holes_from, holes_to, strict=True):
+            if lo < hi:
+                piece = other.clip(lo, hi)
+                if len(piece):
+                    pieces.append(piece)
+        return _join(pieces) if len(pieces) > 1 else self
+
+    def integral(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Cumulative g/kWh x seconds from the first interval up to each of ``times``."""
+        return _cumulative(self, self.g_per_kwh, times)
+
+    def covered(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Seconds covered by intervals from the first one up to each of ``times``."""
+        return _cumulative(self, np.ones(len(self)), times)
+
+    def mean(self, start: float, end: float) -> Triple | None:
+        """Time-weighted mean over ``[start, end)`` with its band; None where not all covered."""
+        if end <= start:
+            return None
+        part = self.clip(start, end)
+        width = part.ends - part.starts
+        if not covers(float(width.sum()), end - start):
+            return None
+        return Triple(
+            *(float(np.dot(width, x) / width.sum()) for x in (part.low, part.g_per_kwh, part.high))
+        )
+
+    def gaps(self, start: float, end: float) -> list[tuple[float, float]]:
+        """The holes within ``[start, end)``."""
+        part = self.clip(start, end)
+        lo = np.concatenate(([start], part.ends))
+        hi = np.concatenate((part.starts, [end]))
+        return [(float(a), float(b)) for a, b in zip(lo, hi, strict=True) if b > a]
+
+
+def covers(covered_s: float, wanted_s: float) -> bool:
+    """Whether a window is wholly covered, up to float rounding (a millisecond)."""
+    return covered_s >= wanted_s - 1e-3
+
+
+def _cumulative(
+    series: Series, heights: NDArray[np.float64], times: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    if not len(series):
+        return np.zeros_like(times)
+    edges = np.empty(2 * len(series))
+    edges[0::2], edges[1::2] = series.starts, series.ends
+    sums = np.empty(2 * len(series))
+    areas = np.cumsum(heights * (series.ends - series.starts))
+    sums[1::2] = areas
+    sums[0::2] = np.concatenate(([0.0], areas[:-1]))
+    return np.interp(times, edges, sums)
+
+
+def _join(pieces: Sequence[Series]) -> Series:
+    starts = np.concatenate([p.starts for p in pieces])
+    order = np.argsort(starts, kind="stable")
+    return replace(
+        pieces[0],
+        starts=starts[order],
+        ends=np.concatenate([p.ends for p in pieces])[order],
+        g_per_kwh=np.concatenate([p.g_per_kwh for p in pieces])[order],
+        low=np.concatenate([p.low for p in pieces])[order],
+        high=np.concatenate([p.high for p in pieces])[order],
+        sources=np.concatenate([p.sources for p in pieces])[order],
+    )
+
+
+def empty(zone: str, signal: Signal, kind: Kind, issued_at: datetime) -> Series:
+    """A series that knows nothing."""
+    none = np.empty(0)
+    return Series(zone, signal, kind, issued_at, none, none, none, none, none, np.empty(0, np.str_))
+
+
+def from_unix(seconds: float) -> datetime:
+    """Unix seconds as an aware datetime in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source of carbon intensity is, for people and for the report.
+
+    ``shiftable`` is false where the source has one value for all times: it can rank places,
+    never times. ``horizon_h`` None means without end.
+    """
+
+    name: str
+    title: str
+    signal: Signal
+    factors: Factors | None
+    flow: Flow | None
+    licence: str
+    step_s: float | None
+    horizon_h: float | None
+    has_actuals: bool
+    shiftable: bool
+    needs: str = "nothing"
+
+
+class IntensityProvider(Protocol):
+    """A source of carbon intensity. Zones are named as Electricity Maps names them."""
+
+    @property
+    def info(self) -> SourceInfo:
+        """What it is."""
+        ...
+
+    def zones(self) -> frozenset[str] | None:
+        """The zones it knows; None where it cannot say without asking."""
+        ...
+
+    def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
+        """Expected intensity over ``[start, end)``, as far as it reaches; gaps stay gaps.
+
+        Raises :class:`providers.errors.ProviderError`; a zone that it does not know is
+        :class:`providers.errors.NoData`.
+        """
+        ...
+
+    def actual(self, zone: str, start: datetime, end: datetime) -> Series:
+        """What really was; empty where the source keeps no actuals."""
+        ...

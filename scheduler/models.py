@@ -1,0 +1,201 @@
+"""Frozen values of deciding and recording: no I/O, no clock.
+
+Times are aware datetimes in UTC; units stand in names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from providers.base import Triple
+from providers.series import Signal
+
+Basis = Literal["operational", "total"]
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone: write e.g. {moment}+01:00")
+    return moment
+
+
+AwareDatetime = Annotated[datetime, AfterValidator(_aware)]
+
+
+class JobState(StrEnum):
+    """Where a job stands; ``scheduler.store`` holds the table of legal moves."""
+
+    QUEUED = "queued"
+    PLANNED = "planned"
+    STARTING = "starting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further move is possible but a retry."""
+        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.LOST}
+
+    @property
+    def active(self) -> bool:
+        """Whether it holds slots."""
+        return self in {JobState.STARTING, JobState.RUNNING}
+
+
+class JobSpec(BaseModel):
+    """What the user asked for, with every default filled in and every time absolute.
+
+    ``release`` is the later of submission and earliest start; ``deadline`` bounds the end,
+    ``start_by`` the start. ``regions`` empty means every configured region that can run it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    argv: tuple[str, ...]
+    cwd: str
+    name: str
+    user: str
+    group: str | None = None
+    project: str | None = None
+    duration_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    submitted_at: AwareDatetime
+    release: AwareDatetime
+    deadline: AwareDatetime | None = None
+    start_by: AwareDatetime | None = None
+    deadline_assumed: bool = False
+    min_saving_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
+    regions: tuple[str, ...] = ()
+    home: str
+    power_w: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    energy_kwh: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    gpus: Annotated[int, Field(ge=0)] = 0
+    slots: Annotated[int, Field(ge=1)] = 1
+    unit: str | None = None
+    time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    retries: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _one_figure(self) -> JobSpec:
+        if self.power_w is not None and self.energy_kwh is not None:
+            raise ValueError("give --power or --energy, not both")
+        return self
+
+    @property
+    def latest_start(self) -> datetime | None:
+        """The latest safe start: needs no provider. None for a job without duration."""
+        bounds = []
+        if self.deadline is not None and self.duration_s is not None:
+            bounds.append(self.deadline - timedelta(seconds=self.duration_s))
+        if self.start_by is not None:
+            bounds.append(self.start_by)
+        return min(bounds, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Mean power of the job over its run; ``watts`` None where nothing is known."""
+
+    watts: Triple | None
+    source: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A contiguous run in one region; ``grams`` None where the intensity or power is unknown.
+
+    ``g_per_kwh`` is the mean intensity over the window (without PUE).
+    """
+
+    region: str
+    start: datetime
+    end: datetime
+    grams: Triple | None
+    g_per_kwh: Triple | None
+    dispatchable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A decision: where and when, what it is expected to emit, and why.
+
+    ``run_now`` is the start at release in the home region. ``nulls`` names each unknown
+    field with its reason.
+    """
+
+    made_at: datetime
+    window: Window
+    run_now: Window
+    basis: Basis
+    signal: Signal | None
+    power: Power
+    forecast_source: str | None
+    forecast_issued_at: datetime | None
+    latest_safe_start: datetime | None
+    reason: str
+    alternatives: tuple[Window, ...] = ()
+    nulls: dict[str, str] = field(default_factory=dict)
+    forecast_ids: tuple[int, ...] = ()
+
+    @property
+    def saving_percent(self) -> float | None:
+        """100 * (run now - expected) / run now on the middle values; may be negative."""
+        return saving_percent(self.run_now.grams, self.window.grams)
+
+
+def saving_percent(baseline: Triple | None, chosen: Triple | None) -> float | None:
+    """Share of the baseline that was saved, on middle values; None where undefined."""
+    if baseline is None or chosen is None or baseline.value <= 0:
+        return None
+    return 100.0 * (baseline.value - chosen.value) / baseline.value
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the store holds it."""
+
+    id: str
+    spec: JobSpec
+    state: JobState
+    attempt: int
+    region: str | None
+    plan: Plan | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    cancel_requested: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One start of a job."""
+
+    job_id: str
+    number: int
+    region: str
+    run_dir: str
+    token: str
+    claimed_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a job's story."""
+
+    job_id: str
+    at: datetime
+    kind: str
+    detail: str
