@@ -1,0 +1,68 @@
+"""Where a name becomes a thing: built-ins and third parties come in by the same door.
+
+A target is ``"module:attribute"``, imported only when asked for. Third parties declare
+entry points in the groups ``lowtide.intensity``, ``lowtide.meters``, ``lowtide.executors``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal
+
+from providers.errors import LowtideError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Group = Literal["intensity", "meters", "executors"]
+
+BUILTINS: Mapping[Group, Mapping[str, str]] = {
+    "intensity": {
+        "climatology": "providers.intensity.climatology:build",
+        "country_mean": "providers.intensity.country_mean:build",
+        "trace": "providers.intensity.trace:build",
+        "constant": "providers.intensity.constant:build",
+    },
+    "meters": {
+        "nvml": "providers.meters.nvml:KIND",
+        "rapl": "providers.meters.rapl:KIND",
+        "model": "providers.meters.model:KIND",
+    },
+    "executors": {
+        "local": "providers.executors.local:build",
+    },
+}
+
+
+class RegistryError(LowtideError):
+    """A name is registered twice or not at all."""
+
+    exit_code = 3
+
+
+@cache
+def targets(group: Group) -> Mapping[str, str]:
+    """Every registered name of a group with its target; a duplicate name is an error."""
+    found = dict(BUILTINS[group])
+    for point in entry_points(group=f"lowtide.{group}"):
+        if point.name in found:
+            owner = point.dist.name if point.dist else point.value
+            raise RegistryError(
+                f"{group} {point.name!r} is registered twice ({found[point.name]} and "
+                f"{point.value} of {owner}): uninstall or rename one"
+            )
+        found[point.name] = point.value
+    return found
+
+
+def load(group: Group, name: str) -> Any:
+    """The registered object: a ``build`` function (intensity, executors) or a meter kind."""
+    known = targets(group)
+    if name not in known:
+        raise RegistryError(
+            f"no {group} provider is called {name!r}: known are {', '.join(sorted(known))}"
+        )
+    module, _, attribute = known[name].partition(":")
+    return getattr(import_module(module), attribute)
