@@ -112,12 +112,13 @@ class Power:
 class Window:
     """A contiguous run in one region; ``grams`` None where the intensity or power is unknown.
 
-    ``g_per_kwh`` is the mean intensity over the window (without PUE).
+    ``g_per_kwh`` is the mean intensity over the window (without PUE); ``end`` is None for a job
+    whose duration nobody gave.
     """
 
     region: str
     start: datetime
-    end: datetime
+    end: datetime | None
     grams: Triple | None
     g_per_kwh: Triple | None
     dispatchable: bool = True
@@ -189,6 +190,7 @@ class Attempt:
     exit_code: int | None = None
     signal: int | None = None
     outcome: str | None = None
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,250 @@
+"""config.yaml and the environment -> :class:`Config`; the only reader of YAML.
+
+Unknown keys, broken YAML and values of the wrong kind are :class:`ConfigError`, naming the
+file, the line where YAML knows it, and the nearest known key.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import platformdirs
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from scheduler import quantities
+from scheduler.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _text(parse: Any) -> BeforeValidator:
+    return BeforeValidator(lambda v: parse(str(v)) if isinstance(v, (str, int)) else v)
+
+
+def _zone(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError('a bare NO means false in YAML: quote the zone, e.g. zone: "NO-NO1"')
+    return value
+
+
+Seconds = Annotated[float, _text(quantities.duration_s), Field(gt=0)]
+Percent = Annotated[float, _text(quantities.percent), Field(ge=0, le=100)]
+Zone = Annotated[str, BeforeValidator(_zone), Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Bounds(_Section):
+    """A figure, with bounds where the user knows them."""
+
+    value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Bounds:
+        low = self.value if self.low is None else self.low
+        high = self.value if self.high is None else self.high
+        if not low <= self.value <= high:
+            raise ValueError(f"bounds out of order: {low} <= {self.value} <= {high}")
+        return self
+
+
+class Pue(Bounds):
+    """Power usage effectiveness (ISO/IEC 30134-2), never without a source."""
+
+    value: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    source: Annotated[str, Field(min_length=1)]
+
+
+class CcfServer(_Section):
+    """A server by parts, for Cloud Carbon Footprint's rule of embodied carbon."""
+
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    cpus: Annotated[int, Field(ge=1)] = 1
+    gpus: Annotated[int, Field(ge=0)] = 0
+    ssds: Annotated[int, Field(ge=0)] = 0
+    hdds: Annotated[int, Field(ge=0)] = 0
+
+
+class HardwareSettings(_Section):
+    """What M is computed from: one of a CCF server, an instance type, a figure of your own."""
+
+    ccf_server: CcfServer | None = None
+    instance: str | None = None
+    embodied_kg: Bounds | Annotated[float, Field(gt=0)] | None = None
+    lifespan: Seconds | None = None
+    slots: Annotated[int, Field(ge=1)] | None = None
+    gpus: Annotated[int, Field(ge=0)] = 0
+    source: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> HardwareSettings:
+        given = [x for x in (self.ccf_server, self.instance, self.embodied_kg) if x is not None]
+        if len(given) != 1:
+            raise ValueError("hardware needs one of ccf_server, instance, embodied_kg")
+        if self.embodied_kg is not None and not (self.lifespan and self.source):
+            raise ValueError("embodied_kg needs lifespan and source beside it")
+        return self
+
+
+class RegionSettings(_Section):
+    """A place where jobs can run, or that is only compared (no executor)."""
+
+    zone: Zone | None = None
+    executor: str | None = None
+    slots: Annotated[int, Field(ge=1)] | None = None
+    pue: Pue | None = None
+    hardware: HardwareSettings | None = None
+    providers: tuple[str, ...] | None = None
+
+
+class Defaults(_Section):
+    """What a job gets where its options say nothing."""
+
+    slack: Seconds = 86400.0
+    min_saving: Percent = 0.0
+    retries: Annotated[int, Field(ge=0)] = 0
+
+
+class Outage(_Section):
+    """What to do while no source answers."""
+
+    policy: Literal["run-now", "hold", "last-known"] = "last-known"
+    max_age: Seconds = 86400.0
+
+
+LOCAL: dict[str, Any] = {
+    "executor": "local",
+    "pue": {
+        "value": 1.0,
+        "source": "a machine outside a data centre has no cooling plant of its own to count",
+    },
+}
+
+
+class Settings(_Section):
+    """The whole file. ``regions.local`` is laid over the built-in one."""
+
+    home: str = "local"
+    regions: dict[str, RegionSettings] = Field(default_factory=dict)
+    providers: tuple[str, ...] = ("climatology", "country_mean")
+    sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    defaults: Defaults = Defaults()
+    outage: Outage = Outage()
+    meters: tuple[str, ...] = ("nvml", "rapl", "model")
+    sample_interval: Seconds = 1.0
+    grace: Seconds = 10.0
+    refresh: Seconds = 900.0
+    tick: Seconds = 10.0
+    secrets: tuple[str, ...] = (
+        "ELECTRICITY_MAPS_TOKEN",
+        "WATTTIME_PASSWORD",
+        "EIA_API_KEY",
+        "ENTSOE_TOKEN",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_local(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and isinstance(raw.get("regions") or {}, dict):
+            regions = dict(raw.get("regions") or {})
+            own = regions.get("local") or {}
+            if isinstance(own, dict):
+                regions["local"] = LOCAL | own
+            return {**raw, "regions": regions}
+        return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings, the folder that relative paths in them start from, and lowtide's home."""
+
+    settings: Settings
+    path: Path
+    home: Path
+
+    @property
+    def base_dir(self) -> Path:
+        """The folder of the config file."""
+        return self.path.parent
+
+
+def load(path: str | None, environ: Mapping[str, str], cwd: Path) -> Config:
+    """Find, read and check the configuration; nothing is written.
+
+    ``path`` (``--config``) wins over ``LOWTIDE_CONFIG``, then ``./config.yaml``, then the
+    packaged file. ``LOWTIDE_HOME`` names the folder of database and runs.
+    """
+    named = path or environ.get("LOWTIDE_CONFIG")
+    if named:
+        found = cwd / Path(named).expanduser()
+        if not found.is_file():
+            raise ConfigError(f"config {found} is no file: check --config or LOWTIDE_CONFIG")
+    else:
+        found = cwd / "config.yaml"
+        if not found.is_file():
+            found = Path(str(files("scheduler") / "data" / "config.yaml"))
+    home = environ.get("LOWTIDE_HOME") or platformdirs.user_data_dir("lowtide", appauthor=False)
+    settings = validate(Settings, read_yaml(found), found)
+    return Config(settings, found, (cwd / Path(home).expanduser()))
+
+
+def read_yaml(path: Path) -> Any:
+    """The file's content; an empty file is an empty mapping."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as e:
+        mark = e.problem_mark or e.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: broken YAML: {e.problem or e.context}") from e
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as e:
+        raise ConfigError(f"{path} cannot be read: {' '.join(str(e).split())}") from e
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}, not `key: value` lines")
+    return content
+
+
+def validate(model: type[M], content: Any, path: Path) -> M:
+    """Check ``content`` against ``model``; the first fault becomes one line."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as e:
+        fault = e.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            known = _keys_at(model, fault["loc"][:-1])
+            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+            raise ConfigError(f"{path}: unknown key {where!r}: {hint}") from e
+        reason = fault["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}: {where or 'file'}: {reason}") from e
+
+
+def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at ``loc`` knows."""
+    current: type[BaseModel] = model
+    for part in loc:
+        field = current.model_fields.get(str(part))
+        if field is not None:
+            current = next(_models_in(field.annotation), current)
+    return list(current.model_fields)
+
+
+def _models_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models_in(inner)

@@ -1,0 +1,150 @@
+"""Regions as the planner and the settlement see them: config laid over the catalogue."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from providers import catalogue
+from providers.base import Triple
+from scheduler.errors import ConfigError, UsageError
+from scheduler.models import Hardware, Site
+
+if TYPE_CHECKING:
+    from scheduler.config import Bounds, Config, HardwareSettings, RegionSettings
+
+# An undeclared PUE lies between a large cloud's fleet (Google 1.09, AWS 1.15 in 2024) and the
+# industry's mean (1.58, Uptime Institute Global Data Center Survey 2023); the value is the middle.
+UNKNOWN_PUE = Triple(1.1, 1.34, 1.58)
+UNKNOWN_PUE_SOURCE = (
+    "not declared: between a large cloud (1.1) and the industry mean "
+    "(1.58, Uptime Institute 2023); set regions.<name>.pue"
+)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A place where jobs can run (``executor`` set) or be compared."""
+
+    name: str
+    place: str
+    zone: str | None
+    executor: str | None
+    slots: int | None
+    pue: Triple
+    pue_source: str
+    chain: tuple[str, ...]
+    hardware_settings: HardwareSettings | None
+
+    @cached_property
+    def hardware(self) -> Hardware | None:
+        """What M is computed from; None where nothing was declared."""
+        return None if self.hardware_settings is None else _hardware(self.hardware_settings)
+
+    @property
+    def site(self) -> Site:
+        """The region as a settlement sees it."""
+        return Site(self.name, self.zone, self.pue, self.pue_source, self.hardware)
+
+
+class Regions:
+    """Every region by name: those of the config first, then the catalogue's."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._known: dict[str, Region] = {}
+
+    @cached_property
+    def configured(self) -> tuple[Region, ...]:
+        """Regions that stand in the config, in its order."""
+        return tuple(self[name] for name in self._config.settings.regions)
+
+    @cached_property
+    def every(self) -> tuple[Region, ...]:
+        """Configured regions, then the rest of the catalogue."""
+        names = dict.fromkeys((*self._config.settings.regions, *catalogue.catalogue()))
+        return tuple(self[name] for name in names)
+
+    def __getitem__(self, name: str) -> Region:
+        """The region called ``name``; :class:`UsageError` offers the nearest names."""
+        if name not in self._known:
+            settings = self._config.settings
+            listed = catalogue.catalogue().get(name)
+            own = settings.regions.get(name)
+            if own is None and listed is None:
+                names = (*settings.regions, *catalogue.catalogue())
+                near = ", ".join(catalogue.nearest_names(name, names)) or ", ".join(names[:5])
+                raise UsageError(
+                    f"no region is called {name!r}: nearest are {near} (see `lowtide regions`)"
+                )
+            self._known[name] = _region(name, own, listed, settings.providers)
+        return self._known[name]
+
+
+def _region(
+    name: str,
+    own: RegionSettings | None,
+    listed: catalogue.CatalogueRegion | None,
+    providers: tuple[str, ...],
+) -> Region:
+    pue, pue_source = UNKNOWN_PUE, UNKNOWN_PUE_SOURCE
+    if listed is not None:
+        pue, pue_source = Triple.exact(listed.pue), f"{listed.pue_source} ({listed.pue_year})"
+    if own is not None and own.pue is not None:
+        pue, pue_source = _declared(own.pue), own.pue.source
+    return Region(
+        name=name,
+        place=listed.place if listed else "this machine" if name == "local" else "own",
+        zone=(own.zone if own else None) or (listed.zone if listed else None),
+        executor=own.executor if own else None,
+        slots=own.slots if own else None,
+        pue=pue,
+        pue_source=pue_source,
+        chain=(own.providers if own else None) or providers,
+        hardware_settings=own.hardware if own else None,
+    )
+
+
+def _declared(figure: Bounds) -> Triple:
+    low = figure.value if figure.low is None else figure.low
+    return Triple(low, figure.value, figure.value if figure.high is None else figure.high)
+
+
+def _hardware(settings: HardwareSettings) -> Hardware:
+    from providers import hardware
+
+    cpus = os.cpu_count() or 1
+    if settings.ccf_server is not None:
+        parts = settings.ccf_server
+        server = hardware.ccf_server(
+            memory_gb=parts.memory_gb or hardware.machine_memory_gb(),
+            cpus=parts.cpus,
+            gpus=parts.gpus,
+            ssds=parts.ssds,
+            hdds=parts.hdds,
+        )
+        return Hardware(
+            server.total_kg,
+            server.lifespan_h,
+            settings.slots or cpus,
+            settings.gpus or parts.gpus,
+            server.source,
+        )
+    if settings.instance is not None:
+        provider, _, kind = settings.instance.partition("/")
+        found = hardware.instance(provider, kind)
+        slots = settings.slots or found.slots
+        if slots is None:
+            raise ConfigError(
+                f"hardware {settings.instance}: the table does not know the platform's vCPUs; "
+                "give slots beside it"
+            )
+        return Hardware(found.total_kg, found.lifespan_h, slots, settings.gpus, found.source)
+    declared = settings.embodied_kg
+    assert declared is not None  # validated: one of the three ways is set
+    total = Triple.exact(declared) if isinstance(declared, float) else _declared(declared)
+    assert settings.lifespan is not None
+    lifespan_h = settings.lifespan / 3600
+    return Hardware(total, lifespan_h, settings.slots or cpus, settings.gpus, settings.source or "")

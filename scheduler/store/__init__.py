@@ -1,0 +1,45 @@
+"""The durable queue: rows <-> values, atomic state changes. The only door to sqlmodel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scheduler.errors import ConfigError
+from scheduler.store.database import Database
+from scheduler.store.jobs import LEGAL_MOVES, Jobs
+from scheduler.store.memory import Beats, Forecasts, Settlements
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+__all__ = ["LEGAL_MOVES", "Store"]
+
+
+class Store:
+    """Everything lowtide remembers, in ``lowtide.db`` within ``home``."""
+
+    def __init__(self, home: Path, now: datetime) -> None:
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            home.chmod(0o700)
+            (home / ".writable").touch()
+            (home / ".writable").unlink()
+        except OSError as e:
+            raise ConfigError(
+                f"home {home} cannot be written ({e.strerror}): set LOWTIDE_HOME to a folder "
+                "of your own"
+            ) from e
+        self._database = Database(home / "lowtide.db", now.timestamp())
+        self.jobs = Jobs(self._database)
+        self.forecasts = Forecasts(self._database)
+        self.settlements = Settlements(self._database)
+        self.beats = Beats(self._database)
+
+    def check(self) -> str:
+        """``ok``, or what is wrong with the database file."""
+        return self._database.check()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()

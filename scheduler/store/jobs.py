@@ -1,0 +1,287 @@
+"""Jobs, their attempts and their story. State moves through one function only."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+from sqlmodel import col, func, select, update
+
+from providers.series import from_unix
+from scheduler.errors import UsageError
+from scheduler.models import Attempt, Event, Job, JobSpec, JobState, Plan
+from scheduler.store.rows import AttemptRow, EventRow, JobRow
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sqlmodel import Session
+
+    from scheduler.store.database import Database
+
+LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
+    {
+        (JobState.QUEUED, JobState.PLANNED),
+        (JobState.QUEUED, JobState.CANCELLED),
+        (JobState.PLANNED, JobState.PLANNED),  # planned anew
+        (JobState.PLANNED, JobState.STARTING),  # claimed
+        (JobState.PLANNED, JobState.CANCELLED),
+        (JobState.STARTING, JobState.RUNNING),
+        *(
+            (start, end)
+            for start in (JobState.STARTING, JobState.RUNNING)
+            for end in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.LOST)
+        ),
+        (JobState.FAILED, JobState.QUEUED),  # retried
+        (JobState.LOST, JobState.QUEUED),
+    }
+)
+
+_PLAN = TypeAdapter(Plan)
+
+
+class Jobs:
+    """The queue itself."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, job_id: str, spec: JobSpec, at: datetime) -> None:
+        """Put a job into the queue."""
+        latest = spec.latest_start
+        with self._db.write() as session:
+            session.add(
+                JobRow(
+                    id=job_id,
+                    state=JobState.QUEUED,
+                    spec=spec.model_dump_json(),
+                    slots=spec.slots,
+                    submitted_at=spec.submitted_at.timestamp(),
+                    latest_start=latest.timestamp() if latest else None,
+                )
+            )
+            _tell(session, job_id, at, "submitted", f"by {spec.user}")
+
+    def get(self, prefix: str) -> Job:
+        """The job whose id starts with ``prefix``; :class:`UsageError` where not exactly one."""
+        with self._db.read() as session:
+            found = session.exec(
+                select(JobRow).where(col(JobRow.id).startswith(prefix, autoescape=True)).limit(6)
+            ).all()
+        exact = [row for row in found if row.id == prefix]
+        if len(exact or found) != 1 or not prefix:
+            near = f"{', '.join(r.id for r in found)} match" if found else "none matches"
+            raise UsageError(f"no single job {prefix!r}: {near}; see `lowtide status --all`")
+        return _job((exact or found)[0])
+
+    def find(
+        self,
+        states: Collection[JobState] | None = None,
+        *,
+        since: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[Job]:
+        """Jobs in order of submission; ``limit`` keeps the newest; ``since`` bounds the end."""
+        query = select(JobRow).order_by(col(JobRow.submitted_at).desc(), col(JobRow.id).desc())
+        if states is not None:
+            query = query.where(col(JobRow.state).in_([str(s) for s in states]))
+        if since is not None:
+            query = query.where(col(JobRow.ended_at) >= since.timestamp())
+        if limit is not None:
+            query = query.limit(limit)
+        with self._db.read() as session:
+            return [_job(row) for row in reversed(session.exec(query).all())]
+
+    def count(self) -> dict[JobState, int]:
+        """How many jobs stand in each state."""
+        with self._db.read() as session:
+            query = select(JobRow.state, func.count()).group_by(JobRow.state)
+            return {JobState(state): n for state, n in session.exec(query).all()}
+
+    def transition(
+        self,
+        job_id: str,
+        before: JobState,
+        after: JobState,
+        at: datetime,
+        detail: str,
+        **changes: Any,
+    ) -> bool:
+        """Move a job, atomically, with a line in its story; False if it stood elsewhere.
+
+        The only way that a state ever changes. A move outside :data:`LEGAL_MOVES` is a
+        :class:`ValueError`: a fault of ours, not of a user.
+        """
+        with self._db.write() as session:
+            return self._move(session, job_id, before, after, at, detail, **changes)
+
+    def plan(self, job: Job, plan: Plan, at: datetime) -> bool:
+        """Store a plan: queued or planned -> planned."""
+        return self.transition(
+            job.id,
+            job.state,
+            JobState.PLANNED,
+            at,
+            f"{plan.window.region} from {plan.window.start:%Y-%m-%dT%H:%M:%SZ}: {plan.reason}",
+            plan=_PLAN.dump_json(plan).decode(),
+            region=plan.window.region,
+            planned_start=plan.window.start.timestamp(),
+        )
+
+    def claim(self, job: Job, attempt: Attempt, gpus: Sequence[str], capacity: int) -> bool:
+        """Planned -> starting, with its attempt, unless the region's slots would be exceeded."""
+        with self._db.write() as session:
+            held = session.exec(
+                select(func.coalesce(func.sum(JobRow.slots), 0)).where(
+                    JobRow.region == attempt.region,
+                    col(JobRow.state).in_([str(JobState.STARTING), str(JobState.RUNNING)]),
+                )
+            ).one()
+            if held + job.spec.slots > capacity:
+                return False
+            if not self._move(
+                session,
+                job.id,
+                JobState.PLANNED,
+                JobState.STARTING,
+                attempt.claimed_at,
+                f"attempt {attempt.number} in {attempt.region}",
+                attempt=attempt.number,
+                region=attempt.region,
+            ):
+                return False
+            session.add(
+                AttemptRow(
+                    job_id=job.id,
+                    number=attempt.number,
+                    region=attempt.region,
+                    run_dir=attempt.run_dir,
+                    token=attempt.token,
+                    gpus=",".join(gpus),
+                    claimed_at=attempt.claimed_at.timestamp(),
+                )
+            )
+            return True
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """Every start of a job, in order."""
+        with self._db.read() as session:
+            query = select(AttemptRow).where(AttemptRow.job_id == job_id)
+            return [_attempt(r) for r in session.exec(query.order_by(col(AttemptRow.number)))]
+
+    def held_gpus(self) -> frozenset[str]:
+        """Boards that attempts of active jobs hold."""
+        with self._db.read() as session:
+            query = (
+                select(AttemptRow.gpus)
+                .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
+                .where(
+                    col(JobRow.state).in_([str(JobState.STARTING), str(JobState.RUNNING)]),
+                    col(AttemptRow.ended_at).is_(None),
+                )
+            )
+            return frozenset(g for text in session.exec(query) for g in text.split(",") if g)
+
+    def update_attempt(self, attempt: Attempt, **changes: Any) -> None:
+        """Record when an attempt started, or how it ended (times as aware datetimes)."""
+        values = {k: v.timestamp() if isinstance(v, datetime) else v for k, v in changes.items()}
+        with self._db.write() as session:
+            session.exec(
+                update(AttemptRow)
+                .where(
+                    col(AttemptRow.job_id) == attempt.job_id,
+                    col(AttemptRow.number) == attempt.number,
+                )
+                .values(**values)
+            )
+
+    def request_cancel(self, job_id: str, at: datetime, detail: str) -> None:
+        """Mark a job that holds slots as to be stopped."""
+        with self._db.write() as session:
+            session.exec(
+                update(JobRow).where(col(JobRow.id) == job_id).values(cancel_requested=True)
+            )
+            _tell(session, job_id, at, "cancel", detail)
+
+    def tell(self, job_id: str, at: datetime, kind: str, detail: str) -> None:
+        """Add a line to a job's story, unless its last line of that kind says the same."""
+        with self._db.write() as session:
+            last = session.exec(
+                select(EventRow.detail)
+                .where(EventRow.job_id == job_id, EventRow.kind == kind)
+                .order_by(col(EventRow.id).desc())
+                .limit(1)
+            ).first()
+            if last != detail:
+                _tell(session, job_id, at, kind, detail)
+
+    def events(self, job_id: str) -> list[Event]:
+        """A job's story, oldest first."""
+        with self._db.read() as session:
+            query = select(EventRow).where(EventRow.job_id == job_id).order_by(col(EventRow.id))
+            return [Event(r.job_id, from_unix(r.at), r.kind, r.detail) for r in session.exec(query)]
+
+    def _move(
+        self,
+        session: Session,
+        job_id: str,
+        before: JobState,
+        after: JobState,
+        at: datetime,
+        detail: str,
+        **changes: Any,
+    ) -> bool:
+        if (before, after) not in LEGAL_MOVES:
+            raise ValueError(f"job {job_id}: no move from {before} to {after}")
+        values = {k: v.timestamp() if isinstance(v, datetime) else v for k, v in changes.items()}
+        moved = session.exec(
+            update(JobRow)
+            .where(col(JobRow.id) == job_id, col(JobRow.state) == str(before))
+            .values(state=str(after), reason=detail, **values)
+        )
+        if moved.rowcount != 1:
+            return False
+        _tell(session, job_id, at, str(after), detail)
+        return True
+
+
+def _tell(session: Session, job_id: str, at: datetime, kind: str, detail: str) -> None:
+    session.add(EventRow(job_id=job_id, at=at.timestamp(), kind=kind, detail=detail))
+    session.flush()
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else from_unix(seconds)
+
+
+def _job(row: JobRow) -> Job:
+    return Job(
+        id=row.id,
+        spec=JobSpec.model_validate_json(row.spec),
+        state=JobState(row.state),
+        attempt=row.attempt,
+        region=row.region,
+        plan=None if row.plan is None else _PLAN.validate_json(row.plan),
+        started_at=_moment(row.started_at),
+        ended_at=_moment(row.ended_at),
+        cancel_requested=bool(row.cancel_requested),
+        reason=row.reason,
+    )
+
+
+def _attempt(row: AttemptRow) -> Attempt:
+    return Attempt(
+        job_id=row.job_id,
+        number=row.number,
+        region=row.region,
+        run_dir=row.run_dir,
+        token=row.token,
+        gpus=tuple(g for g in row.gpus.split(",") if g),
+        claimed_at=from_unix(row.claimed_at),
+        started_at=_moment(row.started_at),
+        ended_at=_moment(row.ended_at),
+        exit_code=row.exit_code,
+        signal=row.signal,
+        outcome=row.outcome,
+    )

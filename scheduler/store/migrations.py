@@ -1,0 +1,79 @@
+"""Ordered, named changes of the schema; all that are missing run in one transaction.
+
+Append, never edit: the statements are frozen text, so that a database of any earlier version
+is brought up by exactly the names that it lacks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from scheduler.errors import StoreError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "0001-first",
+        (
+            """CREATE TABLE job (
+                id VARCHAR NOT NULL PRIMARY KEY, state VARCHAR NOT NULL, spec TEXT NOT NULL,
+                "plan" TEXT, region VARCHAR, slots INTEGER NOT NULL, attempt INTEGER NOT NULL,
+                submitted_at FLOAT NOT NULL, latest_start FLOAT, planned_start FLOAT,
+                started_at FLOAT, ended_at FLOAT, cancel_requested BOOLEAN NOT NULL,
+                reason VARCHAR NOT NULL)""",
+            "CREATE INDEX job_by_state ON job (state, latest_start)",
+            "CREATE INDEX ix_job_submitted_at ON job (submitted_at)",
+            """CREATE TABLE event (
+                id INTEGER NOT NULL PRIMARY KEY, job_id VARCHAR NOT NULL, at FLOAT NOT NULL,
+                kind VARCHAR NOT NULL, detail VARCHAR NOT NULL)""",
+            "CREATE INDEX ix_event_job_id ON event (job_id)",
+            """CREATE TABLE attempt (
+                id INTEGER NOT NULL PRIMARY KEY, job_id VARCHAR NOT NULL, number INTEGER NOT NULL,
+                region VARCHAR NOT NULL, run_dir VARCHAR NOT NULL, token VARCHAR NOT NULL,
+                gpus VARCHAR NOT NULL, claimed_at FLOAT NOT NULL, started_at FLOAT,
+                ended_at FLOAT, exit_code INTEGER, signal INTEGER, outcome VARCHAR,
+                UNIQUE (job_id, number))""",
+            "CREATE INDEX ix_attempt_job_id ON attempt (job_id)",
+            """CREATE TABLE forecast (
+                id INTEGER NOT NULL PRIMARY KEY, zone VARCHAR NOT NULL, chain VARCHAR NOT NULL,
+                issued_at FLOAT NOT NULL, checked_at FLOAT NOT NULL, starts FLOAT NOT NULL,
+                ends FLOAT NOT NULL, payload BLOB NOT NULL)""",
+            "CREATE INDEX forecast_by_zone ON forecast (zone, chain, issued_at)",
+            """CREATE TABLE settlement (
+                id INTEGER NOT NULL PRIMARY KEY, job_id VARCHAR NOT NULL,
+                version INTEGER NOT NULL, made_at FLOAT NOT NULL, status VARCHAR NOT NULL,
+                payload TEXT NOT NULL, UNIQUE (job_id, version))""",
+            "CREATE INDEX ix_settlement_job_id ON settlement (job_id)",
+            "CREATE TABLE beat (name VARCHAR NOT NULL PRIMARY KEY, at FLOAT NOT NULL)",
+        ),
+    ),
+)
+
+
+def apply(connection: Connection, now_s: float) -> list[str]:
+    """Run what is missing within the caller's transaction; returns the names run.
+
+    A database written by a newer version is refused with :class:`StoreError`.
+    """
+    connection.execute(
+        text("CREATE TABLE IF NOT EXISTS migration (name VARCHAR PRIMARY KEY, applied_at FLOAT)")
+    )
+    seen = set(connection.scalars(text("SELECT name FROM migration")))
+    unknown = seen - {name for name, _ in MIGRATIONS}
+    if unknown:
+        raise StoreError(
+            f"the database has {', '.join(sorted(unknown))}, which this lowtide does not know: "
+            "a newer version wrote it; upgrade lowtide"
+        )
+    missing = [(name, statements) for name, statements in MIGRATIONS if name not in seen]
+    for name, statements in missing:
+        for statement in statements:
+            connection.execute(text(statement))
+        connection.execute(
+            text("INSERT INTO migration VALUES (:name, :at)"), {"name": name, "at": now_s}
+        )
+    return [name for name, _ in missing]

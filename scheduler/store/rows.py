@@ -1,0 +1,107 @@
+"""Tables. Rows never leave :mod:`scheduler.store`; everything else sees frozen values.
+
+Times are Unix seconds (``REAL``), so that order and comparison need no parsing.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, LargeBinary, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+class JobRow(SQLModel, table=True):
+    """One submitted job; ``spec`` and ``plan`` are JSON of the frozen values."""
+
+    __tablename__ = "job"
+    __table_args__ = (Index("job_by_state", "state", "latest_start"),)
+
+    id: str = Field(primary_key=True)
+    state: str
+    spec: str = Field(sa_column=Column(Text, nullable=False))
+    plan: str | None = Field(default=None, sa_column=Column(Text))
+    region: str | None = None
+    slots: int
+    attempt: int = 0
+    submitted_at: float = Field(index=True)
+    latest_start: float | None = None
+    planned_start: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    cancel_requested: bool = False
+    reason: str = ""
+
+
+class EventRow(SQLModel, table=True):
+    """One line of a job's story; append-only."""
+
+    __tablename__ = "event"
+
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: str = Field(index=True)
+    at: float
+    kind: str
+    detail: str
+
+
+class AttemptRow(SQLModel, table=True):
+    """One start of a job."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (UniqueConstraint("job_id", "number"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: str = Field(index=True)
+    number: int
+    region: str
+    run_dir: str
+    token: str
+    gpus: str = ""
+    claimed_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    outcome: str | None = None
+
+
+class ForecastRow(SQLModel, table=True):
+    """What was believed of a zone at ``issued_at``; never overwritten.
+
+    ``payload`` is compressed JSON of the series; ``checked_at`` moves when a source is asked
+    again and says the same.
+    """
+
+    __tablename__ = "forecast"
+    __table_args__ = (Index("forecast_by_zone", "zone", "chain", "issued_at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    zone: str
+    chain: str
+    issued_at: float
+    checked_at: float
+    starts: float
+    ends: float
+    payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class SettlementRow(SQLModel, table=True):
+    """A settlement of a job; append-only, the highest version counts."""
+
+    __tablename__ = "settlement"
+    __table_args__ = (UniqueConstraint("job_id", "version"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: str = Field(index=True)
+    version: int
+    made_at: float
+    status: str
+    payload: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class BeatRow(SQLModel, table=True):
+    """When a daemon or a tick was last seen."""
+
+    __tablename__ = "beat"
+
+    name: str = Field(primary_key=True)
+    at: float
