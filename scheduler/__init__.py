@@ -1,0 +1,1 @@
+"""Decides and records: queue, planner, engine, settlement, reports, command line."""

@@ -1,0 +1,118 @@
+"""``run`` and ``wait``."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scheduler.cli import options
+from scheduler.cli.options import example, job_options, opened, print_json, say
+from scheduler.cli.views import local_zone, plan_lines
+
+if TYPE_CHECKING:
+    from scheduler.engine import Context
+    from scheduler.models import Job
+
+# Between two looks at a job in the foreground.
+LOOK_S = 0.3
+# A sleep is cut into pieces, so that a suspended machine wakes to the right time.
+NAP_S = 20.0
+
+
+@click.command(
+    "run", epilog=example("lowtide run --duration 2h --deadline 18h -- python train.py")
+)
+@job_options
+@click.option("--now", "at_once", is_flag=True, help="Do not wait for the window.")
+@options.config_option
+@click.pass_context
+def run_command(ctx: click.Context, at_once: bool, **fields: Any) -> int:
+    """Submit and stay until the job ends; the exit code is the job's.
+
+    Ctrl-C before the start cancels, after it sends TERM to the job. Without --duration it
+    starts at once.
+    """
+    from scheduler import engine
+
+    now = options.utc_now()
+    request = options.request_of(fields)
+    if at_once:
+        request = request.model_copy(update={"start_by": "1s", "earliest": None})
+    with opened(ctx) as context:
+        spec = options.spec_of(context, request, now, need_duration=False)
+        if at_once:
+            spec = spec.model_copy(update={"start_by": now})
+        job_id, made = engine.submit(context, request, spec, os.environ, now)
+        strip, why = plan_lines(context, made, now)
+        say(f"{job_id}\n{strip}\n{why}")
+        return _follow(context, job_id)
+
+
+def _follow(context: Context, job_id: str) -> int:
+    from scheduler import engine
+    from scheduler.cli.look import Follower
+    from scheduler.engine.dispatch import exit_status
+
+    follower, waiting = Follower(), False
+    while True:
+        try:
+            now = options.utc_now()
+            engine.tick(context, now, now + timedelta(seconds=2 * LOOK_S))
+            job = context.store.jobs.get(job_id)
+            follower.copy(context, job)
+            if job.state.ended:
+                break
+            if not job.state.active and not waiting:
+                waiting = True
+                say(_waiting(job))
+            time.sleep(LOOK_S)
+        except KeyboardInterrupt:
+            job = engine.cancel(context, job_id, options.utc_now())
+            say(f"stopping {job.id}" if not job.state.ended else f"cancelled {job.id}")
+    say(f"{job.id} {job.state}: {job.reason}")
+    attempts = context.store.jobs.attempts(job.id)
+    if not attempts:
+        return 130
+    code = exit_status(attempts[-1])
+    return 1 if code is None else code
+
+
+def _waiting(job: Job) -> str:
+    assert job.plan is not None
+    zone = local_zone()
+    start = f"{job.plan.window.start.astimezone(zone):%a %H:%M}"
+    latest = job.spec.latest_start
+    bound = f", latest safe start {latest.astimezone(zone):%a %H:%M}" if latest else ""
+    return f"waiting: starts {start}{bound} (Ctrl-C cancels)"
+
+
+@click.command("wait", epilog=example("lowtide wait --duration 2h --deadline 18h && make train"))
+@job_options
+@options.json_option
+@options.config_option
+@click.pass_context
+def wait_command(ctx: click.Context, as_json: bool, **fields: Any) -> None:
+    """Sleep until the greenest window for a job of this duration, then exit 0."""
+    from scheduler import engine
+    from scheduler.report import schema
+
+    now = options.utc_now()
+    request = options.request_of(fields)
+    with opened(ctx) as context:
+        spec = options.spec_of(context, request, now)
+        made = engine.plan(context, spec, now, to_run=True)
+        if as_json:
+            print_json({"schema_version": schema.SCHEMA_VERSION, "plan": schema.plan_json(made)})
+        else:
+            strip, why = plan_lines(context, made, now)
+            say(f"{strip}\n{why}")
+    _sleep_until(made.window.start)
+
+
+def _sleep_until(moment: datetime) -> None:
+    while (left := (moment - options.utc_now()).total_seconds()) > 0:
+        time.sleep(min(left, NAP_S))

@@ -1,0 +1,163 @@
+"""``status``, ``show``, ``why``, ``logs``, ``cancel``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from scheduler.cli import options
+from scheduler.cli.options import example, opened, print_json, say
+from scheduler.cli.views import local_zone, plan_lines, plan_series
+
+if TYPE_CHECKING:
+    from scheduler.engine import Context
+    from scheduler.models import Job
+
+# A listing for people ends here; `--all` and `--json --all` give everything.
+LISTED = 50
+
+
+@click.command("status", epilog=example("lowtide status --json"))
+@click.option("--all", "everything", is_flag=True, help="Also jobs that have ended long ago.")
+@options.json_option
+@options.config_option
+@click.pass_context
+def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
+    """List jobs, the newest last."""
+    from scheduler.report import schema, terminal
+
+    now = options.utc_now()
+    with opened(ctx) as context:
+        jobs = context.store.jobs.find(limit=None if everything else LISTED)
+        if as_json:
+            print_json(
+                {
+                    "schema_version": schema.SCHEMA_VERSION,
+                    "jobs": [schema.job_json(job) for job in jobs],
+                }
+            )
+            return
+        click.echo(terminal.status_table(jobs, now, local_zone()))
+        for job in jobs:
+            if job.plan is not None and not job.state.ended and not job.state.active:
+                click.echo(f"{job.id}  {plan_lines(context, job.plan, now)[0]}")
+        if len(jobs) == LISTED and not everything:
+            say(f"the newest {LISTED} jobs; --all lists every one")
+
+
+@click.command("show", epilog=example("lowtide show 3f2a91bc"))
+@click.argument("job_id", metavar="ID")
+@options.json_option
+@options.config_option
+@click.pass_context
+def show_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
+    """Show a job: what was asked, the plan, and the forecast with the window marked."""
+    from scheduler.report import plot, schema, terminal
+
+    now = options.utc_now()
+    with opened(ctx) as context:
+        job = context.store.jobs.get(job_id)
+        attempts = context.store.jobs.attempts(job.id)
+        if as_json:
+            print_json(
+                {
+                    "schema_version": schema.SCHEMA_VERSION,
+                    "job": schema.job_json(job, attempts=attempts),
+                }
+            )
+            return
+        click.echo(terminal.job_view(job, now, local_zone()))
+        if job.plan is None:
+            return
+        strip, _ = plan_lines(context, job.plan, now)
+        click.echo(strip)
+        series = plan_series(context, job.plan, now)
+        if series is not None and not job.state.ended:
+            click.echo(plot.forecast_plot(series, local_zone(), window=job.plan.window))
+
+
+@click.command("why", epilog=example("lowtide why 3f2a91bc"))
+@click.argument("job_id", metavar="ID")
+@options.json_option
+@options.config_option
+@click.pass_context
+def why_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
+    """Tell the story of a job: planned, planned anew, why not now."""
+    from scheduler.report import schema, terminal
+
+    now = options.utc_now()
+    with opened(ctx) as context:
+        job = context.store.jobs.get(job_id)
+        events = context.store.jobs.events(job.id)
+        if as_json:
+            print_json(
+                {
+                    "schema_version": schema.SCHEMA_VERSION,
+                    "job": schema.job_json(job, events=events),
+                }
+            )
+            return
+        if job.plan is not None and not job.state.ended:
+            click.echo(plan_lines(context, job.plan, now)[0])
+        click.echo(terminal.story(job, events, now, local_zone()))
+
+
+@click.command("logs", epilog=example("lowtide logs -f 3f2a91bc"))
+@click.argument("job_id", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+@options.config_option
+@click.pass_context
+def logs_command(ctx: click.Context, job_id: str, follow: bool) -> None:
+    """Print what a job wrote: its stdout on stdout, its stderr on stderr."""
+    with opened(ctx) as context:
+        job = context.store.jobs.get(job_id)
+        follower = Follower()
+        follower.copy(context, job)
+        while follow and not job.state.ended:
+            time.sleep(0.5)
+            job = context.store.jobs.get(job.id)
+            follower.copy(context, job)
+
+
+@click.command("cancel", epilog=example("lowtide cancel 3f2a91bc"))
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@options.config_option
+@click.pass_context
+def cancel_command(ctx: click.Context, job_ids: tuple[str, ...]) -> None:
+    """Cancel waiting jobs; stop running ones (TERM, grace, KILL on the whole tree)."""
+    from scheduler import engine
+
+    with opened(ctx) as context:
+        for job_id in job_ids:
+            job = engine.cancel(context, job_id, options.utc_now())
+            # TERM, grace, KILL, and a second for the runner to write its receipt.
+            patience = time.monotonic() + context.config.settings.grace + 3
+            while not job.state.ended and time.monotonic() < patience:
+                time.sleep(0.2)
+                engine.tick(context, options.utc_now())
+                job = context.store.jobs.get(job.id)
+            click.echo(f"{job.id} {job.state}: {job.reason}")
+
+
+class Follower:
+    """Copies what is new in a job's logs, attempt after attempt."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, int] = {}
+
+    def copy(self, context: Context, job: Job) -> None:
+        """Write what has come since the last call."""
+        for attempt in context.store.jobs.attempts(job.id):
+            for stream in ("stdout", "stderr"):
+                path = context.runs.log(attempt.run_dir, stream)
+                if not path.is_file():
+                    continue
+                with path.open("rb") as log:
+                    log.seek(self._read.get(str(path), 0))
+                    while chunk := log.read(1 << 16):
+                        out = click.get_binary_stream(stream)  # type: ignore[arg-type]
+                        out.write(chunk)
+                        out.flush()
+                    self._read[str(path)] = log.tell()

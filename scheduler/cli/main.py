@@ -1,0 +1,89 @@
+"""The group, its lazily loaded commands, and errors as one line with an exit code by class."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from providers.errors import LowtideError
+
+# name -> (module, one line of help): `lowtide -h` imports no command.
+COMMANDS = {
+    "submit": ("jobs", "Queue a job and print its plan."),
+    "plan": ("jobs", "Show the plan a job would get; submit nothing."),
+    "run": ("foreground", "Submit, wait for the window, run in the foreground."),
+    "wait": ("foreground", "Sleep until the greenest window; needs no daemon."),
+    "status": ("look", "List jobs."),
+    "show": ("look", "Show a job, its plan and its forecast."),
+    "why": ("look", "Tell the story of a job: planned, moved, why not now."),
+    "logs": ("look", "Print what a job wrote."),
+    "cancel": ("look", "Cancel a waiting job, or stop a running one."),
+    "report": ("reports", "Report realized energy, carbon and SCI."),
+    "regions": ("places", "Rank regions for a job."),
+    "forecast": ("places", "Show a region's carbon intensity."),
+    "providers": ("places", "List sources of carbon data, meters and engines."),
+    "up": ("daemon", "Run the daemon, or install it."),
+    "tick": ("daemon", "Do one pass: for cron, or by hand."),
+    "doctor": ("doctor", "Check the installation."),
+    "completion": ("doctor", "Print a shell completion script."),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"scheduler.cli.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, f"{cmd_name}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "LOWTIDE"},
+    epilog="Example: lowtide submit --duration 2h --deadline 18h -- python train.py",
+)
+@click.option("--config", metavar="FILE", help="Configuration; else LOWTIDE_CONFIG, ./config.yaml.")
+@click.version_option(package_name="lowtide", message="lowtide %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, config: str | None) -> None:
+    """Run deferrable jobs at the low tide of grid carbon, and report what they really cost."""
+    ctx.obj = config
+
+
+def main() -> None:
+    """Entry point: exit codes 0 ok, 1 job failed, 2 usage, 3 config, 4 carbon data, 5 store."""
+    try:
+        code = cli.main(prog_name="lowtide", standalone_mode=False)
+    except click.ClickException as e:
+        where = getattr(e, "ctx", None)
+        command = where.command_path if where else "lowtide"
+        _say(f"{e.format_message()} (see `{command} -h`)")
+        code = e.exit_code
+    except LowtideError as e:
+        _say(str(e))
+        code = e.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        code = 130
+    except BrokenPipeError:
+        # The reader went away (`| head`): leave quietly, also when Python flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str) -> None:
+    click.echo(f"lowtide: {message}", err=True)
+
+

@@ -1,0 +1,128 @@
+"""What commands share: the options of a job, the opened context, and output."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scheduler import config as configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scheduler.engine import Context
+    from scheduler.engine.submission import Request
+    from scheduler.models import JobSpec
+
+Command = Any
+
+
+def utc_now() -> datetime:
+    """The clock; read here, at the edge, and passed in everywhere else."""
+    return datetime.now(UTC)
+
+
+def json_option(command: Command) -> Command:
+    """``--json`` on every reader."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(command)
+
+
+def config_option(command: Command) -> Command:
+    """``--config`` after the command as well as before it."""
+
+    def keep(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.obj = value
+
+    return click.option(
+        "--config", metavar="FILE", expose_value=False, callback=keep, hidden=True
+    )(command)
+
+
+def example(text: str) -> str:
+    """An epilog with one worked example."""
+    return f"Example: {text}"
+
+
+@contextmanager
+def opened(ctx: click.Context) -> Iterator[Context]:
+    """Configuration and store, closed at the end."""
+    from scheduler.engine import Context
+
+    loaded = configuration.load(ctx.obj, os.environ, Path.cwd())
+    context = Context.open(loaded, utc_now())
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+_JOB_OPTIONS = (
+    click.argument("argv", nargs=-1, type=click.UNPROCESSED),
+    click.option("-f", "--file", "job_file", metavar="FILE", help="Read these fields from YAML."),
+    click.option("--name", help="A name for people; default: the executable's."),
+    click.option("--group", help="Jobs of the same kind."),
+    click.option("--project", help="Whom to account it to."),
+    click.option("--duration", metavar="SPAN", help="How long it runs: 90s, 2h, 1d12h."),
+    click.option("--deadline", metavar="TIME", help="Finish by: ISO 8601 with offset, or a span."),
+    click.option("--start-by", metavar="TIME", help="Start by."),
+    click.option("--earliest", metavar="TIME", help="Do not start before."),
+    click.option("--min-saving", metavar="SHARE", help="A delay must save this much: 5%."),
+    click.option("--region", multiple=True, metavar="NAME", help="Allowed region; repeatable."),
+    click.option("--home", metavar="NAME", help="Where it would have run without lowtide."),
+    click.option("--power", metavar="WATTS", help="Mean power: 350W."),
+    click.option("--energy", metavar="ENERGY", help="Energy of the whole run: 1.2kWh."),
+    click.option("--gpus", type=int, metavar="N", help="Whole GPUs that it holds."),
+    click.option("--slots", type=int, metavar="N", help="Logical CPUs that it holds; default 1."),
+    click.option("--unit", metavar="NAME", help="Unit of work that it counts in $LOWTIDE_UNITS."),
+    click.option("--time-limit", metavar="SPAN", help="Stop it after this long."),
+    click.option("--retries", type=int, metavar="N", help="Start again after a failure."),
+    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Add a variable."),
+    click.option("--no-env", is_flag=True, default=None, help="Do not pass on the environment."),
+    click.option("--cwd", metavar="DIR", help="Run there; default: here."),
+)
+
+
+def job_options(command: Callable[..., Any]) -> Command:
+    """Every option that describes a job."""
+    for option in reversed(_JOB_OPTIONS):
+        command = option(command)
+    return command
+
+
+def request_of(fields: dict[str, Any]) -> Request:
+    """Options over the fields of ``-f FILE``; what was not given stays out."""
+    from scheduler.engine import submission
+
+    job_file = fields.pop("job_file")
+    content = submission.from_file(Path(job_file)) if job_file else {}
+    given = {name: value for name, value in fields.items() if value not in (None, (), [])}
+    return submission.Request(**(content | given))
+
+
+def spec_of(
+    context: Context, request: Request, now: datetime, *, need_duration: bool = True
+) -> JobSpec:
+    """The job as this user, in this folder, at this moment means it."""
+    from scheduler.engine import submission
+
+    return submission.to_spec(
+        request, context.config, now, getpass.getuser(), Path.cwd(), need_duration=need_duration
+    )
+
+
+def print_json(content: Any) -> None:
+    """JSON on stdout, for programs."""
+    click.echo(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def say(text: str) -> None:
+    """Talk on stderr, for people."""
+    click.echo(text, err=True)

@@ -1,0 +1,39 @@
+"""Small views that several commands show."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from providers.series import Series
+    from scheduler.engine import Context
+    from scheduler.models import Plan
+
+
+def local_zone() -> tzinfo:
+    """The zone that this machine's user reads clocks in."""
+    return datetime.now().astimezone().tzinfo or UTC
+
+
+def plan_series(context: Context, plan: Plan, now: datetime) -> Series | None:
+    """The chosen region's forecast from now to the last moment the job may run."""
+    region = context.regions[plan.window.region]
+    end = plan.window.end or plan.window.start + timedelta(hours=1)
+    if plan.latest_safe_start is not None and plan.window.end is not None:
+        end = max(end, plan.latest_safe_start + (plan.window.end - plan.window.start))
+    if end <= now:
+        return None
+    return context.outlook.refresh(region, now, end, now).series
+
+
+def plan_lines(context: Context, plan: Plan, now: datetime) -> tuple[str, str]:
+    """The strip and the reason."""
+    from scheduler.report import strip
+
+    series = plan_series(context, plan, now)
+    encoding = sys.stdout.encoding or "ascii"
+    return strip.strip(series, plan, now, local_zone(), encoding=encoding), plan.reason

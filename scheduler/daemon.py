@@ -1,0 +1,91 @@
+"""APScheduler as the clock: calls :func:`scheduler.engine.tick`, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.blocking import BlockingScheduler
+
+from providers.errors import LowtideError
+from scheduler import engine
+
+if TYPE_CHECKING:
+    from scheduler.config import Config
+    from scheduler.engine import Context
+
+
+def serve(context: Context) -> None:
+    """Tick until TERM or INT. Running jobs have runners of their own and go on without us.
+
+    Raises :class:`scheduler.errors.StoreError` where another daemon holds this home.
+    """
+    home = context.config.home
+    period = timedelta(seconds=context.config.settings.tick)
+    clock = BlockingScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
+
+    def look() -> None:
+        now = datetime.now(UTC)
+        try:
+            due = engine.tick(context, now, now + period)
+        except LowtideError as e:
+            print(f"lowtide: {e}", file=sys.stderr, flush=True)  # noqa: T201 -- the daemon's log
+            return
+        if due is not None and due < now + period:
+            clock.add_job(look, "date", run_date=due, id="due", replace_existing=True)
+
+    with engine.sole_daemon(home):
+        (home / "daemon.lock").write_text(f"{os.getpid()}\n")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: clock.shutdown(wait=False))
+        clock.add_job(
+            look,
+            "interval",
+            seconds=period.total_seconds(),
+            next_run_time=datetime.now(UTC),
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+        clock.start()
+
+
+def write_unit(config: Config, user_home: Path) -> Path:
+    """A systemd user unit; jobs outlive a restart of the daemon (``KillMode=process``)."""
+    unit = user_home / ".config/systemd/user/lowtide.service"
+    unit.parent.mkdir(parents=True, exist_ok=True)
+    unit.write_text(
+        "[Unit]\n"
+        "Description=lowtide, carbon-aware job scheduler\n"
+        "\n"
+        "[Service]\n"
+        f"Environment={_quoted(f'LOWTIDE_HOME={config.home}')}\n"
+        f"ExecStart={_command(config)} up\n"
+        "KillMode=process\n"
+        "Restart=on-failure\n"
+        "\n"
+        "[Install]\n"
+        "WantedBy=default.target\n"
+    )
+    return unit
+
+
+def cron_line(config: Config) -> str:
+    """A crontab line that does one pass a minute."""
+    home = shlex.quote(f"LOWTIDE_HOME={config.home}")
+    return f"* * * * * {home} {_command(config)} tick 2>/dev/null".replace("%", r"\%")
+
+
+def _command(config: Config) -> str:
+    parts = (sys.executable, "-P", "-m", "scheduler", "--config", str(config.path.resolve()))
+    return " ".join(_quoted(part) for part in parts)
+
+
+def _quoted(text: str) -> str:
+    return text if text.replace("/", "").replace("-", "").replace(".", "").isalnum() else f'"{text}"'

@@ -1,0 +1,69 @@
+"""What every use case needs: configuration, store, regions, sources, engines, run folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from providers import registry
+from scheduler.engine.outlook import Outlook
+from scheduler.engine.runs import RunFolders
+from scheduler.errors import ConfigError, UsageError
+from scheduler.regions import Regions
+from scheduler.store import Store
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from providers.base import Executor
+    from scheduler.config import Config
+
+
+@dataclass
+class Context:
+    """Wiring; opened once a command, closed at its end."""
+
+    config: Config
+    store: Store
+    regions: Regions
+    outlook: Outlook
+    runs: RunFolders
+    _executors: dict[str, Executor] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, config: Config, now: datetime) -> Context:
+        """Open the home of ``config``; the database is made or brought up where needed."""
+        store = Store(config.home, now)
+        return cls(
+            config=config,
+            store=store,
+            regions=Regions(config),
+            outlook=Outlook(config, store.forecasts),
+            runs=RunFolders(config.home),
+        )
+
+    def executor(self, region: str) -> Executor:
+        """The engine that runs jobs in ``region``; :class:`UsageError` where there is none."""
+        name = self.regions[region].executor
+        if name is None:
+            raise UsageError(
+                f"nothing can run jobs in {region}: give it an executor in {self.config.path}, "
+                "or plan for it with `lowtide plan`"
+            )
+        if name not in self._executors:
+            if name not in registry.targets("executors"):
+                known = ", ".join(registry.targets("executors"))
+                raise ConfigError(
+                    f"{self.config.path}: regions.{region}.executor {name!r} is unknown: "
+                    f"known are {known}"
+                )
+            self._executors[name] = registry.load("executors", name)({}, self.config.base_dir)
+        return self._executors[name]
+
+    def capacity(self, region: str) -> int:
+        """Slots that jobs may hold in ``region`` at once."""
+        return self.regions[region].slots or self.executor(region).slots()
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()

@@ -1,0 +1,39 @@
+"""What a job is expected to draw, where the user may have said so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from providers.base import Triple
+from providers.meters import nvml
+from providers.meters.power import full_load_w
+from scheduler.models import Power
+
+if TYPE_CHECKING:
+    from scheduler.models import JobSpec
+
+
+def expected(spec: JobSpec) -> Power:
+    """Declared power, or declared energy over the duration, or an assumption at full load.
+
+    The assumption is the model's watts for the slots plus the power limits of the boards
+    asked for (the largest ones here); without readable limits nothing is assumed.
+    """
+    if spec.power_w is not None:
+        return Power(Triple.exact(spec.power_w), "declared", "--power")
+    if spec.energy_kwh is not None and spec.duration_s is not None:
+        watts = spec.energy_kwh * 3.6e6 / spec.duration_s
+        return Power(Triple.exact(watts), "declared", "--energy over --duration")
+    watts_cpu, source = full_load_w(spec.slots)
+    if not spec.gpus:
+        return Power(watts_cpu, "assumed", source)
+    limits = sorted(nvml.gpu_limits_w().values(), reverse=True)[: spec.gpus]
+    if len(limits) < spec.gpus:
+        return Power(
+            None,
+            "unknown",
+            f"{spec.gpus} GPU asked for, the power limits of {len(limits)} can be read here: "
+            "give --power or --energy",
+        )
+    boards = Triple(0.0, sum(limits), sum(limits))
+    return Power(watts_cpu + boards, "assumed", f"{source}; GPU power limits by NVML")

@@ -1,0 +1,80 @@
+"""After the run: energy from the journals, intensity from the sources, one settlement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from providers.runner.journal import read_journal, read_units
+from scheduler import sci
+from scheduler.engine.dispatch import exit_status
+from scheduler.models import JobState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from scheduler.engine.context import Context
+    from scheduler.models import Job, Settlement
+
+
+def settle(ctx: Context, now: datetime) -> None:
+    """Settle every ended job that has no final settlement; an unchanged one adds no version."""
+    for job in ctx.store.jobs.find({s for s in JobState if s.ended}):
+        last = ctx.store.settlements.status(job.id)
+        if last is not None:
+            status, made_at = last
+            young = now - made_at < timedelta(seconds=ctx.config.settings.refresh)
+            if status == "final" or young:
+                continue
+        settlement = compute(ctx, job, now)
+        if settlement is not None:
+            ctx.store.settlements.add(job.id, settlement, now)
+
+
+def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
+    """What the job has really cost so far; None for a job that never started.
+
+    Provisional while it runs, and while a source with actuals still owes some.
+    """
+    attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
+    if not attempts:
+        return None
+    records = [
+        sci.AttemptRecord(
+            started_at=a.started_at,
+            ended_at=a.ended_at,
+            exit_code=exit_status(a),
+            journal=read_journal(Path(a.run_dir)),
+        )
+        for a in attempts
+        if a.started_at is not None
+    ]
+    start = records[0].started_at
+    end = max(a.ended_at or now for a in attempts)
+    region = ctx.regions[attempts[-1].region]
+    home = ctx.regions[job.spec.home]
+    here = ctx.outlook.realized(region, start, end)
+    release = job.spec.release
+    there = ctx.outlook.realized(home, release, release + (end - start))
+    home_site = home.site
+    if job.plan is not None and job.plan.basis == "operational":
+        # The saving stands on the basis of the plan, so that both can be compared.
+        home_site = replace(home_site, hardware=None)
+    return sci.settle(
+        attempts=records,
+        site=region.site,
+        home=home_site,
+        release=release,
+        intensity=here.series,
+        home_intensity=there.series,
+        provisional=here.provisional or there.provisional or not job.state.ended,
+        slots=job.spec.slots,
+        gpus=job.spec.gpus,
+        unit=job.spec.unit,
+        units=read_units(ctx.runs.units(job.id)),
+        no_intensity_reason=here.reason,
+        no_baseline_reason=there.reason,
+        notes=tuple(dict.fromkeys((*here.notes, *there.notes))),
+    )

@@ -1,0 +1,209 @@
+"""What a user asked for, as text, to a :class:`JobSpec` with every default filled in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from scheduler import quantities
+from scheduler.config import read_yaml, validate
+from scheduler.errors import UsageError
+from scheduler.models import JobSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scheduler.config import Config
+
+
+def _written(value: Any) -> Any:
+    """YAML reads some times and numbers as such; here every quantity is text."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _several(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(_written)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+
+
+class Request(BaseModel):
+    """The options of ``submit`` and the fields of a job file, unparsed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    argv: Texts = Field((), validation_alias=AliasChoices("argv", "command"))
+    name: Text | None = None
+    group: Text | None = None
+    project: Text | None = None
+    duration: Text | None = None
+    deadline: Text | None = None
+    start_by: Text | None = None
+    earliest: Text | None = None
+    min_saving: Text | None = None
+    region: Texts = Field((), validation_alias=AliasChoices("region", "regions"))
+    home: Text | None = None
+    power: Text | None = None
+    energy: Text | None = None
+    gpus: int | None = None
+    slots: int | None = None
+    unit: Text | None = None
+    time_limit: Text | None = None
+    retries: int | None = None
+    env: Texts = ()
+    no_env: bool = False
+    cwd: Text | None = None
+
+
+def from_file(path: Path) -> dict[str, Any]:
+    """The fields of a job file; dashes and underscores are the same in its keys."""
+    content = {str(key).replace("-", "_"): value for key, value in read_yaml(path).items()}
+    return validate(Request, content, path).model_dump(exclude_unset=True)
+
+
+def to_spec(
+    request: Request, config: Config, now: datetime, user: str, cwd: Path, *, need_duration: bool
+) -> JobSpec:
+    """Fill in defaults and make every time absolute; :class:`UsageError` for what cannot be."""
+    settings = config.settings
+    duration = _parse("--duration", request.duration, quantities.duration_s)
+    if duration is None and need_duration:
+        raise UsageError(
+            "no --duration was given: a plan needs to know how long the job runs, e.g. "
+            "--duration 2h (`lowtide run` starts at once without one)"
+        )
+    earliest = _moment("--earliest", request.earliest, now)
+    release = max(now, earliest) if earliest else now
+    deadline = _moment("--deadline", request.deadline, now)
+    start_by = _moment("--start-by", request.start_by, now)
+    assumed = deadline is None and start_by is None and duration is not None
+    if assumed and duration is not None:
+        deadline = release + timedelta(seconds=duration + settings.defaults.slack)
+    _check_times(now, release, duration, deadline, start_by)
+    where = cwd / Path(request.cwd or ".").expanduser()
+    min_saving = _parse("--min-saving", request.min_saving, quantities.percent)
+    try:
+        return JobSpec(
+            argv=request.argv,
+            cwd=str(where.resolve()),
+            name=request.name or (Path(request.argv[0]).name if request.argv else "job"),
+            group=request.group,
+            project=request.project,
+            user=user,
+            duration_s=duration,
+            submitted_at=now,
+            release=release,
+            deadline=deadline,
+            start_by=start_by,
+            deadline_assumed=assumed,
+            min_saving_percent=settings.defaults.min_saving if min_saving is None else min_saving,
+            regions=tuple(dict.fromkeys(request.region)),
+            home=request.home or settings.home,
+            power_w=_parse("--power", request.power, quantities.power_w),
+            energy_kwh=_parse("--energy", request.energy, quantities.energy_kwh),
+            gpus=request.gpus or 0,
+            slots=1 if request.slots is None else request.slots,
+            unit=request.unit,
+            time_limit_s=_parse("--time-limit", request.time_limit, quantities.duration_s),
+            retries=settings.defaults.retries if request.retries is None else request.retries,
+        )
+    except ValidationError as e:
+        fault = e.errors(include_url=False)[0]
+        option = "--" + "-".join(str(x) for x in fault["loc"][:1]).replace("_", "-")
+        reason = fault["msg"].removeprefix("Value error, ")
+        raise UsageError(
+            f"{option if len(option) > 2 else 'options'}: {reason}, not {fault['input']!r}"
+            if len(option) > 2
+            else reason
+        ) from e
+
+
+def _parse(option: str, text: str | None, parse: Any) -> Any:
+    try:
+        return None if text is None else parse(text)
+    except ValueError as e:
+        raise UsageError(f"{option}: {e}") from e
+
+
+def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
+    found: datetime | None = _parse(option, text, lambda t: quantities.moment(t, now))
+    return found
+
+
+def _check_times(
+    now: datetime,
+    release: datetime,
+    duration_s: float | None,
+    deadline: datetime | None,
+    start_by: datetime | None,
+) -> None:
+    for option, bound in (("--deadline", deadline), ("--start-by", start_by)):
+        if bound is not None and bound <= now:
+            raise UsageError(f"{option} {_iso(bound)} has passed: it is {_iso(now)} now")
+    if start_by is not None and start_by < release:
+        raise UsageError(
+            f"--start-by {_iso(start_by)} is before the earliest start {_iso(release)}"
+        )
+    if deadline is not None and duration_s is not None:
+        finish = release + timedelta(seconds=duration_s)
+        if deadline < finish:
+            raise UsageError(
+                f"--deadline {_iso(deadline)} cannot be met: starting at {_iso(release)}, the "
+                f"job ends at {_iso(finish)} at the earliest; move the deadline or --earliest"
+            )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def check_command(spec: JobSpec, environ: Mapping[str, str]) -> None:
+    """The job's folder and executable exist now; else :class:`UsageError`."""
+    if not spec.argv:
+        raise UsageError("no command was given: put it after --, e.g. lowtide submit ... -- make")
+    if not Path(spec.cwd).is_dir():
+        raise UsageError(f"--cwd {spec.cwd} is no folder")
+    command = spec.argv[0]
+    path = command if os.sep not in command else str(Path(spec.cwd) / command)
+    if shutil.which(path, path=environ.get("PATH", os.defpath)) is None:
+        raise UsageError(
+            f"executable {command!r} was not found on PATH or is not executable in {spec.cwd}: "
+            "give its full path"
+        )
+
+
+# What a program needs to find itself; everything else is the submitter's.
+ESSENTIAL = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
+
+
+def job_environment(request: Request, environ: Mapping[str, str], config: Config) -> dict[str, str]:
+    """The submitter's environment for the job, without the provider keys named in config.
+
+    ``--no-env`` keeps only :data:`ESSENTIAL`; ``--env NAME`` adds one of the submitter's
+    variables, ``--env NAME=VALUE`` sets one.
+    """
+    kept = dict(environ)
+    if request.no_env:
+        kept = {name: environ[name] for name in ESSENTIAL if name in environ}
+    for item in request.env:
+        name, given, value = item.partition("=")
+        if not given and name not in environ:
+            raise UsageError(f"--env {name}: there is no such variable here; write NAME=VALUE")
+        if not name:
+            raise UsageError(f"--env {item!r}: write NAME or NAME=VALUE")
+        kept[name] = value if given else environ[name]
+    hidden = {*config.settings.secrets}
+    return {
+        name: value
+        for name, value in kept.items()
+        if name not in hidden and not name.startswith("LOWTIDE_")
+    }
