@@ -60,13 +60,14 @@ def write_unit(config: Config, user_home: Path) -> Path:
     """A systemd user unit; jobs outlive a restart of the daemon (``KillMode=process``)."""
     unit = user_home / ".config/systemd/user/lowtide.service"
     unit.parent.mkdir(parents=True, exist_ok=True)
+    command = " ".join(f'"{part}"' for part in (*_command(config), "up"))
     unit.write_text(
         "[Unit]\n"
         "Description=lowtide, carbon-aware job scheduler\n"
         "\n"
         "[Service]\n"
-        f"Environment={_quoted(f'LOWTIDE_HOME={config.home}')}\n"
-        f"ExecStart={_command(config)} up\n"
+        f'Environment="LOWTIDE_HOME={config.home}"\n'
+        f"ExecStart={command}\n"
         "KillMode=process\n"
         "Restart=on-failure\n"
         "\n"
@@ -77,15 +78,10 @@ def write_unit(config: Config, user_home: Path) -> Path:
 
 
 def cron_line(config: Config) -> str:
-    """A crontab line that does one pass a minute."""
-    home = shlex.quote(f"LOWTIDE_HOME={config.home}")
-    return f"* * * * * {home} {_command(config)} tick 2>/dev/null".replace("%", r"\%")
+    """A crontab line that does one pass a minute (a bare % means a new line to cron)."""
+    home = f"LOWTIDE_HOME={shlex.quote(str(config.home))}"
+    return f"* * * * * {home} {shlex.join((*_command(config), 'tick'))}".replace("%", r"\%")
 
 
-def _command(config: Config) -> str:
-    parts = (sys.executable, "-P", "-m", "scheduler", "--config", str(config.path.resolve()))
-    return " ".join(_quoted(part) for part in parts)
-
-
-def _quoted(text: str) -> str:
-    return text if text.replace("/", "").replace("-", "").replace(".", "").isalnum() else f'"{text}"'
+def _command(config: Config) -> tuple[str, ...]:
+    return (sys.executable, "-P", "-m", "scheduler", "--config", str(config.path.resolve()))

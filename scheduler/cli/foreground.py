@@ -23,9 +23,7 @@ LOOK_S = 0.3
 NAP_S = 20.0
 
 
-@click.command(
-    "run", epilog=example("lowtide run --duration 2h --deadline 18h -- python train.py")
-)
+@click.command("run", epilog=example("lowtide run --duration 2h --deadline 18h -- python train.py"))
 @job_options
 @click.option("--now", "at_once", is_flag=True, help="Do not wait for the window.")
 @options.config_option

@@ -74,9 +74,7 @@ def plan_command(ctx: click.Context, as_json: bool, **fields: Any) -> None:
         spec = options.spec_of(context, request, now)
         made = engine.plan(context, spec, now, to_run=False)
         if as_json:
-            print_json(
-                {"schema_version": schema.SCHEMA_VERSION, "plan": schema.plan_json(made)}
-            )
+            print_json({"schema_version": schema.SCHEMA_VERSION, "plan": schema.plan_json(made)})
             return
         strip, why = plan_lines(context, made, now)
         click.echo(strip)

@@ -85,5 +85,3 @@ def main() -> None:
 
 def _say(message: str) -> None:
     click.echo(f"lowtide: {message}", err=True)
-
-

@@ -41,9 +41,9 @@ def config_option(command: Command) -> Command:
         if value is not None:
             ctx.obj = value
 
-    return click.option(
-        "--config", metavar="FILE", expose_value=False, callback=keep, hidden=True
-    )(command)
+    return click.option("--config", metavar="FILE", expose_value=False, callback=keep, hidden=True)(
+        command
+    )
 
 
 def example(text: str) -> str:

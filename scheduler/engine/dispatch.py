@@ -156,7 +156,11 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
         jobs.update_attempt(attempt, started_at=begun)
         if job.state is JobState.STARTING and state.phase in {"running", "orphaned"}:
             jobs.transition(
-                job.id, job.state, JobState.RUNNING, now, f"started {begun:%Y-%m-%dT%H:%M:%SZ}",
+                job.id,
+                job.state,
+                JobState.RUNNING,
+                now,
+                f"started {begun:%Y-%m-%dT%H:%M:%SZ}",
                 started_at=job.started_at or begun,
             )
     if state.phase == "orphaned":
@@ -191,8 +195,16 @@ def _ended(ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: date
         exit_code=code,
         signal=receipt.signal,
     )
-    _end(ctx, job, attempt, outcome, now, said, from_unix(receipt.ended_at),
-         from_unix(receipt.started_at))
+    _end(
+        ctx,
+        job,
+        attempt,
+        outcome,
+        now,
+        said,
+        from_unix(receipt.ended_at),
+        from_unix(receipt.started_at),
+    )
 
 
 def _end(
@@ -223,8 +235,13 @@ def _end(
     left = job.spec.retries + 1 - attempt.number
     if outcome in {JobState.FAILED, JobState.LOST} and left > 0 and not job.cancel_requested:
         jobs.transition(
-            job.id, outcome, JobState.QUEUED, now,
-            f"retry {attempt.number} of {job.spec.retries}", ended_at=None, plan=None,
+            job.id,
+            outcome,
+            JobState.QUEUED,
+            now,
+            f"retry {attempt.number} of {job.spec.retries}",
+            ended_at=None,
+            plan=None,
         )
     else:
         ctx.runs.forget_environment(job.id)
@@ -235,4 +252,3 @@ def exit_status(attempt: Attempt) -> int | None:
     if attempt.signal is not None:
         return 128 + attempt.signal
     return attempt.exit_code
-

@@ -177,7 +177,7 @@ def _field(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Field
     # A baseline that started at release needs the forecast from there on as well.
     end = max((spec.latest_start or spec.release), spec.release, now) + length
     chosen = {r.name for r in candidates}
-    others = named if named else (*ctx.regions.configured, *ctx.regions.every)
+    others = named or (*ctx.regions.configured, *ctx.regions.every)
     compared = dict.fromkeys(r.name for r in others if r.name not in chosen)
     shared: dict[tuple[str | None, tuple[str, ...]], Option] = {}
 

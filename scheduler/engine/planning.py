@@ -68,8 +68,14 @@ def make(spec: JobSpec, field: Field, now: datetime, previous: Plan | None = Non
     if decision.chosen is None:
         _refuse_holes(spec, field)
         region = field.candidates[0].region
-        chosen = Window(region.name, earliest, earliest + timedelta(seconds=spec.duration_s),
-                        None, None, dispatchable=region.executor is not None)
+        chosen = Window(
+            region.name,
+            earliest,
+            earliest + timedelta(seconds=spec.duration_s),
+            None,
+            None,
+            dispatchable=region.executor is not None,
+        )
         source = issued = signal = None
     else:
         option = next(o for o in field.candidates if o.region.name == decision.chosen.region)
@@ -197,7 +203,7 @@ def _refuse_holes(spec: JobSpec, field: Field) -> None:
 def _nulls(field: Field, power: Power, planned: bool, run_now: Window) -> dict[str, str]:
     nulls: dict[str, str] = {}
     if power.watts is None:
-        nulls |= {k: power.detail for k in ("power.value_w", "expected_g", "run_now_g")}
+        nulls |= dict.fromkeys(("power.value_w", "expected_g", "run_now_g"), power.detail)
     if not planned:
         reason = field.candidates[0].known.reason
         for key in ("expected_g", "signal", "forecast.source", "forecast.issued_at"):
@@ -225,8 +231,17 @@ def _without_duration(
         latest_safe_start=spec.latest_start,
         reason="no duration was given, so nothing is shifted: it starts at its earliest time",
         nulls=dict.fromkeys(
-            ("end", "expected_g", "run_now_g", "saving_percent", "signal", "forecast.source",
-             "forecast.issued_at", "latest_safe_start", "power.value_w"),
+            (
+                "end",
+                "expected_g",
+                "run_now_g",
+                "saving_percent",
+                "signal",
+                "forecast.source",
+                "forecast.issued_at",
+                "latest_safe_start",
+                "power.value_w",
+            ),
             reason,
         ),
         forecast_ids=tuple(r for r in {o.known.row_id for o in field.candidates} if r is not None),

@@ -1,0 +1,92 @@
+"""``doctor`` and ``completion``."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import get_completion_class
+
+from scheduler.cli import options
+from scheduler.cli.options import example, opened, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Finding = tuple[str, bool, str]
+
+
+@click.command("doctor", epilog=example("lowtide doctor --json"))
+@options.json_option
+@options.config_option
+@click.pass_context
+def doctor_command(ctx: click.Context, as_json: bool) -> int:
+    """Check packages, config, database, meters and whether somebody looks after the queue."""
+    from scheduler.report import schema
+
+    findings = [*_packages()]
+    with opened(ctx) as context:
+        from scheduler import engine
+
+        findings.append(("config", True, str(context.config.path)))
+        findings.append(("home", True, str(context.config.home)))
+        state = context.store.check()
+        findings.append(("database", state == "ok", state))
+        zone = context.regions["local"].zone
+        findings.append(
+            ("local zone", zone is not None, zone or "not set: nothing is shifted for local")
+        )
+        watched = engine.watcher_seen(context, options.utc_now())
+        findings.append(
+            ("watcher", watched, "seen" if watched else "no daemon or tick for 2 minutes")
+        )
+    findings += list(_meters())
+    if as_json:
+        rows = [{"check": n, "ok": ok, "detail": d} for n, ok, d in findings]
+        print_json({"schema_version": schema.SCHEMA_VERSION, "checks": rows})
+    else:
+        for name, ok, detail in findings:
+            click.echo(f"{'ok  ' if ok else 'look'}  {name}: {detail}")
+    broken = [d for name, ok, d in findings if not ok and name in {"packages", "database"}]
+    return 5 if broken else 0
+
+
+def _packages() -> Iterator[Finding]:
+    """Both import names must come from one place and have one owner: they are generic."""
+    import providers
+    import scheduler
+
+    places = {Path(str(m.__file__)).parent.parent for m in (scheduler, providers)}
+    owners = {
+        name: [d for d in packages_distributions().get(name, []) if d != "lowtide"]
+        for name in ("scheduler", "providers")
+    }
+    others = sorted({d for found in owners.values() for d in found})
+    if len(places) > 1 or others:
+        found = f"also installed by {', '.join(others)}" if others else f"found in {places}"
+        yield "packages", False, f"{found}: install lowtide in an environment of its own"
+    else:
+        yield "packages", True, f"lowtide {version('lowtide')} in {places.pop()}"
+    yield "python", sys.version_info >= (3, 11), sys.version.split()[0]
+
+
+def _meters() -> Iterator[Finding]:
+    from providers import registry
+
+    for name in registry.targets("meters"):
+        probe = registry.load("meters", name).probe()
+        yield f"meter {name}", probe.available, probe.detail
+
+
+@click.command("completion", epilog=example('eval "$(lowtide completion bash)"'))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(shell: str) -> None:
+    """Print the completion script of a shell; put it into the shell's start-up file."""
+    from scheduler.cli.main import cli
+
+    found = get_completion_class(shell)
+    assert found is not None  # the three shells click ships
+    click.echo(found(cli, {}, "lowtide", "_LOWTIDE_COMPLETE").source())

@@ -1,0 +1,182 @@
+"""Fakes for tests of lowtide and of what is built on it. They stand at the border only and
+pass the same contract tests as the real things.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from providers.base import (
+    ZERO,
+    Capabilities,
+    Component,
+    Probe,
+    Reading,
+    Receipt,
+    RunState,
+    Scope,
+    Triple,
+)
+from providers.errors import NoData, ProviderError
+from providers.series import Series, SourceInfo, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from providers.base import Launch, Usage
+
+
+@dataclass
+class FixedClock:
+    """A clock that stands until it is moved."""
+
+    now: datetime
+
+    def advance(self, **span: float) -> datetime:
+        """Move by a span, e.g. ``hours=2``; returns the new time."""
+        self.now += timedelta(**span)
+        return self.now
+
+
+@dataclass
+class FakeProvider:
+    """Hourly intensities by zone from ``start`` on; ``actuals`` says whether they also happen.
+
+    Set ``fails`` to make every question raise it.
+    """
+
+    start: datetime
+    hourly: Mapping[str, Sequence[float]]
+    actuals: bool = False
+    name: str = "fake"
+    fails: ProviderError | None = None
+    asked: list[tuple[str, datetime, datetime]] = field(default_factory=list)
+
+    @property
+    def info(self) -> SourceInfo:
+        """A source that needs nothing."""
+        return SourceInfo(
+            self.name, "fake", "average", None, None, "none", 3600, None, self.actuals, True
+        )
+
+    def zones(self) -> frozenset[str] | None:
+        """The zones it was given."""
+        return frozenset(self.hourly)
+
+    def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
+        """The values it was given, as a forecast issued now."""
+        self.asked.append((zone, start, end))
+        return self._series(zone, start, end, now)
+
+    def actual(self, zone: str, start: datetime, end: datetime) -> Series:
+        """The same values as actuals, if it has them."""
+        if not self.actuals:
+            return empty(zone, "average", "actual", end)
+        return replace(self._series(zone, start, end, end), kind="actual")
+
+    def _series(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
+        if self.fails is not None:
+            raise self.fails
+        if zone not in self.hourly:
+            raise NoData(f"fake has no zone {zone}: it has {', '.join(sorted(self.hourly))}")
+        values = np.array(self.hourly[zone], dtype=np.float64)
+        starts = self.start.timestamp() + 3600.0 * np.arange(len(values))
+        sources = np.array([self.name] * len(values))
+        whole = Series(
+            zone, "average", "forecast", now, starts, starts + 3600, values, values, values, sources
+        )
+        return whole.clip(start.timestamp(), end.timestamp())
+
+
+@dataclass(frozen=True)
+class FakeMeter:
+    """A meter of one component with constant power; also its own kind."""
+
+    watts: float = 100.0
+    name: str = "cpu"
+
+    def probe(self) -> Probe:
+        """It always works."""
+        return Probe(True, "fake")
+
+    def open(self, scope: Scope) -> FakeMeter:
+        """One meter serves every scope."""
+        return self
+
+    def components(self) -> tuple[Component, ...]:
+        """The one component."""
+        return (Component(self.name, "measured", "fake meter", self.watts),)
+
+    def sample(self, usage: Usage) -> tuple[Reading, ...]:
+        """Power times elapsed time; all of it active."""
+        joules = Triple.exact(self.watts * usage.elapsed_s)
+        if usage.elapsed_s <= 0:
+            joules = ZERO
+        return (Reading(self.name, joules, joules, usage.elapsed_s),)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@dataclass
+class FakeExecutor:
+    """Runs nothing: a job "runs" for ``run_s`` on the given clock and exits as told.
+
+    ``exit_codes`` maps a job's first word to its exit code (``false`` to 1 by default, a
+    word that no PATH knows to a failed start).
+    """
+
+    clock: FixedClock = field(default_factory=lambda: FixedClock(datetime.now(UTC)))
+    run_s: float = 0.0
+    capacity: int = 4
+    exit_codes: Mapping[str, int] = field(default_factory=lambda: {"false": 1})
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    launches: dict[str, tuple[Launch, datetime]] = field(default_factory=dict)
+    stopped: dict[str, datetime] = field(default_factory=dict)
+
+    def slots(self) -> int:
+        """As many as it was given."""
+        return self.capacity
+
+    def free_gpus(self, taken: frozenset[str]) -> tuple[str, ...]:
+        """It has no boards."""
+        return ()
+
+    def start(self, launch: Launch) -> None:
+        """Note the launch; a second one for the same folder changes nothing."""
+        self.launches.setdefault(launch.run_dir, (launch, self.clock.now))
+
+    def poll(self, run_dir: Path, token: str) -> RunState:
+        """Absent, running until its time is over, then ended with a receipt."""
+        found = self.launches.get(str(run_dir))
+        if found is None:
+            return RunState("absent")
+        launch, begun = found
+        stop = self.stopped.get(str(run_dir))
+        end = begun + timedelta(seconds=self.run_s) if stop is None else stop
+        if self.clock.now < end:
+            return RunState("running", begun.timestamp())
+        known = shutil.which(launch.argv[0]) is not None
+        receipt = Receipt(
+            job_id=launch.job_id,
+            attempt=launch.attempt,
+            reason="stopped" if stop else "exited" if known else "not_started",
+            started_at=begun.timestamp(),
+            ended_at=end.timestamp(),
+            exit_code=None if stop or not known else self.exit_codes.get(launch.argv[0], 0),
+            signal=15 if stop else None,
+            cpu_s=0.0,
+            error=None if known else f"{launch.argv[0]} was not found",
+        )
+        return RunState("ended", begun.timestamp(), receipt)
+
+    def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
+        """End it now, unless it has ended."""
+        if self.poll(run_dir, token).phase == "running":
+            self.stopped.setdefault(str(run_dir), self.clock.now)
