@@ -70,8 +70,7 @@ class Series:
 
     def clip(self, start: float, end: float) -> Series:
         """The part within ``[start, end)``; intervals are cut at the ends."""
-        first = int(np.searchsorted(self.ends, start, side="right"))
-        keep = slice(first, max(first, int(np.searchsorted(self.starts, end, side="left"))))
+        keep = self._within(start, end)
         return replace(
             self,
             starts=np.maximum(self.starts[keep], start),
@@ -110,13 +109,20 @@ class Series:
         """Time-weighted mean over ``[start, end)`` with its band; None where not all covered."""
         if end <= start:
             return None
-        part = self.clip(start, end)
-        width = part.ends - part.starts
-        if not covers(float(width.sum()), end - start):
+        keep = self._within(start, end)
+        width = np.minimum(self.ends[keep], end) - np.maximum(self.starts[keep], start)
+        total = float(width.sum())
+        if total < end - start - COVER_SLACK_S:
             return None
-        return Triple(
-            *(float(np.dot(width, x) / width.sum()) for x in (part.low, part.g_per_kwh, part.high))
-        )
+        value = float(width @ self.g_per_kwh[keep]) / total
+        if self.low is self.g_per_kwh and self.high is self.g_per_kwh:
+            return Triple.exact(value)
+        low, high = float(width @ self.low[keep]) / total, float(width @ self.high[keep]) / total
+        return Triple(min(low, value), value, max(high, value))
+
+    def _within(self, start: float, end: float) -> slice:
+        first = int(np.searchsorted(self.ends, start, side="right"))
+        return slice(first, max(first, int(np.searchsorted(self.starts, end, side="left"))))
 
     def gaps(self, start: float, end: float) -> list[tuple[float, float]]:
         """The holes within ``[start, end)``."""
@@ -126,9 +132,8 @@ class Series:
         return [(float(a), float(b)) for a, b in zip(lo, hi, strict=True) if b > a]
 
 
-def covers(covered_s: float, wanted_s: float) -> bool:
-    """Whether a window is wholly covered, up to float rounding (a millisecond)."""
-    return covered_s >= wanted_s - 1e-3
+# A window is wholly covered when no more than this is missing: float rounding, no real hole.
+COVER_SLACK_S = 1e-3
 
 
 def _cumulative(

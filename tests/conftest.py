@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from scheduler.cli import main
 from scheduler.models import JobSpec
 from scheduler.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """stdout as JSON."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def lowtide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Result]:
+    """The command in this process, with a home and a working folder of its own.
+
+    A config of the test's own goes into ``tmp_path / "config.yaml"``.
+    """
+    for name in [n for n in os.environ if n.startswith("LOWTIDE")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LOWTIDE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*argv: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["lowtide", *argv])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capfd.readouterr()
+        return Result(int(left.value.code or 0), out, err)
+
+    return run
+
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 

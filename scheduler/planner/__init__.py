@@ -1,0 +1,1 @@
+"""Pure and deterministic: what is known in, the best windows out."""

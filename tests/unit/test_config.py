@@ -70,5 +70,5 @@ def test_a_fault_is_one_line_with_its_place(tmp_path: Path, text: str, said: str
 
 def test_binary_rubbish_is_one_line_too(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00rubbish")
-    with pytest.raises(ConfigError, match="cannot be read|broken YAML"):
+    with pytest.raises(ConfigError, match=r"cannot be read|broken YAML"):
         config.load("mine.yaml", {}, tmp_path)
