@@ -5,6 +5,7 @@ LowtideError
 │   ├── BadData              a source answered, but the answer cannot be trusted
 │   ├── NoData               a source has nothing for this zone or time
 │   └── Unavailable          a source does not answer now; it may later
+├── SettingsError            a provider was configured wrongly: exit code 3
 ├── ExecutorError            an engine refused or failed to take a job: exit code 1
 └── in scheduler.errors      UsageError (2), ConfigError (3), StoreError (5), JobFailed (1)
 
@@ -34,6 +35,12 @@ class NoData(ProviderError):
 
 class Unavailable(ProviderError):
     """A source does not answer now."""
+
+
+class SettingsError(LowtideError):
+    """A provider was configured wrongly."""
+
+    exit_code = 3
 
 
 class ExecutorError(LowtideError):

@@ -81,6 +81,10 @@ class Series:
             sources=self.sources[keep],
         )
 
+    def told(self, issued_at: datetime, kind: Kind) -> Series:
+        """The same values as told at another time, or as another kind of statement."""
+        return replace(self, issued_at=issued_at, kind=kind)
+
     def fill_from(self, other: Series) -> Series:
         """This series with its holes filled by the intervals of ``other``, each cut to fit."""
         if not len(other):

@@ -1,0 +1,120 @@
+"""Typical intensity by month and hour: embedded, offline, no key.
+
+Electricity Maps' hourly values of 2022 (average, consumption-based, lifecycle) reduced to a
+mean and the 10th and 90th percentile of days for each month and hour in UTC. It knows the
+usual course of a day, not the weather; at 24 h of slack it captures about 80 % of what is
+possible for jobs up to 4 h, and nothing for jobs of a day.
+"""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from providers.errors import BadData, NoData
+from providers.series import Series, SourceInfo, empty
+from providers.settings import ProviderSettings, checked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+NAME = "climatology (Electricity Maps 2022)"
+TABLE = "data/climatology/electricitymaps-2022-month-hour.csv.gz"
+HOUR_S = 3600.0
+
+
+class Climatology:
+    """The table as a source of forecasts; it has no actuals."""
+
+    info = SourceInfo(
+        name=NAME,
+        title="typical intensity by month and hour of 2022, 123 zones, embedded",
+        signal="average",
+        factors="lifecycle",
+        flow="consumption",
+        licence="ODbL-1.0, contains information from Electricity Maps",
+        step_s=HOUR_S,
+        horizon_h=None,
+        has_actuals=False,
+        shiftable=True,
+    )
+
+    def zones(self) -> frozenset[str] | None:
+        """The zones of the table."""
+        return frozenset(_rows())
+
+    def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
+        """Hourly means over ``[start, end)``; the band is the 10th to 90th percentile of days."""
+        if zone not in _rows():
+            raise NoData(f"{NAME} has no zone {zone}")
+        first = np.floor(start.timestamp() / HOUR_S)
+        count = max(0, int(np.ceil(end.timestamp() / HOUR_S) - first))
+        starts = (first + np.arange(count)) * HOUR_S
+        midnight = datetime.fromtimestamp(first * HOUR_S, UTC).replace(hour=0)
+        days = int(count // 24 + 2)
+        months = np.array([(midnight + timedelta(days=d)).month - 1 for d in range(days)])
+        day = ((starts - midnight.timestamp()) // (24 * HOUR_S)).astype(int)
+        hour = (starts // HOUR_S % 24).astype(int)
+        values = _table(zone)[months[day], hour]
+        mean = values[:, 0]
+        whole = Series(
+            zone=zone,
+            signal="average",
+            kind="forecast",
+            issued_at=now,
+            starts=starts,
+            ends=starts + HOUR_S,
+            g_per_kwh=mean,
+            # A skewed month can have its mean outside the percentiles of its days.
+            low=np.minimum(values[:, 1], mean),
+            high=np.maximum(values[:, 2], mean),
+            sources=np.full(count, NAME),
+            factors="lifecycle",
+            flow="consumption",
+        )
+        return whole.clip(start.timestamp(), end.timestamp())
+
+    def actual(self, zone: str, start: datetime, end: datetime) -> Series:
+        """Nothing: a typical value is not what was."""
+        return empty(zone, "average", "actual", end)
+
+
+@cache
+def _rows() -> dict[str, list[str]]:
+    """zone -> its lines; numbers are read when a zone is asked for."""
+    try:
+        text = gzip.decompress((files("providers") / TABLE).read_bytes()).decode()
+    except (OSError, EOFError, UnicodeDecodeError) as e:
+        raise BadData(f"{NAME}: the embedded table is damaged ({e}): reinstall lowtide") from e
+    rows: dict[str, list[str]] = {}
+    for line in text.splitlines()[1:]:
+        rows.setdefault(line[: line.index(",")], []).append(line)
+    return rows
+
+
+@cache
+def _table(zone: str) -> NDArray[np.float64]:
+    """Months x hours x (mean, 10th percentile, 90th percentile), g/kWh."""
+    grid = np.full((12, 24, 3), np.nan)
+    for line in _rows()[zone]:
+        _, month, hour, mean, p10, p90, _ = line.split(",")
+        grid[int(month) - 1, int(hour)] = float(mean), float(p10), float(p90)
+    return grid
+
+
+class Settings(ProviderSettings):
+    """It needs none."""
+
+
+def build(settings: Mapping[str, Any], base_dir: Path) -> Climatology:
+    """The embedded source."""
+    checked(Settings, settings, "climatology")
+    return Climatology()

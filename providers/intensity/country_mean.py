@@ -1,0 +1,89 @@
+"""The yearly mean of a country: the floor for zones that nothing else knows.
+
+One value for all times: it ranks places, and never shifts a start. The source states no
+band, so none is given.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from providers.errors import NoData
+from providers.series import Series, SourceInfo, empty
+from providers.settings import ProviderSettings, checked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+
+class CountryMean:
+    """Country means as a source of forecasts; it has no actuals."""
+
+    info = SourceInfo(
+        name="country mean (Ember)",
+        title="yearly mean of the country, embedded; one value for all times",
+        signal="average",
+        factors="lifecycle",
+        flow="production",
+        licence="CC-BY-4.0, Ember via Our World in Data",
+        step_s=None,
+        horizon_h=None,
+        has_actuals=False,
+        shiftable=False,
+    )
+
+    def zones(self) -> frozenset[str] | None:
+        """Any zone whose first part is a country of the table; too many to list."""
+        return None
+
+    def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
+        """One interval with the mean of the zone's country (``US-CAL-CISO`` -> US)."""
+        country = zone.split("-")[0]
+        if country not in _means():
+            raise NoData(f"country mean (Ember) has no country {country} (zone {zone})")
+        value, year = _means()[country]
+        one = np.array([value])
+        return Series(
+            zone=zone,
+            signal="average",
+            kind="forecast",
+            issued_at=now,
+            starts=np.array([start.timestamp()]),
+            ends=np.array([end.timestamp()]),
+            g_per_kwh=one,
+            low=one,
+            high=one,
+            sources=np.array([f"country mean (Ember {year})"]),
+            factors="lifecycle",
+            flow="production",
+        )
+
+    def actual(self, zone: str, start: datetime, end: datetime) -> Series:
+        """Nothing: a yearly mean is not what was."""
+        return empty(zone, "average", "actual", end)
+
+
+@cache
+def _means() -> dict[str, tuple[float, int]]:
+    text = (files("providers") / "data/country_means.csv").read_text(encoding="utf-8")
+    return {
+        row["iso2"]: (float(row["g_per_kwh"]), int(row["year"]))
+        for row in csv.DictReader(text.splitlines())
+    }
+
+
+class Settings(ProviderSettings):
+    """It needs none."""
+
+
+def build(settings: Mapping[str, Any], base_dir: Path) -> CountryMean:
+    """The embedded source."""
+    checked(Settings, settings, "country_mean")
+    return CountryMean()

@@ -1,0 +1,230 @@
+"""A recorded series in a CSV file: ``timestamp_utc,region,g_per_kwh`` (``.gz`` too).
+
+``timestamp_utc`` is the start of a period, ``region`` the grid zone; further columns are
+ignored. Rows of one zone stand in order of time. The step is inferred, also where it changes;
+a hole stays a hole. The values serve as forecast (perfect foresight) and as actuals.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import io
+import math
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from providers.errors import BadData, NoData
+from providers.series import Factors, Flow, Kind, Series, Signal, SourceInfo, from_unix
+from providers.settings import ProviderSettings, checked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+COLUMNS = ("timestamp_utc", "region", "g_per_kwh")
+# So many equal differences in a row are a step of their own, not holes.
+RUN = 3
+
+
+class Settings(ProviderSettings):
+    """``path`` is relative to the config file; the rest says what the figures are."""
+
+    path: str
+    source: str | None = None
+    signal: Signal = "average"
+    factors: Factors | None = None
+    flow: Flow | None = None
+
+
+class Trace:
+    """A file as a source of forecasts and actuals; read again when it changes."""
+
+    def __init__(self, settings: Settings, path: Path) -> None:
+        self._settings, self._path = settings, path
+        self._stamp: tuple[int, int] | None = None
+        self._rows: dict[str, list[tuple[int, str, str]]] = {}
+        self._series: dict[str, Series] = {}
+        self.info = SourceInfo(
+            name=settings.source or f"trace {path.name}",
+            title=f"recorded values in {path}",
+            signal=settings.signal,
+            factors=settings.factors,
+            flow=settings.flow,
+            licence="the user's own file",
+            step_s=None,
+            horizon_h=None,
+            has_actuals=True,
+            shiftable=True,
+        )
+
+    def zones(self) -> frozenset[str] | None:
+        """The zones of the file."""
+        self._load()
+        return frozenset(self._rows)
+
+    def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
+        """The recorded values over ``[start, end)``, told now."""
+        return self._part(zone, start, end, now, "forecast")
+
+    def actual(self, zone: str, start: datetime, end: datetime) -> Series:
+        """The recorded values over ``[start, end)``."""
+        return self._part(zone, start, end, end, "actual")
+
+    def _part(
+        self, zone: str, start: datetime, end: datetime, issued_at: datetime, kind: Kind
+    ) -> Series:
+        whole = self._zone(zone)
+        part = whole.clip(start.timestamp(), end.timestamp())
+        if not len(part):
+            first, last = from_unix(whole.starts[0]), from_unix(whole.ends[-1])
+            raise NoData(
+                f"trace {self._path.name} covers {zone} from {first:%Y-%m-%dT%H:%MZ} to "
+                f"{last:%Y-%m-%dT%H:%MZ}, not {start:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}"
+            )
+        return part.told(issued_at, kind)
+
+    def _zone(self, zone: str) -> Series:
+        self._load()
+        if zone not in self._rows:
+            near = difflib.get_close_matches(zone, self._rows, n=3, cutoff=0.0)
+            raise NoData(f"trace {self._path.name} has no zone {zone}: it has {', '.join(near)}")
+        if zone not in self._series:
+            rows = self._rows[zone]
+            times, values = _parse(rows, self._path.name)
+            steps = _steps(times, self._path.name, zone)
+            self._series[zone] = Series(
+                zone=zone,
+                signal=self.info.signal,
+                kind="forecast",
+                issued_at=datetime.now(UTC),
+                starts=times,
+                ends=times + steps,
+                g_per_kwh=values,
+                low=values,
+                high=values,
+                sources=np.full(len(times), self.info.name),
+                factors=self.info.factors,
+                flow=self.info.flow,
+            )
+        return self._series[zone]
+
+    def _load(self) -> None:
+        """Sort the file's lines by zone; numbers are read when a zone is asked for."""
+        try:
+            stat = self._path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_size)
+            if stamp == self._stamp:
+                return
+            self._rows, self._series = _by_zone(self._path), {}
+            self._stamp = stamp
+        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as e:
+            raise BadData(f"trace {self._path} cannot be read: {e}") from e
+
+
+def _by_zone(path: Path) -> dict[str, list[tuple[int, str, str]]]:
+    """Zone -> (row number, timestamp, value) as they stand; the header is row 1."""
+    raw = path.read_bytes()
+    if not raw:
+        raise BadData(f"trace {path.name} is empty (0 bytes): fetch it again")
+    text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
+    reader = csv.reader(io.StringIO(text))
+    header = [name.strip() for name in next(reader, [])]
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise BadData(
+            f"trace {path.name} has no column {', '.join(missing)}: its header is "
+            f"{','.join(header)!r}"
+        )
+    at, where, value = (header.index(name) for name in COLUMNS)
+    width = max(at, where, value)
+    rows: dict[str, list[tuple[int, str, str]]] = {}
+    for number, row in enumerate(reader, start=2):
+        if not row:
+            continue
+        if len(row) <= width:
+            raise BadData(f"trace {path.name}, row {number}: {len(row)} columns, too few")
+        rows.setdefault(row[where], []).append((number, row[at], row[value]))
+    if not rows:
+        raise BadData(f"trace {path.name} is empty: it has a header and no rows")
+    return rows
+
+
+def _parse(
+    rows: Sequence[tuple[int, str, str]], name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Unix seconds and g/kWh of one zone's rows, in order; every fault names its row."""
+    numbers, stamps, texts = zip(*rows, strict=True)
+    times = np.fromiter(_seconds(numbers, stamps, name), np.float64, len(rows))
+    try:
+        values = np.array(texts, dtype=np.float64)
+    except ValueError:
+        values = np.array([_number(text) for text in texts])
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(wrong):
+        i = int(wrong[0])
+        raise BadData(
+            f"trace {name}, row {numbers[i]}: g_per_kwh {texts[i]!r} is no number from 0 up: "
+            "leave the row out where nothing is known"
+        )
+    order = np.diff(times)
+    wrong = np.flatnonzero(order <= 0)
+    if len(wrong):
+        i = int(wrong[0]) + 1
+        fault = "repeats" if order[i - 1] == 0 else "comes before"
+        raise BadData(
+            f"trace {name}, row {numbers[i]}: {stamps[i]} {fault} row {numbers[i - 1]} of the "
+            "same region: sort the file by time and keep each period once"
+        )
+    return times, values
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _seconds(numbers: Sequence[int], stamps: Sequence[str], name: str) -> Iterator[float]:
+    for number, stamp in zip(numbers, stamps, strict=True):
+        try:
+            moment = datetime.fromisoformat(stamp.strip())
+        except ValueError:
+            raise BadData(f"trace {name}, row {number}: {stamp!r} is no ISO 8601 time") from None
+        # The column's name says UTC, so a time without offset is meant so.
+        yield (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _steps(times: NDArray[np.float64], name: str, zone: str) -> NDArray[np.float64]:
+    """How long each value holds: to the next one, or over a hole as long as its step was.
+
+    A difference is a step if it is no longer than the most common one, or stands in a run of
+    three equal ones; else a hole lies there.
+    """
+    if len(times) == 1:
+        raise BadData(f"trace {name} has one row for {zone}: its step cannot be told from that")
+    gaps = np.diff(times)
+    common = Counter(gaps.tolist()).most_common()
+    usual = min(step for step, count in common if count == common[0][1])
+    change = np.flatnonzero(np.diff(gaps)) + 1
+    bounds = np.concatenate(([0], change, [len(gaps)]))
+    run = np.repeat(np.diff(bounds), np.diff(bounds))
+    regular = (gaps <= usual) | (run >= RUN)
+    last = np.maximum.accumulate(np.where(regular, np.arange(len(gaps)), -1))
+    first_regular = gaps[np.argmax(regular)]
+    known = np.where(last >= 0, gaps[np.maximum(last, 0)], first_regular)
+    steps = np.where(regular, gaps, np.minimum(known, gaps))
+    return np.append(steps, known[-1])
+
+
+def build(settings: Mapping[str, Any], base_dir: Path) -> Trace:
+    """A source that reads one file."""
+    given = checked(Settings, settings, "trace")
+    return Trace(given, base_dir / Path(given.path).expanduser())
