@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
 from providers.errors import LowtideError
@@ -45,6 +44,9 @@ class RegistryError(LowtideError):
 @cache
 def targets(group: Group) -> Mapping[str, str]:
     """Every registered name of a group with its target; a duplicate name is an error."""
+    # Imported here: the runner loads meters by name, and must start fast.
+    from importlib.metadata import entry_points
+
     found = dict(BUILTINS[group])
     for point in entry_points(group=f"lowtide.{group}"):
         if point.name in found:
@@ -59,10 +61,9 @@ def targets(group: Group) -> Mapping[str, str]:
 
 def load(group: Group, name: str) -> Any:
     """The registered object: a ``build`` function (intensity, executors) or a meter kind."""
-    known = targets(group)
-    if name not in known:
-        raise RegistryError(
-            f"no {group} provider is called {name!r}: known are {', '.join(sorted(known))}"
-        )
-    module, _, attribute = known[name].partition(":")
+    target = BUILTINS[group].get(name) or targets(group).get(name)
+    if target is None:
+        known = ", ".join(sorted(targets(group)))
+        raise RegistryError(f"no {group} provider is called {name!r}: known are {known}")
+    module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from providers import catalogue
 from providers.base import Triple
-from scheduler.errors import ConfigError, UsageError
+from scheduler.errors import UsageError
 from scheduler.models import Hardware, Site
 
 if TYPE_CHECKING:
@@ -135,12 +135,7 @@ def _hardware(settings: HardwareSettings) -> Hardware:
     if settings.instance is not None:
         provider, _, kind = settings.instance.partition("/")
         found = hardware.instance(provider, kind)
-        slots = settings.slots or found.slots
-        if slots is None:
-            raise ConfigError(
-                f"hardware {settings.instance}: the table does not know the platform's vCPUs; "
-                "give slots beside it"
-            )
+        slots = settings.slots or found.slots or cpus
         return Hardware(found.total_kg, found.lifespan_h, slots, settings.gpus, found.source)
     declared = settings.embodied_kg
     assert declared is not None  # validated: one of the three ways is set

@@ -1,0 +1,1 @@
+"""Engines that take jobs: one file each, ``build(settings, base_dir)``."""

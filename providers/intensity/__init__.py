@@ -1,0 +1,1 @@
+"""Sources of carbon intensity: one file each, ``build(settings, base_dir)``."""

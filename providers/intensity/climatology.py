@@ -89,7 +89,7 @@ class Climatology:
 
 @cache
 def _rows() -> dict[str, list[str]]:
-    """zone -> its lines; numbers are read when a zone is asked for."""
+    """Lines by zone; numbers are read when a zone is asked for."""
     try:
         text = gzip.decompress((files("providers") / TABLE).read_bytes()).decode()
     except (OSError, EOFError, UnicodeDecodeError) as e:

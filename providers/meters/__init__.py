@@ -1,0 +1,1 @@
+"""Meters of energy: one file each, ``KIND`` with ``probe`` and ``open``."""

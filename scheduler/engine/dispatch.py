@@ -147,6 +147,8 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
     jobs = ctx.store.jobs
     if state.phase == "absent":
         if job.cancel_requested:
+            grace = ctx.config.settings.grace
+            ctx.executor(attempt.region).stop(Path(attempt.run_dir), attempt.token, grace)
             _end(ctx, job, attempt, JobState.CANCELLED, now, "cancelled before it started")
         elif now - attempt.claimed_at > LAUNCH_PATIENCE:
             launch(ctx, job, attempt, now)

@@ -94,7 +94,8 @@ def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
         ctx.runs.forget_environment(job.id)
         return ctx.store.jobs.get(job.id)
     ctx.store.jobs.request_cancel(job.id, now, "asked to stop")
-    dispatch.reap(ctx, now)
+    with _one_at_a_time(ctx.config.home / "tick.lock"):
+        dispatch.reap(ctx, now)
     return ctx.store.jobs.get(job.id)
 
 

@@ -1,0 +1,60 @@
+"""Cloud regions: place, grid zone and PUE. A table of our own; facts with year and source."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueRegion:
+    """A region of AWS, GCP or Azure, named like ``aws:eu-north-1``.
+
+    ``zone`` is Electricity Maps' name of the grid zone; ``pue`` the provider's published mean
+    of ``pue_year``; coordinates are those of the place, rounded.
+    """
+
+    name: str
+    place: str
+    country: str
+    lat: float
+    lon: float
+    zone: str
+    pue: float
+    pue_year: int
+    pue_source: str
+
+
+@cache
+def catalogue() -> Mapping[str, CatalogueRegion]:
+    """Every known region by name, in order of the table."""
+    text = (files("providers") / "data/regions.csv").read_text(encoding="utf-8")
+    return MappingProxyType(
+        {
+            row["region"]: CatalogueRegion(
+                name=row["region"],
+                place=row["place"],
+                country=row["country"],
+                lat=float(row["lat"]),
+                lon=float(row["lon"]),
+                zone=row["zone"],
+                pue=float(row["pue"]),
+                pue_year=int(row["pue_year"]),
+                pue_source=row["pue_source"],
+            )
+            for row in csv.DictReader(text.splitlines())
+        }
+    )
+
+
+def nearest_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
+    """The names most like ``name``, nearest first."""
+    return difflib.get_close_matches(name, names, n=count, cutoff=0.5)

@@ -1,0 +1,163 @@
+"""Jobs as processes of this machine, each under a detached runner of its own.
+
+The caller may die at any moment: all that is known of an attempt stands in its run folder and
+in the process table. Processes are looked up by pid, start time and boot id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from providers.base import Capabilities, Launch, RunState
+from providers.errors import ExecutorError, SettingsError
+from providers.meters import nvml
+from providers.runner import journal, proc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The runner is imported from where this file was, whatever the current folder holds.
+PACKAGES = Path(__file__).parents[2]
+
+
+class Local:
+    """This machine."""
+
+    capabilities = Capabilities(suspend=True)
+
+    def slots(self) -> int:
+        """Logical CPUs that this process may use."""
+        return len(os.sched_getaffinity(0))
+
+    def free_gpus(self, taken: frozenset[str]) -> tuple[str, ...]:
+        """Boards without any process, as NVML sees them, that no job of ours holds."""
+        return tuple(uuid for uuid in nvml.idle_boards() if uuid not in taken)
+
+    def start(self, launch: Launch) -> None:
+        """Start the runner; a second call for the same attempt starts nothing twice."""
+        run_dir = Path(launch.run_dir)
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if (run_dir / "started").exists() or self._on_its_way(run_dir):
+                return
+            journal.write_json(run_dir / "launch.json", asdict(launch))
+            seen = proc.identify(_spawn_runner(run_dir))
+            if seen is not None:
+                journal.write_json(run_dir / "launched.json", asdict(seen))
+        except OSError as e:
+            raise ExecutorError(f"the runner in {run_dir} cannot be started: {e}") from e
+
+    def poll(self, run_dir: Path, token: str) -> RunState:
+        """Where an attempt stands; a receipt that comes while we look wins."""
+        state = self._look(run_dir, token)
+        receipt = journal.read_receipt(run_dir)
+        if receipt is not None:
+            return RunState("ended", receipt.started_at, receipt)
+        return state
+
+    def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
+        """TERM through the runner; without one TERM, and KILL once the grace is over."""
+        runner = _identity(run_dir / "started") or _identity(run_dir / "launched.json")
+        if runner is not None and runner.alive():
+            _signal(runner.pid, signal.SIGTERM)
+            return
+        # Should a runner still be on its way unseen, it finds the attempt taken.
+        journal.claim(run_dir / "started", {"at": time.time()})
+        asked = journal.read_json(run_dir / "stop.json")
+        if asked is None:
+            journal.write_json(run_dir / "stop.json", {"at": time.time()})
+        late = asked is not None and time.time() - float(asked["at"]) >= grace_s
+        for pid in proc.marked(token):
+            _signal(pid, signal.SIGKILL if late else signal.SIGTERM)
+
+    def _look(self, run_dir: Path, token: str) -> RunState:
+        marker = journal.read_json(run_dir / "started")
+        if marker is None and not (run_dir / "started").exists():
+            return RunState("running") if self._on_its_way(run_dir) else RunState("absent")
+        started_at = float(marker["at"]) if marker and "at" in marker else None
+        runner = _identity(run_dir / "started")
+        if runner is not None and runner.alive():
+            return RunState("running", started_at)
+        left = proc.marked(token)
+        if left:
+            pids = ", ".join(map(str, left[:5]))
+            return RunState("orphaned", started_at, detail=f"processes {pids} live on")
+        return RunState("gone", started_at, detail="the runner died, exit unknown")
+
+    def _on_its_way(self, run_dir: Path) -> bool:
+        launched = _identity(run_dir / "launched.json")
+        return launched is not None and launched.alive()
+
+
+def _identity(path: Path) -> proc.Identity | None:
+    content = journal.read_json(path)
+    try:
+        return (
+            None
+            if content is None
+            else proc.Identity(
+                int(content["pid"]), int(content["start_ticks"]), str(content["boot_id"])
+            )
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def _signal(pid: int, number: int) -> None:
+    for each in (number, signal.SIGCONT):
+        try:
+            os.kill(pid, each)
+        except (ProcessLookupError, PermissionError):
+            return
+
+
+def _runner_environment() -> dict[str, str]:
+    """Little: the job's own environment comes from its file, not from ours."""
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG", "TZ", "TMPDIR"}}
+    kept |= {k: v for k, v in os.environ.items() if k.startswith("COVERAGE_")}
+    return kept | {"PYTHONPATH": str(PACKAGES)}
+
+
+_RUNNERS: set[int] = set()
+
+
+def _spawn_runner(run_dir: Path) -> int:
+    """Start a runner in a session of its own; those that have ended leave no zombies."""
+    for pid in list(_RUNNERS):
+        try:
+            ended = os.waitpid(pid, os.WNOHANG)[0]
+        except ChildProcessError:
+            ended = pid
+        if ended:
+            _RUNNERS.discard(pid)
+    log = str(run_dir / "runner.log")
+    log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-P", "-m", "providers.runner", str(run_dir)],
+        _runner_environment(),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, log_flags, 0o600),
+            (os.POSIX_SPAWN_OPEN, 2, log, log_flags, 0o600),
+        ],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD],
+    )
+    _RUNNERS.add(pid)
+    return pid
+
+
+def build(settings: Mapping[str, Any], base_dir: Path) -> Local:
+    """This machine; it has no settings."""
+    if settings:
+        raise SettingsError(f"executor local has no settings, found {json.dumps(dict(settings))}")
+    return Local()

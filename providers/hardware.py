@@ -1,0 +1,88 @@
+"""Embodied carbon of machines, from Cloud Carbon Footprint's coefficients (vendored).
+
+Bounds: sources disagree by a factor of 1.3 to 2.8 on the same instance (CCF against
+Boavizta, c5.large, p3.2xlarge, p4d.24xlarge), so a CCF figure is taken as times or divided by
+two.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from providers.base import Triple
+from providers.errors import SettingsError
+
+COMMIT = "b0032d9"
+SPREAD = 2.0
+# ccfcoef/constants.py: a base server of 1000 kg (Dell R740 without memory and disks beyond the
+# base), used for 4 years; parts beyond the base in kgCO2e each.
+BASE_KG = 1000.0
+LIFESPAN_H = 4 * 365 * 24.0
+BASE_MEMORY_GB = 16.0
+KG_PER_GB = 533.0 / 384.0
+KG_PER_CPU, KG_PER_SSD, KG_PER_HDD, KG_PER_GPU = 100.0, 100.0, 50.0, 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class EmbodiedServer:
+    """TE of a whole machine, its expected lifespan EL and its resources ToR (vCPUs)."""
+
+    total_kg: Triple
+    lifespan_h: float
+    slots: int | None
+    source: str
+
+
+def instance(provider: str, kind: str) -> EmbodiedServer:
+    """The platform behind a cloud instance type, e.g. ``instance("aws", "c5.large")``."""
+    known = _instances()
+    if (provider, kind) not in known:
+        names = [f"{p}/{k}" for p, k in known]
+        near = difflib.get_close_matches(f"{provider}/{kind}", names, n=3, cutoff=0.4)
+        raise SettingsError(
+            f"no instance type {provider}/{kind} in Cloud Carbon Footprint's table: nearest are "
+            f"{', '.join(near) or 'none (write aws/..., gcp/... or azure/...)'}"
+        )
+    total, slots = known[provider, kind]
+    source = f"Cloud Carbon Footprint @ {COMMIT}, {provider} {kind}"
+    return EmbodiedServer(_spread(total), LIFESPAN_H, slots, source)
+
+
+def ccf_server(
+    *, memory_gb: float, cpus: int = 1, gpus: int = 0, ssds: int = 0, hdds: int = 0
+) -> EmbodiedServer:
+    """A server by its parts under CCF's rule."""
+    total = (
+        BASE_KG
+        + KG_PER_GB * max(0.0, memory_gb - BASE_MEMORY_GB)
+        + KG_PER_CPU * (cpus - 1)
+        + KG_PER_GPU * gpus
+        + KG_PER_SSD * ssds
+        + KG_PER_HDD * hdds
+    )
+    parts = f"{memory_gb:.0f} GB, {cpus} CPU, {gpus} GPU, {ssds} SSD, {hdds} HDD"
+    source = f"Cloud Carbon Footprint's rule @ {COMMIT}: {parts}"
+    return EmbodiedServer(_spread(total), LIFESPAN_H, None, source)
+
+
+def machine_memory_gb() -> float:
+    """Memory of this machine in GB (10^9 bytes)."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def _spread(kg: float) -> Triple:
+    return Triple(kg / SPREAD, kg, kg * SPREAD)
+
+
+@cache
+def _instances() -> dict[tuple[str, str], tuple[float, int]]:
+    text = (files("providers") / "data/ccf/embodied.csv").read_text(encoding="utf-8")
+    return {
+        (row["provider"], row["type"]): (float(row["platform_kg"]), int(row["platform_vcpus"]))
+        for row in csv.DictReader(text.splitlines())
+    }

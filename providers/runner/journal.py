@@ -1,0 +1,208 @@
+"""The energy journal, the receipt and the units of work in a run folder: writing and reading.
+
+``journal.jsonl``: a header (components, notes about the machine), then one line a sample with
+cumulative readings. Reading never fails on rubbish: what cannot be read becomes a note.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from providers.base import ZERO, Component, Journal, Reading, Receipt, Sample, Triple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+FSYNC_S = 20.0
+UNITS_LIMIT_BYTES = 1 << 20
+
+
+class JournalWriter:
+    """Appends samples, flushed each, synced to disk every 20 s."""
+
+    def __init__(self, run_dir: Path, components: Sequence[Component], meta: dict[str, Any]):
+        fd = os.open(run_dir / "journal.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._file = os.fdopen(fd, "w", encoding="utf-8")
+        self._index = {c.name: i for i, c in enumerate(components)}
+        self._synced = time.monotonic()
+        self._write({"components": [asdict(c) for c in components], "meta": meta})
+
+    def sample(self, at: float, cpu_s: float, readings: Sequence[Reading]) -> None:
+        """One line: Unix time, CPU seconds, and the components that could be read."""
+        line = {
+            "at": at,
+            "cpu_s": cpu_s,
+            "read": [
+                [
+                    self._index[r.component],
+                    *_flat(r.active_j),
+                    *_flat(r.energy_j),
+                    r.covered_s,
+                ]
+                for r in readings
+            ],
+        }
+        self._write(line)
+        if time.monotonic() - self._synced >= FSYNC_S:
+            self.sync()
+
+    def note(self, text: str) -> None:
+        """A fault that the runner met, for the report."""
+        self._write({"note": text})
+
+    def sync(self) -> None:
+        """Make sure that all lines are on disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self._file.flush()
+
+
+def _flat(figure: Triple) -> tuple[float, float, float]:
+    return figure.low, figure.value, figure.high
+
+
+def read_journal(run_dir: Path) -> Journal:
+    """The journal of an attempt; an absent one has no components and a note."""
+    try:
+        lines = (run_dir / "journal.jsonl").read_text(encoding="utf-8", errors="replace")
+    except OSError as e:
+        return Journal((), (), (f"no energy journal: {e.strerror}",))
+    components: tuple[Component, ...] = ()
+    meta: dict[str, Any] = {}
+    samples: list[Sample] = []
+    notes: list[str] = []
+    torn = 0
+    for text in lines.splitlines():
+        try:
+            line = json.loads(text)
+            if "components" in line:
+                components = tuple(Component(**c) for c in line["components"])
+                meta = dict(line["meta"])
+            elif "note" in line:
+                notes.append(str(line["note"]))
+            else:
+                sample = _sample(line, components, samples[-1] if samples else None)
+                samples.append(sample)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            torn += 1
+    if torn:
+        notes.append(f"{torn} damaged line(s) of the energy journal were left out")
+    return Journal(components, tuple(samples), tuple(notes), meta)
+
+
+def _sample(line: dict[str, Any], components: Sequence[Component], last: Sample | None) -> Sample:
+    """A sample that is finite and does not run backwards; else :class:`ValueError`."""
+    readings = []
+    for index, *numbers in line["read"]:
+        values = [float(x) for x in numbers]
+        if len(values) != 7 or not all(math.isfinite(x) and x >= 0 for x in values):
+            raise ValueError("a reading is seven finite numbers from 0 up")
+        low, value, high, e_low, e_value, e_high, covered = values
+        readings.append(
+            Reading(
+                components[index].name,
+                Triple(low, value, high),
+                Triple(e_low, e_value, e_high),
+                covered,
+            )
+        )
+    at, cpu_s = float(line["at"]), float(line["cpu_s"])
+    if not math.isfinite(at) or (last is not None and at < last.at):
+        raise ValueError("samples stand in order of time")
+    return Sample(at, cpu_s, tuple(readings))
+
+
+def zero_readings(components: Sequence[Component]) -> tuple[Reading, ...]:
+    """The first sample: nothing has been drawn yet."""
+    return tuple(Reading(c.name, ZERO, ZERO, 0.0) for c in components if c.method != "missing")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file so that it is there whole or not at all (temporary name, fsync, rename)."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as f:
+        json.dump(content, f)
+        f.flush()
+        os.fsync(f.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def claim(path: Path, content: dict[str, Any]) -> bool:
+    """Create a file with its content, durably, unless it is there; True if created."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.claim")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as f:
+        json.dump(content, f)
+        f.flush()
+        os.fsync(f.fileno())
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    sync_folder(path.parent)
+    return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new name in a folder durable."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None where it is absent or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def read_receipt(run_dir: Path) -> Receipt | None:
+    """The runner's last word, or None."""
+    content = read_json(run_dir / "receipt.json")
+    if content is None:
+        return None
+    try:
+        return Receipt(**content)
+    except TypeError:
+        return None
+
+
+def read_units(path: Path) -> dict[str, float]:
+    """Sums of the ``name=value`` lines a job has written; other lines do not count.
+
+    At most 1 MiB is read: a job may write rubbish, and a report must still come.
+    """
+    try:
+        with path.open("rb") as f:
+            text = f.read(UNITS_LIMIT_BYTES).decode("utf-8", errors="replace")
+    except OSError:
+        return {}
+    sums: dict[str, float] = {}
+    for line in text.splitlines():
+        name, found, number = line.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            continue
+        if found and name.strip() and math.isfinite(value):
+            sums[name.strip()] = sums.get(name.strip(), 0.0) + value
+    return sums

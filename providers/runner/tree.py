@@ -1,0 +1,75 @@
+"""The job's process tree: its exact CPU seconds, and how to end it.
+
+The runner is a subreaper, so every orphan below it becomes its child: what it reaps with
+``wait4`` carries the CPU seconds of each exited descendant, short-lived ones included. Living
+ones are read from ``/proc``; nothing outside the tree is ever looked at.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+from providers.runner import proc
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def become_subreaper() -> None:
+    """Adopt orphaned descendants of this process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+class Tree:
+    """Everything below this process."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.first_status: int | None = None
+        self._reaped_cpu_s = 0.0
+        self._cpu_s = 0.0
+
+    def reap(self) -> bool:
+        """Collect what has exited; True once no descendant is left."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return False
+            self._reaped_cpu_s += usage.ru_utime + usage.ru_stime
+            if pid == self.first:
+                self.first_status = status
+
+    def usage(self) -> tuple[float, int]:
+        """CPU seconds of the tree so far (never falling), and its resident bytes now.
+
+        A process that ends while the tree is read may be missed by this look; the next one
+        has it, so the sum is kept from falling.
+        """
+        cpu_s, rss = self._reaped_cpu_s, 0
+        for pid in proc.descendants(os.getpid()):
+            found = proc.stat(pid)
+            if found is not None:
+                cpu_s += found.cpu_s
+                rss += found.rss_bytes
+        self._cpu_s = max(self._cpu_s, cpu_s)
+        return self._cpu_s, rss
+
+    def final_cpu_s(self) -> float:
+        """Exact CPU seconds, once all have been reaped."""
+        self._cpu_s = max(self._cpu_s, self._reaped_cpu_s)
+        return self._cpu_s
+
+    def send(self, number: int) -> None:
+        """Signal every process of the tree; stopped ones are woken to receive it."""
+        for pid in proc.descendants(os.getpid()):
+            for each in (number, signal.SIGCONT):
+                try:
+                    os.kill(pid, each)
+                except (ProcessLookupError, PermissionError):
+                    continue

@@ -1,0 +1,6 @@
+"""Software Carbon Intensity (ISO/IEC 21031:2024): pure, from journals to a settlement."""
+
+from scheduler.sci.energy import AttemptRecord
+from scheduler.sci.settle import embodied_g, settle
+
+__all__ = ["AttemptRecord", "embodied_g", "settle"]

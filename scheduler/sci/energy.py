@@ -1,0 +1,194 @@
+"""Energy of a job from the journals of its attempts.
+
+Cumulative readings become increments over the time between two readings of a component; the
+energy of an increment is spread evenly over it, so that splitting one changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from providers.base import JOULES_PER_KWH, Triple
+from scheduler.models import AttemptEnergy, ComponentEnergy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from providers.base import Component, Journal
+
+# Two sample intervals: less than that between the last reading and the end is no hole.
+HOLE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One start as settlement sees it; ``ended_at`` None while it runs."""
+
+    started_at: datetime
+    ended_at: datetime | None
+    exit_code: int | None
+    journal: Journal
+
+    @property
+    def end_s(self) -> float:
+        """Unix seconds of its end, or of its last sample while it runs."""
+        if self.ended_at is not None:
+            return self.ended_at.timestamp()
+        last = self.journal.samples[-1].at if self.journal.samples else 0.0
+        return max(last, self.started_at.timestamp())
+
+    @property
+    def run_s(self) -> float:
+        """How long it ran."""
+        return self.end_s - self.started_at.timestamp()
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Energy over time: increments of one component, ``n x 3`` kWh (low, value, high)."""
+
+    name: str
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    kwh: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """What was drawn; totals are None where no component could be read."""
+
+    components: tuple[ComponentEnergy, ...]
+    active_kwh: Triple | None
+    reserved_kwh: Triple | None
+    profiles: tuple[Profile, ...]
+    attempts: tuple[AttemptEnergy, ...]
+    cpu_s: float
+    run_s: float
+    notes: tuple[str, ...]
+
+
+def tally(attempts: Sequence[AttemptRecord]) -> Energy:
+    """Sum all attempts, failed ones included. Component energies add up to the totals."""
+    run_s = sum(a.run_s for a in attempts)
+    parts: dict[tuple[str, str, str], _Part] = {}
+    profiles: list[Profile] = []
+    rows: list[AttemptEnergy] = []
+    notes: list[str] = []
+    for attempt in attempts:
+        own = [_of_component(attempt, c) for c in attempt.journal.components]
+        notes += attempt.journal.notes
+        for part in own:
+            key = (part.component.name, part.component.method, part.component.source)
+            parts[key] = part if key not in parts else parts[key].plus(part)
+            if part.profile is not None:
+                profiles.append(part.profile)
+            if part.hole_s > HOLE_S:
+                notes.append(
+                    f"{part.component.name}: {part.hole_s:.0f} s of {attempt.run_s:.0f} s were "
+                    "not read; the upper bound counts them at full power where it is known"
+                )
+        rows.append(
+            AttemptEnergy(
+                attempt.started_at,
+                attempt.ended_at,
+                attempt.exit_code,
+                _sum([p.energy_kwh for p in own]),
+            )
+        )
+    components = tuple(part.as_component(run_s) for part in parts.values())
+    return Energy(
+        components=components,
+        active_kwh=_sum([c.active_kwh for c in components]),
+        reserved_kwh=_sum([c.energy_kwh for c in components]),
+        profiles=tuple(profiles),
+        attempts=tuple(rows),
+        cpu_s=sum(a.journal.samples[-1].cpu_s for a in attempts if a.journal.samples),
+        run_s=run_s,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    component: Component
+    active_kwh: Triple | None
+    energy_kwh: Triple | None
+    covered_s: float
+    hole_s: float
+    profile: Profile | None
+
+    def plus(self, other: _Part) -> _Part:
+        return _Part(
+            self.component,
+            _sum([self.active_kwh, other.active_kwh]),
+            _sum([self.energy_kwh, other.energy_kwh]),
+            self.covered_s + other.covered_s,
+            self.hole_s + other.hole_s,
+            None,
+        )
+
+    def as_component(self, run_s: float) -> ComponentEnergy:
+        coverage = min(100.0, 100.0 * self.covered_s / run_s) if run_s > 0 else 0.0
+        return ComponentEnergy(
+            self.component.name,
+            self.component.method,
+            self.component.source,
+            coverage,
+            self.active_kwh,
+            self.energy_kwh,
+        )
+
+
+def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
+    readings = [
+        (sample.at, reading)
+        for sample in attempt.journal.samples
+        for reading in sample.readings
+        if reading.component == component.name
+    ]
+    if component.method == "missing" or len(readings) < 2:
+        return _Part(component, None, None, 0.0, attempt.run_s, None)
+    at = np.array([t for t, _ in readings])
+    energy = _cumulative([(r.energy_j.low, r.energy_j.value, r.energy_j.high) for _, r in readings])
+    active = _cumulative([(r.active_j.low, r.active_j.value, r.active_j.high) for _, r in readings])
+    covered_s = readings[-1][1].covered_s
+    hole_s = max(0.0, attempt.run_s - covered_s)
+    starts, ends, kwh = at[:-1], at[1:], np.diff(energy, axis=0)
+    if hole_s > HOLE_S and component.max_w is not None:
+        # The hole is at the end where the runner died; else it is somewhere within.
+        tail = attempt.end_s - float(at[-1]) > HOLE_S
+        begin = float(at[-1]) if tail else attempt.started_at.timestamp()
+        starts, ends = np.append(starts, begin), np.append(ends, attempt.end_s)
+        extra = component.max_w * hole_s / JOULES_PER_KWH
+        kwh = np.vstack((kwh, [[0.0, 0.0, extra]]))
+    total = Triple(*(float(x) for x in kwh.sum(axis=0)))
+    return _Part(
+        component,
+        Triple(*(float(x) for x in active[-1] - active[0])),
+        total,
+        covered_s,
+        hole_s,
+        Profile(component.name, starts, ends, kwh),
+    )
+
+
+def _cumulative(rows: list[tuple[float, float, float]]) -> NDArray[np.float64]:
+    """In kWh; a counter that fell back is held, so that no increment is negative."""
+    return np.maximum.accumulate(np.array(rows) / JOULES_PER_KWH, axis=0)
+
+
+def _sum(figures: Sequence[Triple | None]) -> Triple | None:
+    """The sum of what is known; None where nothing is."""
+    known = [f for f in figures if f is not None]
+    if not known:
+        return None
+    total = known[0]
+    for figure in known[1:]:
+        total = total + figure
+    return total
