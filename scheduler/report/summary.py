@@ -1,0 +1,75 @@
+"""One summary of many jobs: how many, kWh, grams, saved, share measured."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from scheduler.report import schema
+from scheduler.report.units import energy, grams
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scheduler.models import Job, Settlement
+
+Pair = tuple["Job", "Settlement | None"]
+
+
+def summarize(pairs: Sequence[Pair], group_by: str | None) -> dict[str, Any]:
+    """``{group_by, groups: [{name, ...totals}], totals}``; jobs without the field are apart."""
+    groups: dict[str | None, list[Pair]] = {}
+    if group_by is not None:
+        for pair in pairs:
+            groups.setdefault(getattr(pair[0].spec, group_by), []).append(pair)
+    named = sorted(groups.items(), key=lambda item: (item[0] is None, item[0] or ""))
+    return {
+        "group_by": group_by,
+        "groups": [{"name": name, **schema.totals(found)} for name, found in named],
+        "totals": schema.totals(pairs),
+    }
+
+
+def table(summary: dict[str, Any], *, width: int = 110) -> str:
+    """The summary for people."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column(summary["group_by"] or "")
+    for name in ("jobs", "energy", "operational", "embodied", "saved", "measured"):
+        drawn.add_column(name, justify="right")
+    for row in summary["groups"]:
+        drawn.add_row(*_cells(row["name"] or "(none)", row))
+    drawn.add_row(*_cells("all", summary["totals"]), style="bold")
+    out = io.StringIO()
+    console = Console(file=out, width=width, color_system=None)
+    console.print(drawn)
+    without = summary["totals"]["jobs_without"]
+    if without:
+        said = ", ".join(f"{n} without {k.rsplit('_', 1)[0]}" for k, n in without.items())
+        console.print(f"not in the sums: {said}")
+    return out.getvalue().rstrip()
+
+
+def _cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:
+    def value(key: str, form: Any) -> str:
+        return form(row[key]["value"]) if row[key] else "unknown"
+
+    saved = value("saved_g", grams)
+    if row["saved_percent"] is not None:
+        saved += f" ({row['saved_percent']:.0f} %)"
+    if row["saving_estimated"] and row["saved_g"]:
+        saved += " estimated"
+    reserved = row["energy_kwh"]["reserved"]
+    measured = row["measured_percent"]
+    return (
+        name,
+        str(row["jobs"]),
+        energy(reserved["value"]) if reserved else "unknown",
+        value("operational_g", grams),
+        value("embodied_g", grams),
+        saved,
+        f"{measured:.0f} %" if measured is not None else "unknown",
+    )

@@ -1,0 +1,239 @@
+"""Views on a terminal: reports, plans, lists. Each function returns text of a given width."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from scheduler.models import saving_percent
+from scheduler.report.units import change, clock, duration, energy, grams, redact, triple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, tzinfo
+
+    from scheduler.models import Event, Job, Plan, Settlement, Window
+
+WIDTH = 110
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    """A light table; a column whose name ends in ``>`` is set to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for name in columns:
+        right = name.endswith(">")
+        table.add_column(name.removesuffix(">"), justify="right" if right else "left")
+    return table
+
+
+def _draw(*parts: Table | str, width: int = WIDTH) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, color_system=None, highlight=False, markup=False)
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, str))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+
+
+def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
+    """One line a job."""
+    if not jobs:
+        return "no jobs; queue one with `lowtide submit --duration 2h -- COMMAND`"
+    table = _table("id", "name", "state", "region", "start", "deadline", "saving>", "reason")
+    for job in jobs:
+        start = job.started_at or (job.plan.window.start if job.plan else None)
+        saved = job.plan.saving_percent if job.plan else None
+        table.add_row(
+            job.id,
+            job.spec.name,
+            str(job.state),
+            job.region or "-",
+            clock(start, now, tz) if start else "-",
+            clock(job.spec.deadline, now, tz) if job.spec.deadline else "-",
+            change(saved) if saved is not None else "-",
+            job.reason if job.state.ended else "",
+        )
+    return _draw(table)
+
+
+def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
+    """What was asked for, and where it stands."""
+    spec = job.spec
+    lines = [
+        f"{job.id}  {spec.name}  {job.state}: {job.reason}",
+        f"  command    {shlex.join(redact(spec.argv))}",
+        f"  folder     {spec.cwd}",
+        f"  user       {spec.user}, project {spec.project or '-'}, group {spec.group or '-'}",
+        f"  holds      {spec.slots} slot(s), {spec.gpus} GPU(s), home {spec.home}",
+        f"  duration   {duration(spec.duration_s) if spec.duration_s else 'not given'}",
+        f"  release    {clock(spec.release, now, tz)}",
+    ]
+    if spec.deadline is not None:
+        assumed = " (assumed)" if spec.deadline_assumed else ""
+        lines.append(f"  deadline   {clock(spec.deadline, now, tz)}, finish by{assumed}")
+    if spec.start_by is not None:
+        lines.append(f"  start by   {clock(spec.start_by, now, tz)}")
+    if job.plan is not None:
+        lines += [f"  power      {_power(job.plan)}", f"  why        {job.plan.reason}"]
+    return "\n".join(lines)
+
+
+def _power(plan: Plan) -> str:
+    watts = plan.power.watts
+    figure = "unknown" if watts is None else f"{watts.value:.3g} W"
+    return f"{figure}, {plan.power.source} ({plan.power.detail})"
+
+
+def story(job: Job, events: Sequence[Event], now: datetime, tz: tzinfo) -> str:
+    """What happened to a job and why, in order."""
+    lines = [
+        f"{clock(e.at, now, tz):>16}  {e.kind:<10} {e.detail}"  # ids and times line up
+        for e in events
+    ]
+    if job.plan is not None and not job.state.ended and not job.state.active:
+        left = (job.plan.window.start - now).total_seconds()
+        waits = f"starts in {duration(left)}" if left > 0 else "is due"
+        lines.append(f"{'now':>16}  {'waiting':<10} {waits}: {job.plan.reason}")
+    return "\n".join(lines)
+
+
+def alternatives(plan: Plan, *, limit: int, now: datetime | None = None) -> str:
+    """The best other places for the same job."""
+    table = _table("elsewhere", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs")
+    for window in plan.alternatives[:limit]:
+        table.add_row(*_place(window, plan), "yes" if window.dispatchable else "compared only")
+    return _draw(table)
+
+
+def ranking(plan: Plan, now: datetime, tz: tzinfo) -> str:
+    """Regions for a job, the best first."""
+    windows = [w for w in (plan.window, *plan.alternatives) if w.g_per_kwh is not None]
+    if not windows:
+        return f"no region has a forecast: {plan.reason}"
+    table = _table("region", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs here")
+    for window in windows:
+        table.add_row(*_place(window, plan), "yes" if window.dispatchable else "no")
+    basis = "with embodied carbon" if plan.basis == "total" else "operational carbon only"
+    return _draw(table, f"{basis}; {_power(plan)}; {plan.forecast_source}, {plan.signal}")
+
+
+def _place(window: Window, plan: Plan) -> tuple[str, ...]:
+    saved = saving_percent(plan.run_now.grams, window.grams)
+    return (
+        window.region,
+        f"{window.start:%a %H:%M}",
+        f"{window.g_per_kwh.value:.0f}" if window.g_per_kwh else "-",
+        grams(window.grams.value) if window.grams else "-",
+        change(saved) if saved is not None else "-",
+    )
+
+
+def providers_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Sources, meters and engines."""
+    table = _table("kind", "name", "works", "signal", "step>", "horizon>", "actuals", "what")
+    for row in rows:
+        step, horizon = row.get("step_s"), row.get("horizon_h")
+        table.add_row(
+            row["kind"],
+            row["name"],
+            "yes" if row["available"] else "no",
+            row.get("signal") or "",
+            duration(step) if step else "",
+            f"{horizon:g} h" if horizon else "",
+            {True: "yes", False: "no"}.get(row.get("has_actuals"), ""),
+            row["detail"],
+        )
+    return _draw(table, width=140)
+
+
+def report(job: Job, settlement: Settlement | None, *, zone: str | None, tz: tzinfo) -> str:
+    """The SCI report of one job."""
+    head = f"{job.id}  {job.spec.name}  {job.state}: {job.reason}"
+    if settlement is None:
+        return f"{head}\n  it has not run: there is nothing to report"
+    s = settlement
+    table = _table("energy of", "method", "active>", "reserved>", "coverage>", "source")
+    for c in s.components:
+        table.add_row(
+            c.name,
+            c.method,
+            triple(c.active_kwh, energy),
+            triple(c.energy_kwh, energy),
+            f"{c.coverage_percent:.0f} %",
+            c.source,
+        )
+    rules = _table("rule of ISO/IEC 21031:2024", "", "why")
+    for rule in s.conformance:
+        rules.add_row(rule.rule, rule.met.replace("_", " "), rule.why)
+    lines = [head, *("  " + line for line in headline(job, s, zone))]
+    tail = [f"  attempt    {_attempt(a, tz)}" for a in s.attempts]
+    tail += [f"  note       {note}" for note in s.notes]
+    return _draw("\n".join(lines), table, "\n".join(tail), rules, width=150)
+
+
+def _attempt(a: Any, tz: tzinfo) -> str:
+    end = f"{a.ended_at.astimezone(tz):%H:%M:%S}" if a.ended_at else "still running"
+    code = "exit unknown" if a.exit_code is None else f"exit {a.exit_code}"
+    start = f"{a.started_at.astimezone(tz):%Y-%m-%d %H:%M:%S}"
+    return f"{start} to {end}, {code}, {triple(a.energy_kwh, energy)}"
+
+
+def headline(job: Job, s: Settlement, zone: str | None) -> list[str]:
+    """The figures that matter, each with its bounds, or the reason why there is none."""
+    nulls = s.nulls
+    if s.sci_g_per_unit is not None:
+        score = f"{triple(s.sci_g_per_unit, grams)} CO2e per {s.unit}"
+    else:
+        score = f"no score: {nulls.get('sci_g_per_unit', '')}"
+    lines = [
+        f"SCI          {score}",
+        f"operational  {triple(s.operational_g, grams, nulls.get('operational_g'))}",
+        f"embodied     {triple(s.embodied_g, grams, nulls.get('embodied_g'))}",
+        f"energy       {triple(s.reserved_kwh, energy, nulls.get('energy_kwh.reserved'))} reserved, "
+        f"{triple(s.active_kwh, energy)} active"
+        + (f", {s.measured_percent:.0f} % measured" if s.measured_percent is not None else ""),
+    ]
+    if s.intensity is not None:
+        lines.append(
+            f"intensity    {s.intensity.g_per_kwh.value:.0f} g/kWh in {zone}, {s.intensity.signal}, "
+            f"{s.intensity.kind}, {s.intensity.source}"
+        )
+    lines.append(f"PUE          {s.pue.value:g}: {s.pue_source}")
+    lines.append(f"saved        {saving(s)}")
+    if job.plan is not None and job.plan.window.grams is not None:
+        lines.append(f"planned      {grams(job.plan.window.grams.value)} ({job.plan.basis})")
+    lines += [*_deadline(job), f"uncertainty  {s.largest_uncertainty}", f"settlement   {s.status}"]
+    return lines
+
+
+def _deadline(job: Job) -> list[str]:
+    lines = []
+    spec = job.spec
+    if spec.deadline is not None and job.ended_at is not None:
+        met = "met" if job.ended_at <= spec.deadline else "missed"
+        spare = abs((spec.deadline - job.ended_at).total_seconds())
+        side = "before" if met == "met" else "after"
+        lines.append(f"deadline     {met}, {duration(spare)} {side} it")
+    if spec.duration_s and job.started_at and job.ended_at:
+        ran = (job.ended_at - job.started_at).total_seconds()
+        if ran > spec.duration_s:
+            lines.append(
+                f"duration     {duration(ran)}, longer than the {duration(spec.duration_s)} given"
+            )
+    return lines
+
+
+def saving(s: Settlement) -> str:
+    """The saving against a start at release at home, labelled where it is an estimate."""
+    if s.saved_g is None or s.baseline_g is None:
+        return f"unknown: {s.nulls.get('saved_g', '')}"
+    label = "estimated, " if s.saving_estimated else ""
+    percent = "" if s.saved_percent is None else f" ({s.saved_percent:.0f} %)"
+    return (
+        f"{label}{triple(s.saved_g, grams)}{percent} against {grams(s.baseline_g.value)} "
+        f"started at release at home, {s.basis}"
+    )

@@ -1,0 +1,95 @@
+"""Figures for people, and secrets kept out of whatever is shown."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, tzinfo
+
+    from providers.base import Triple
+
+HIDDEN = "***"
+_SECRET_NAME = re.compile(
+    r"(api[-_]?key|token|secret|passw(or)?d|passphrase|credential|private[-_]?key|auth)",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(
+    r"\b(sk-[\w-]{8,}|gh[pousr]_\w{8,}|github_pat_\w{8,}|hf_\w{8,}|AKIA[A-Z0-9]{8,}|xox[abp]-[\w-]{8,})"
+)
+_URL_LOGIN = re.compile(r"(\w+://)[^/@\s]+@")
+
+
+def redact(argv: Sequence[str]) -> list[str]:
+    """The words of a command with the values of secret-looking options hidden."""
+    shown: list[str] = []
+    hide_next = False
+    for word in argv:
+        if hide_next and not word.startswith("-"):
+            shown.append(HIDDEN)
+            hide_next = False
+            continue
+        name, given, _ = word.partition("=")
+        secret = _SECRET_NAME.search(name) is not None
+        hide_next = secret and not given and word.startswith("-")
+        if secret and given:
+            shown.append(f"{name}={HIDDEN}")
+        else:
+            shown.append(_URL_LOGIN.sub(rf"\1{HIDDEN}@", _SECRET_VALUE.sub(HIDDEN, word)))
+    return shown
+
+
+def grams(value: float) -> str:
+    """``0.42 g``, ``318 g``, ``1.24 kg``."""
+    if abs(value) >= 1000:
+        return f"{significant(value / 1000)} kg"
+    return f"{significant(value)} g" if abs(value) >= 0.1 or not value else f"{value * 1000:.3g} mg"
+
+
+def energy(kwh: float) -> str:
+    """``3.4 Wh``, ``1.24 kWh``."""
+    return f"{significant(kwh)} kWh" if abs(kwh) >= 1 else f"{kwh * 1000:.3g} Wh"
+
+
+def significant(value: float) -> str:
+    """Three significant digits, without an exponent for everyday sizes."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def triple(figure: Triple | None, form: object, why: str | None = None) -> str:
+    """``1.2 g (0.9 g to 1.6 g)``, or ``unknown`` with its reason."""
+    if figure is None:
+        return f"unknown: {why}" if why else "unknown"
+    assert callable(form)
+    if figure.low == figure.high:
+        return str(form(figure.value))
+    return f"{form(figure.value)} ({form(figure.low)} to {form(figure.high)})"
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``2h 05m``, ``1d 02h``."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{minutes // 60}h {minutes % 60:02d}m"
+    return f"{hours // 24}d {hours % 24:02d}h"
+
+
+def clock(moment: datetime, now: datetime, tz: tzinfo) -> str:
+    """``23:10``; with the weekday on another day, with the date in another week."""
+    local, today = moment.astimezone(tz), now.astimezone(tz)
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    days = abs((local.date() - today.date()).days)
+    return f"{local:%a %H:%M}" if days < 7 else f"{local:%Y-%m-%d %H:%M}"
+
+
+def change(saved_percent: float) -> str:
+    """A saving of 38 % is a change of ``-38 %``; a loss has a plus."""
+    rounded = round(-saved_percent)
+    return f"{rounded:+d} %" if rounded else "0 %"
