@@ -86,7 +86,7 @@ class FakeProvider:
         if zone not in self.hourly:
             raise NoData(f"fake has no zone {zone}: it has {', '.join(sorted(self.hourly))}")
         values = np.array(self.hourly[zone], dtype=np.float64)
-        starts = self.start.timestamp() + 3600.0 * np.arange(len(values))
+        starts = self.start.timestamp() + 3600.0 * np.arange(len(values), dtype=np.float64)
         sources = np.array([self.name] * len(values))
         whole = Series(
             zone, "average", "forecast", now, starts, starts + 3600, values, values, values, sources

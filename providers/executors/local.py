@@ -30,7 +30,7 @@ PACKAGES = Path(__file__).parents[2]
 class Local:
     """This machine."""
 
-    capabilities = Capabilities(suspend=True)
+    capabilities = Capabilities()
 
     def slots(self) -> int:
         """Logical CPUs that this process may use."""
@@ -56,6 +56,7 @@ class Local:
 
     def poll(self, run_dir: Path, token: str) -> RunState:
         """Where an attempt stands; a receipt that comes while we look wins."""
+        _bury()
         state = self._look(run_dir, token)
         receipt = journal.read_receipt(run_dir)
         if receipt is not None:
@@ -120,16 +121,16 @@ def _signal(pid: int, number: int) -> None:
 
 def _runner_environment() -> dict[str, str]:
     """Little: the job's own environment comes from its file, not from ours."""
-    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG", "TZ", "TMPDIR"}}
-    kept |= {k: v for k, v in os.environ.items() if k.startswith("COVERAGE_")}
+    names = {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
+    kept = {k: v for k, v in os.environ.items() if k in names or k.startswith("COVERAGE_")}
     return kept | {"PYTHONPATH": str(PACKAGES)}
 
 
 _RUNNERS: set[int] = set()
 
 
-def _spawn_runner(run_dir: Path) -> int:
-    """Start a runner in a session of its own; those that have ended leave no zombies."""
+def _bury() -> None:
+    """Leave no zombies of runners that this process started."""
     for pid in list(_RUNNERS):
         try:
             ended = os.waitpid(pid, os.WNOHANG)[0]
@@ -137,6 +138,11 @@ def _spawn_runner(run_dir: Path) -> int:
             ended = pid
         if ended:
             _RUNNERS.discard(pid)
+
+
+def _spawn_runner(run_dir: Path) -> int:
+    """Start a runner in a session of its own, so that it outlives the caller."""
+    _bury()
     log = str(run_dir / "runner.log")
     log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     pid = os.posix_spawn(

@@ -7,4 +7,4 @@ from providers.runner.runner import run
 
 if len(sys.argv) != 2:
     sys.exit("usage: python -P -m providers.runner RUN_DIR")
-run(Path(sys.argv[1]))
+run(Path(sys.argv[1]).absolute())

@@ -6,6 +6,7 @@ cumulative readings. Reading never fails on rubbish: what cannot be read becomes
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -24,18 +25,31 @@ UNITS_LIMIT_BYTES = 1 << 20
 
 
 class JournalWriter:
-    """Appends samples, flushed each, synced to disk every 20 s."""
+    """Appends samples, each handed to the system at once, synced to disk every 20 s.
 
-    def __init__(self, run_dir: Path, components: Sequence[Component], meta: dict[str, Any]):
-        fd = os.open(run_dir / "journal.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._file = os.fdopen(fd, "w", encoding="utf-8")
+    A line that cannot be written (a full disk) is a gap: :class:`OSError`, and the next one is
+    tried afresh. The header and the zero sample at the start are kept until they are written.
+    """
+
+    def __init__(
+        self, run_dir: Path, components: Sequence[Component], meta: dict[str, Any], start: float
+    ) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._fd = os.open(run_dir / "journal.jsonl", flags, 0o600)
         self._index = {c.name: i for i, c in enumerate(components)}
         self._synced = time.monotonic()
-        self._write({"components": [asdict(c) for c in components], "meta": meta})
+        header = {"components": [asdict(c) for c in components], "meta": meta}
+        zero = [Reading(c.name, ZERO, ZERO, 0.0) for c in components if c.method != "missing"]
+        self._owed = _text(header) + _text(self._sample_line(start, 0.0, zero))
 
     def sample(self, at: float, cpu_s: float, readings: Sequence[Reading]) -> None:
         """One line: Unix time, CPU seconds, and the components that could be read."""
-        line = {
+        self._write(_text(self._sample_line(at, cpu_s, readings)))
+        if time.monotonic() - self._synced >= FSYNC_S:
+            self.sync()
+
+    def _sample_line(self, at: float, cpu_s: float, readings: Sequence[Reading]) -> dict[str, Any]:
+        return {
             "at": at,
             "cpu_s": cpu_s,
             "read": [
@@ -48,23 +62,28 @@ class JournalWriter:
                 for r in readings
             ],
         }
-        self._write(line)
-        if time.monotonic() - self._synced >= FSYNC_S:
-            self.sync()
 
     def note(self, text: str) -> None:
         """A fault that the runner met, for the report."""
-        self._write({"note": text})
+        self._write(_text({"note": text}))
 
     def sync(self) -> None:
         """Make sure that all lines are on disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        os.fsync(self._fd)
         self._synced = time.monotonic()
 
-    def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
-        self._file.flush()
+    def _write(self, line: str) -> None:
+        owed, data = len(self._owed), (self._owed + line).encode("ascii")
+        written = os.write(self._fd, data)
+        if written < len(data):
+            # End the torn line; what was owed and is not whole on disk comes again.
+            self._owed = "\n" + (self._owed.lstrip("\n") if written < owed else "")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._owed = ""
+
+
+def _text(line: dict[str, Any]) -> str:
+    return json.dumps(line, separators=(",", ":")) + "\n"
 
 
 def _flat(figure: Triple) -> tuple[float, float, float]:
@@ -82,7 +101,7 @@ def read_journal(run_dir: Path) -> Journal:
     samples: list[Sample] = []
     notes: list[str] = []
     torn = 0
-    for text in lines.splitlines():
+    for text in filter(None, lines.split("\n")):
         try:
             line = json.loads(text)
             if "components" in line:
@@ -93,7 +112,14 @@ def read_journal(run_dir: Path) -> Journal:
             else:
                 sample = _sample(line, components, samples[-1] if samples else None)
                 samples.append(sample)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ):
             torn += 1
     if torn:
         notes.append(f"{torn} damaged line(s) of the energy journal were left out")
@@ -119,12 +145,9 @@ def _sample(line: dict[str, Any], components: Sequence[Component], last: Sample 
     at, cpu_s = float(line["at"]), float(line["cpu_s"])
     if not math.isfinite(at) or (last is not None and at < last.at):
         raise ValueError("samples stand in order of time")
+    if not math.isfinite(cpu_s) or cpu_s < 0:
+        raise ValueError("CPU seconds are finite, from 0 up")
     return Sample(at, cpu_s, tuple(readings))
-
-
-def zero_readings(components: Sequence[Component]) -> tuple[Reading, ...]:
-    """The first sample: nothing has been drawn yet."""
-    return tuple(Reading(c.name, ZERO, ZERO, 0.0) for c in components if c.method != "missing")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ of the job.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from providers import registry
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 
 
 class Metering:
-    """For each component, the first meter of the list that offers it."""
+    """For each component, the first meter of the list that offers it.
+
+    ``used`` tells the meter of each component; ``notes`` the meters that failed, and why.
+    """
 
     def __init__(self, names: Sequence[str], scope: Scope) -> None:
         self.notes: list[str] = []
-        self.components: tuple[Component, ...] = ()
         self._meters: list[tuple[str, Meter, frozenset[str]]] = []
+        components: list[Component] = []
         for name in names:
             try:
                 meter: Meter = registry.load("meters", name).open(scope)
@@ -29,16 +33,17 @@ class Metering:
             except Exception as e:  # noqa: BLE001 -- a meter may never harm the job
                 self.notes.append(f"meter {name} is not used: {e}")
                 continue
-            taken = {c.name for c in self.components}
-            new: tuple[Component, ...] = tuple(c for c in offered if c.name not in taken)
-            self.components += new
+            taken = {c.name for c in components}
+            new = [c for c in offered if c.name not in taken]
+            components += new
             self._meters.append((name, meter, frozenset(c.name for c in new)))
-        metered = {c.name for c in self.components}
-        self.components += tuple(
+        metered = {c.name for c in components}
+        components += [
             Component(f"gpu:{uuid}", "missing", "assigned, but no meter reads it")
             for uuid in scope.gpus
             if f"gpu:{uuid}" not in metered
-        )
+        ]
+        self.components = tuple(components)
         self._failing: set[str] = set()
 
     def sample(self, usage: Usage) -> list[Reading]:
@@ -56,7 +61,6 @@ class Metering:
     def close(self) -> None:
         """Release all devices."""
         for _, meter, _ in self._meters:
-            try:
+            # The record is complete by now: what cannot be released ends with the process.
+            with suppress(Exception):
                 meter.close()
-            except Exception as e:  # noqa: BLE001 -- a meter may never harm the job
-                self.notes.append(f"a meter did not close: {e}")

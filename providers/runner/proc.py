@@ -76,7 +76,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Every process below ``pid``; only its own tree is read."""
+    """Every process below ``pid``, parents before children; only its own tree is read."""
     found, open_ends = [], children(pid)
     while open_ends:
         child = open_ends.pop()

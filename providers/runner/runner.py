@@ -7,8 +7,10 @@ way without harming the job.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -17,9 +19,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.base import Launch, Receipt, Scope, Usage
+from providers.base import Launch, Receipt, Scope
 from providers.runner import journal, proc
 from providers.runner.metering import Metering
+from providers.runner.record import Clock, Record
 from providers.runner.tree import Tree, become_subreaper
 
 if TYPE_CHECKING:
@@ -31,26 +34,8 @@ STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 WAITED = STOP_SIGNALS | {signal.SIGCHLD}
 # While a tree is being killed, look again for processes that it has just made.
 KILL_AGAIN_S = 0.2
-# The journal grows with the logarithm of time: a crash loses at most this share of the run.
-THINNING = 0.001
 # A full disk may be emptied: try this long to leave the receipt.
 RECEIPT_PATIENCE_S = 60.0
-
-
-class Clock:
-    """Wall time that no clock step and no suspend can bend: its start plus time since boot."""
-
-    def __init__(self) -> None:
-        self.wall = time.time()
-        self._boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-
-    def elapsed(self) -> float:
-        """Seconds since the start, suspended ones included."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - self._boot
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return self.wall + self.elapsed()
 
 
 def read_launch(run_dir: Path) -> Launch:
@@ -62,7 +47,8 @@ def read_launch(run_dir: Path) -> Launch:
 
 
 def run(run_dir: Path) -> None:
-    """Run the attempt in ``run_dir``; returns at once where it was started before."""
+    """Run the attempt in ``run_dir`` (absolute); returns at once where it was started before."""
+    os.chdir(run_dir)
     launch = read_launch(run_dir)
     signal.pthread_sigmask(signal.SIG_BLOCK, WAITED)
     if not _mark_started(run_dir):
@@ -73,17 +59,33 @@ def run(run_dir: Path) -> None:
     metering = Metering(launch.meters, Scope(launch.slots, launch.gpus))
     try:
         pid = _spawn(launch, run_dir)
-    except OSError as e:
-        error = f"{launch.argv[0]!r} in {launch.cwd}: {e.strerror or e}"
-        receipt = _receipt(launch, clock, "not_started", None, 0.0, error)
-        _leave(run_dir, receipt)
+    except (OSError, ValueError, TypeError) as e:
+        error = f"cannot start {shlex.join(launch.argv)}: {_said(e)}"
+        _leave(run_dir, _receipt(launch, clock, "not_started", None, 0.0, error))
         return
+    _identify_first(run_dir, pid)
     tree = Tree(pid)
-    record = _Record(run_dir, launch, clock, metering, tree)
+    record = Record(run_dir, launch, clock, metering, tree)
     reason = _follow(launch, clock, tree, record)
     record.close()
-    metering.close()
+    # The receipt comes first: releasing a device may hang.
     _leave(run_dir, _receipt(launch, clock, reason, tree.first_status, tree.final_cpu_s()))
+    metering.close()
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    return str(error)
+
+
+def _identify_first(run_dir: Path, pid: int) -> None:
+    """Tell people and tools which process the job is; nothing of ours depends on it."""
+    found = proc.identify(pid)
+    try:
+        journal.write_json(run_dir / "process.json", asdict(found) if found else {"pid": pid})
+    except OSError as e:
+        print(f"no process.json: {e}", file=sys.stderr)  # noqa: T201
 
 
 def _mark_started(run_dir: Path) -> bool:
@@ -93,13 +95,18 @@ def _mark_started(run_dir: Path) -> bool:
 
 
 def _spawn(launch: Launch, run_dir: Path) -> int:
-    """Start the command in a session of its own; raises :class:`OSError`."""
+    """Start the command in a session of its own.
+
+    Raises :class:`OSError` where folder, environment file or executable cannot be used, and
+    :class:`ValueError` or :class:`TypeError` where the environment is no environment.
+    """
     environment = _environment(launch)
     os.chdir(launch.cwd)
     try:
         path = shutil.which(launch.argv[0], path=environment.get("PATH", os.defpath))
         if path is None:
-            raise FileNotFoundError(2, "no such executable on the job's PATH")
+            message = "no such executable on the job's PATH"
+            raise FileNotFoundError(errno.ENOENT, message, launch.argv[0])
         log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         return os.posix_spawn(
             path,
@@ -122,8 +129,10 @@ _UNCHANGEABLE = {signal.SIGKILL, signal.SIGSTOP}
 
 
 def _environment(launch: Launch) -> Mapping[str, str]:
-    variables: dict[str, str] = json.loads(Path(launch.env_file).read_text(encoding="utf-8"))
-    variables |= {
+    kept = json.loads(Path(launch.env_file).read_text(encoding="utf-8"))
+    if not isinstance(kept, dict):
+        raise ValueError(f"{launch.env_file} holds no JSON object of environment variables")
+    variables: dict[str, str] = kept | {
         "LOWTIDE_JOB_ID": launch.job_id,
         "LOWTIDE_ATTEMPT": str(launch.attempt),
         "LOWTIDE_REGION": launch.region,
@@ -138,64 +147,7 @@ def _environment(launch: Launch) -> Mapping[str, str]:
     return variables
 
 
-class _Record:
-    """Samples into the journal; a journal that cannot be written is given up, not the job."""
-
-    def __init__(
-        self, run_dir: Path, launch: Launch, clock: Clock, metering: Metering, tree: Tree
-    ) -> None:
-        self._clock, self._metering, self._tree = clock, metering, tree
-        self._interval = launch.interval_s
-        self._writer: journal.JournalWriter | None = None
-        self._elapsed = self._written = 0.0
-        self._rss_gb_s = 0.0
-        self.next_at = launch.interval_s
-        try:
-            self._writer = journal.JournalWriter(
-                run_dir, metering.components, {"interval_s": launch.interval_s}
-            )
-            first = journal.zero_readings(metering.components)
-            self._writer.sample(clock.wall, 0.0, first)
-        except Exception as e:  # noqa: BLE001 -- metering may never harm the job
-            self._give_up(e)
-
-    def sample(self, *, last: bool = False) -> None:
-        """Read the meters; write a line where one is due."""
-        elapsed = self._clock.elapsed()
-        cpu_s, rss = self._tree.usage()
-        if last:
-            cpu_s = self._tree.final_cpu_s()
-        self._rss_gb_s += rss / 1e9 * (elapsed - self._elapsed)
-        self._elapsed = elapsed
-        self.next_at = elapsed + self._interval
-        readings = self._metering.sample(Usage(elapsed, cpu_s, self._rss_gb_s))
-        due = elapsed - self._written >= elapsed * THINNING
-        if self._writer is None or not (due or last):
-            return
-        try:
-            self._writer.sample(self._clock.wall + elapsed, cpu_s, readings)
-            self._written = elapsed
-        except Exception as e:  # noqa: BLE001 -- metering may never harm the job
-            self._give_up(e)
-
-    def close(self) -> None:
-        """The last sample, the notes, and all of it to disk."""
-        self.sample(last=True)
-        if self._writer is None:
-            return
-        try:
-            for note in self._metering.notes:
-                self._writer.note(note)
-            self._writer.sync()
-        except Exception as e:  # noqa: BLE001 -- metering may never harm the job
-            self._give_up(e)
-
-    def _give_up(self, error: Exception) -> None:
-        self._writer = None
-        print(f"the energy journal is given up: {error}", file=sys.stderr)  # noqa: T201
-
-
-def _follow(launch: Launch, clock: Clock, tree: Tree, record: _Record) -> EndReason:
+def _follow(launch: Launch, clock: Clock, tree: Tree, record: Record) -> EndReason:
     """Wait for the whole tree to end; stop it where asked or at its time limit."""
     reason: EndReason = "exited"
     kill_at: float | None = None

@@ -2,7 +2,9 @@
 
 The runner is a subreaper, so every orphan below it becomes its child: what it reaps with
 ``wait4`` carries the CPU seconds of each exited descendant, short-lived ones included. Living
-ones are read from ``/proc``; nothing outside the tree is ever looked at.
+ones are read from ``/proc``; nothing outside the tree is ever looked at. Not seen are only the
+CPU seconds of a child that lived between two looks under a parent that ignores SIGCHLD: the
+kernel keeps them nowhere.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ class Tree:
     def usage(self) -> tuple[float, int]:
         """CPU seconds of the tree so far (never falling), and its resident bytes now.
 
-        A process that ends while the tree is read may be missed by this look; the next one
-        has it, so the sum is kept from falling.
+        Parents are read before their children, so a child that ends meanwhile is never counted
+        twice; it may be missed by this look and is in the next, so the sum is kept from falling.
         """
         cpu_s, rss = self._reaped_cpu_s, 0
         for pid in proc.descendants(os.getpid()):

@@ -28,7 +28,7 @@ NAP_S = 20.0
 @click.option("--now", "at_once", is_flag=True, help="Do not wait for the window.")
 @options.config_option
 @click.pass_context
-def run_command(ctx: click.Context, at_once: bool, **fields: Any) -> int:
+def run_command(ctx: click.Context, /, at_once: bool, **fields: Any) -> int:
     """Submit and stay until the job ends; the exit code is the job's.
 
     Ctrl-C before the start cancels, after it sends TERM to the job. Without --duration it
@@ -93,7 +93,7 @@ def _waiting(job: Job) -> str:
 @options.json_option
 @options.config_option
 @click.pass_context
-def wait_command(ctx: click.Context, as_json: bool, **fields: Any) -> None:
+def wait_command(ctx: click.Context, /, as_json: bool, **fields: Any) -> None:
     """Sleep until the greenest window for a job of this duration, then exit 0."""
     from scheduler import engine
     from scheduler.report import schema

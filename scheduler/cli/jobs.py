@@ -26,7 +26,7 @@ NO_WATCHER = (
 @options.json_option
 @options.config_option
 @click.pass_context
-def submit_command(ctx: click.Context, dry_run: bool, as_json: bool, **fields: Any) -> None:
+def submit_command(ctx: click.Context, /, dry_run: bool, as_json: bool, **fields: Any) -> None:
     """Queue a job; it starts in the greenest window that still meets its deadline."""
     from scheduler import engine
     from scheduler.engine import submission
@@ -42,7 +42,7 @@ def submit_command(ctx: click.Context, dry_run: bool, as_json: bool, **fields: A
         else:
             job_id, made = engine.submit(context, request, spec, os.environ, now)
         if as_json:
-            head = {"schema_version": schema.SCHEMA_VERSION}
+            head: dict[str, Any] = {"schema_version": schema.SCHEMA_VERSION}
             if job_id is not None:
                 head["job_id"] = job_id
             print_json({**head, "plan": schema.plan_json(made)})
@@ -63,7 +63,7 @@ def submit_command(ctx: click.Context, dry_run: bool, as_json: bool, **fields: A
 @options.json_option
 @options.config_option
 @click.pass_context
-def plan_command(ctx: click.Context, as_json: bool, **fields: Any) -> None:
+def plan_command(ctx: click.Context, /, as_json: bool, **fields: Any) -> None:
     """Show the plan that a job would get; submit nothing."""
     from scheduler import engine
     from scheduler.report import schema, terminal

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -150,14 +152,12 @@ class Follower:
     def copy(self, context: Context, job: Job) -> None:
         """Write what has come since the last call."""
         for attempt in context.store.jobs.attempts(job.id):
-            for stream in ("stdout", "stderr"):
+            for stream, out in (("stdout", sys.stdout.buffer), ("stderr", sys.stderr.buffer)):
                 path = context.runs.log(attempt.run_dir, stream)
                 if not path.is_file():
                     continue
                 with path.open("rb") as log:
                     log.seek(self._read.get(str(path), 0))
-                    while chunk := log.read(1 << 16):
-                        out = click.get_binary_stream(stream)  # type: ignore[arg-type]
-                        out.write(chunk)
-                        out.flush()
+                    shutil.copyfileobj(log, out)
+                    out.flush()
                     self._read[str(path)] = log.tell()

@@ -144,7 +144,7 @@ def providers_table(rows: Sequence[dict[str, Any]]) -> str:
             row.get("signal") or "",
             duration(step) if step else "",
             f"{horizon:g} h" if horizon else "",
-            {True: "yes", False: "no"}.get(row.get("has_actuals"), ""),
+            "yes" if row.get("has_actuals") else "",
             row["detail"],
         )
     return _draw(table, width=140)
@@ -189,19 +189,18 @@ def headline(job: Job, s: Settlement, zone: str | None) -> list[str]:
         score = f"{triple(s.sci_g_per_unit, grams)} CO2e per {s.unit}"
     else:
         score = f"no score: {nulls.get('sci_g_per_unit', '')}"
+    reserved = triple(s.reserved_kwh, energy, nulls.get("energy_kwh.reserved"))
     lines = [
         f"SCI          {score}",
         f"operational  {triple(s.operational_g, grams, nulls.get('operational_g'))}",
         f"embodied     {triple(s.embodied_g, grams, nulls.get('embodied_g'))}",
-        f"energy       {triple(s.reserved_kwh, energy, nulls.get('energy_kwh.reserved'))} reserved, "
-        f"{triple(s.active_kwh, energy)} active"
+        f"energy       {reserved} reserved, {triple(s.active_kwh, energy)} active"
         + (f", {s.measured_percent:.0f} % measured" if s.measured_percent is not None else ""),
     ]
     if s.intensity is not None:
-        lines.append(
-            f"intensity    {s.intensity.g_per_kwh.value:.0f} g/kWh in {zone}, {s.intensity.signal}, "
-            f"{s.intensity.kind}, {s.intensity.source}"
-        )
+        i = s.intensity
+        kind = f"{i.signal}, {i.kind}, {i.source}"
+        lines.append(f"intensity    {i.g_per_kwh.value:.0f} g/kWh in {zone}, {kind}")
     lines.append(f"PUE          {s.pue.value:g}: {s.pue_source}")
     lines.append(f"saved        {saving(s)}")
     if job.plan is not None and job.plan.window.grams is not None:

@@ -144,9 +144,7 @@ def test_a_trace_full_of_holes_without_fallback_is_exit_4(
     from datetime import UTC, datetime, timedelta
 
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    rows = [
-        f"{start + timedelta(hours=h):%Y-%m-%dT%H:%MZ},DE,5" for h in range(60) if h % 5 != 2
-    ]
+    rows = [f"{start + timedelta(hours=h):%Y-%m-%dT%H:%MZ},DE,5" for h in range(60) if h % 5 != 2]
     (tmp_path / "trace.csv").write_text("timestamp_utc,region,g_per_kwh\n" + "\n".join(rows) + "\n")
     (tmp_path / "config.yaml").write_text(
         "providers: [mine]\nsources: {mine: {type: trace, path: trace.csv}}\n"

@@ -1,0 +1,44 @@
+# Works with Python 3.11 and make alone. `make` lists the verbs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ZONE ?= DE
+
+.PHONY: help demo test check bench build clean
+
+help: ## List the verbs
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.examples ## Run the main job: submit, plan, run under the meter, report (ZONE=DE)
+	$(BIN)/python examples/demo.py --zone $(ZONE)
+
+test: $(VENV)/.dev ## Run the whole test suite with coverage
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+check: $(VENV)/.dev ## Lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## Print the ratios of the benchmarks
+	$(BIN)/python -m pytest -m benchmark -s -p no:randomly tests/benchmarks
+
+build: $(VENV)/.dev ## Build wheel and source distribution
+	$(BIN)/python -m build
+
+clean: ## Remove what was built
+	rm -rf $(VENV) build dist .demo .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.examples: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[examples]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@

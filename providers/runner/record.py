@@ -1,0 +1,100 @@
+"""The energy record of a running attempt: when to sample, and what to write."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from providers.base import Usage
+from providers.meters import microarchitecture
+from providers.runner.journal import JournalWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from providers.base import Launch
+    from providers.runner.metering import Metering
+    from providers.runner.tree import Tree
+
+# The journal grows with the logarithm of time: a crash loses at most this share of the run.
+THINNING = 0.001
+
+
+class Clock:
+    """Wall time that no clock step and no suspend can bend: its start plus time since boot."""
+
+    def __init__(self) -> None:
+        self.wall = time.time()
+        self._boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._monotonic = time.clock_gettime(time.CLOCK_MONOTONIC)
+
+    def elapsed(self) -> float:
+        """Seconds since the start, suspended ones included."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self._boot
+
+    def awake(self) -> float:
+        """Seconds since the start without suspended ones, in which nothing is metered."""
+        return time.clock_gettime(time.CLOCK_MONOTONIC) - self._monotonic
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self.wall + self.elapsed()
+
+
+class Record:
+    """Samples into the journal; what cannot be written is a gap, and the job runs on."""
+
+    def __init__(
+        self, run_dir: Path, launch: Launch, clock: Clock, metering: Metering, tree: Tree
+    ) -> None:
+        self._clock, self._metering, self._tree = clock, metering, tree
+        self._interval = self.next_at = launch.interval_s
+        self._awake = self._written = self._rss_gb_s = 0.0
+        self._lost = 0
+        self._writer: JournalWriter | None = None
+        meta = {
+            "interval_s": launch.interval_s,
+            "meters": metering.used,
+            "cpu": microarchitecture.here().name,
+            "cpus": os.cpu_count(),
+        }
+        try:
+            self._writer = JournalWriter(run_dir, metering.components, meta, clock.wall)
+        except OSError as e:
+            print(f"no energy journal: {e}", file=sys.stderr)  # noqa: T201 -- runner.log
+
+    def sample(self, *, last: bool = False) -> None:
+        """Read the meters; write a line where one is due."""
+        elapsed, awake = self._clock.elapsed(), self._clock.awake()
+        cpu_s, rss_bytes = self._tree.usage()
+        self._rss_gb_s += rss_bytes / 1e9 * (awake - self._awake)
+        self._awake = awake
+        self.next_at = elapsed + self._interval
+        readings = self._metering.sample(Usage(awake, cpu_s, self._rss_gb_s))
+        due = last or elapsed - self._written >= elapsed * THINNING
+        if self._writer is None or not due:
+            return
+        try:
+            self._writer.sample(self._clock.wall + elapsed, cpu_s, readings)
+            self._written = elapsed
+        except OSError as e:
+            if not self._lost:
+                print(f"the energy journal has a gap: {e}", file=sys.stderr)  # noqa: T201
+            self._lost += 1
+
+    def close(self) -> None:
+        """The last sample, the notes, and all of it to disk."""
+        self.sample(last=True)
+        if self._writer is None:
+            return
+        notes = list(self._metering.notes)
+        if self._lost:
+            notes.append(f"{self._lost} sample(s) could not be written")
+        try:
+            for note in notes:
+                self._writer.note(note)
+            self._writer.sync()
+        except OSError as e:
+            print(f"the energy journal is incomplete: {e}", file=sys.stderr)  # noqa: T201
