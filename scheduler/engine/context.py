@@ -13,9 +13,11 @@ from scheduler.regions import Regions
 from scheduler.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from providers.base import Executor
+    from providers.series import IntensityProvider
     from scheduler.config import Config
 
 
@@ -31,15 +33,26 @@ class Context:
     _executors: dict[str, Executor] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, config: Config, now: datetime) -> Context:
-        """Open the home of ``config``; the database is made or brought up where needed."""
+    def open(
+        cls,
+        config: Config,
+        now: datetime,
+        *,
+        sources: Mapping[str, IntensityProvider] | None = None,
+        executors: Mapping[str, Executor] | None = None,
+    ) -> Context:
+        """Open the home of ``config``; the database is made or brought up where needed.
+
+        ``sources`` and ``executors`` stand in for those of the registry with the same name.
+        """
         store = Store(config.home, now)
         return cls(
             config=config,
             store=store,
             regions=Regions(config),
-            outlook=Outlook(config, store.forecasts),
+            outlook=Outlook(config, store.forecasts, sources),
             runs=RunFolders(config.home),
+            _executors=dict(executors or {}),
         )
 
     def executor(self, region: str) -> Executor:

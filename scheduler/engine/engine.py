@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # A cron line looks once a minute at best, so `lowtide tick` looks that far ahead.
 CRON_STEP = timedelta(seconds=60)
+# A job that waits for slots past its start is planned anew this often.
+STILL_DUE = timedelta(minutes=10)
 # After this long without a daemon or a tick, nobody seems to be looking.
 ABSENCE = timedelta(minutes=2)
 
@@ -153,13 +155,12 @@ def _stale(ctx: Context, job: Job, field: Field, now: datetime) -> bool:
 
 
 def _moved(old: Plan, new: Plan, now: datetime) -> bool:
-    """Whether a new plan says something else than "still due"."""
-    if old.window.region == new.window.region and old.window.start <= now >= new.window.start:
-        return False
-    return (old.window.region, old.window.start) != (
-        new.window.region,
-        new.window.start,
-    ) or old.forecast_ids != new.forecast_ids
+    """Whether a new plan is worth a line in the story: one that is still due says it rarely."""
+    same_place = old.window.region == new.window.region
+    if same_place and old.window.start <= now and new.window.start <= now:
+        return now - old.made_at > STILL_DUE
+    same_start = old.window.start == new.window.start
+    return not (same_place and same_start) or old.forecast_ids != new.forecast_ids
 
 
 def _field(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Field:

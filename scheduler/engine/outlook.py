@@ -12,6 +12,7 @@ from providers.intensity.chain import Chain
 from scheduler.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from providers.series import IntensityProvider, Series
@@ -48,10 +49,15 @@ class Realized:
 class Outlook:
     """Asks each region's chain of sources; the only place that asks for forecasts."""
 
-    def __init__(self, config: Config, forecasts: Forecasts) -> None:
+    def __init__(
+        self,
+        config: Config,
+        forecasts: Forecasts,
+        sources: Mapping[str, IntensityProvider] | None = None,
+    ) -> None:
         self._config = config
         self._forecasts = forecasts
-        self._sources: dict[str, IntensityProvider] = {}
+        self._sources = dict(sources or {})
         self._chains: dict[tuple[str, ...], Chain] = {}
 
     def source(self, name: str) -> IntensityProvider:
