@@ -9,6 +9,7 @@ possible for jobs up to 4 h, and nothing for jobs of a day.
 from __future__ import annotations
 
 import gzip
+import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 NAME = "climatology (Electricity Maps 2022)"
 TABLE = "data/climatology/electricitymaps-2022-month-hour.csv.gz"
 HOUR_S = 3600.0
+MONTHS_HOURS = 12 * 24
 
 
 class Climatology:
@@ -49,11 +51,11 @@ class Climatology:
 
     def zones(self) -> frozenset[str] | None:
         """The zones of the table."""
-        return frozenset(_rows())
+        return _zones()
 
     def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
         """Hourly means over ``[start, end)``; the band is the 10th to 90th percentile of days."""
-        if zone not in _rows():
+        if zone not in _zones():
             raise NoData(f"{NAME} has no zone {zone}")
         first = np.floor(start.timestamp() / HOUR_S)
         count = max(0, int(np.ceil(end.timestamp() / HOUR_S) - first))
@@ -88,23 +90,25 @@ class Climatology:
 
 
 @cache
-def _rows() -> dict[str, list[str]]:
-    """Lines by zone; numbers are read when a zone is asked for."""
+def _text() -> str:
+    """The whole table; the lines of a zone stand together."""
     try:
-        text = gzip.decompress((files("providers") / TABLE).read_bytes()).decode()
+        return gzip.decompress((files("providers") / TABLE).read_bytes()).decode()
     except (OSError, EOFError, UnicodeDecodeError) as e:
         raise BadData(f"{NAME}: the embedded table is damaged ({e}): reinstall lowtide") from e
-    rows: dict[str, list[str]] = {}
-    for line in text.splitlines()[1:]:
-        rows.setdefault(line[: line.index(",")], []).append(line)
-    return rows
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(re.findall(r"^([^,\n]+),1,0,", _text(), re.MULTILINE))
 
 
 @cache
 def _table(zone: str) -> NDArray[np.float64]:
     """Months x hours x (mean, 10th percentile, 90th percentile), g/kWh."""
     grid = np.full((12, 24, 3), np.nan)
-    for line in _rows()[zone]:
+    first = _text().index(f"\n{zone},") + 1
+    for line in _text()[first:].split("\n", MONTHS_HOURS)[:MONTHS_HOURS]:
         _, month, hour, mean, p10, p90, _ = line.split(",")
         grid[int(month) - 1, int(hour)] = float(mean), float(p10), float(p90)
     return grid

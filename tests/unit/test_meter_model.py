@@ -1,0 +1,127 @@
+"""The model of CPU and memory, and the table behind it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.base import Reading, Scope, Usage
+from providers.meters import microarchitecture
+from providers.meters.model import ModelMeter, memory_gb
+from providers.meters.power import full_load_w
+
+steps = st.lists(
+    st.tuples(st.floats(0, 1e5), st.floats(0, 1e7), st.floats(0, 1e7)), min_size=1, max_size=10
+)
+
+
+def _usages(spans: list[tuple[float, float, float]]) -> list[Usage]:
+    usages = [Usage(0.0, 0.0, 0.0)]
+    for elapsed, cpu, rss in spans:
+        last = usages[-1]
+        usages.append(Usage(last.elapsed_s + elapsed, last.cpu_s + cpu, last.rss_gb_s + rss))
+    return usages
+
+
+def _ends(reading: Reading) -> tuple[float, ...]:
+    energy, active = reading.energy_j, reading.active_j
+    return (energy.low, energy.value, energy.high, active.low, active.value, active.high)
+
+
+@given(st.integers(1, 512), steps)
+def test_energies_never_fall_and_active_is_part_of_energy(
+    slots: int, spans: list[tuple[float, float, float]]
+) -> None:
+    meter = ModelMeter(Scope(slots))
+    samples = [meter.sample(usage) for usage in _usages(spans)]
+    for before, after in pairwise(samples):
+        for old, new in zip(before, after, strict=True):
+            assert all(a <= b for a, b in zip(_ends(old), _ends(new), strict=True))
+    for reading in samples[-1]:
+        assert 0 <= reading.active_j.value <= reading.energy_j.value * (1 + 1e-12)
+    assert all(end == 0 for reading in samples[0] for end in _ends(reading))
+
+
+def test_a_busy_slot_draws_full_load_and_an_idle_one_idle() -> None:
+    watts = microarchitecture.here()
+    busy, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 100.0, 0.0))
+    idle, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 0.0, 0.0))
+    assert busy.energy_j.value == pytest.approx(100 * watts.full.value)
+    assert idle.energy_j.value == pytest.approx(100 * watts.idle.value)
+    assert idle.active_j.value == 0
+
+
+def test_a_job_that_uses_more_cpus_than_its_slots_holds_those() -> None:
+    watts = microarchitecture.here()
+    over, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 400.0, 0.0))
+    assert over.energy_j.value == pytest.approx(400 * watts.full.value)
+
+
+def test_memory_is_never_more_than_the_machine_has() -> None:
+    _, dram = ModelMeter(Scope(1)).sample(Usage(10.0, 0.0, 1e9))
+    assert dram.energy_j.value == pytest.approx(0.392 * memory_gb() * 10.0)
+
+
+def _amd(family: int, model: int) -> str:
+    return f"processor: 0\nvendor_id : AuthenticAMD\ncpu family : {family}\nmodel\t: {model}\n"
+
+
+def _intel(model: int, stepping: int = 1) -> str:
+    return f"vendor_id : GenuineIntel\ncpu family : 6\nmodel : {model}\nstepping : {stepping}\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "architecture"),
+    [
+        (_amd(23, 1), "EPYC 1st Gen"),
+        (_amd(23, 49), "EPYC 2nd Gen"),
+        (_amd(25, 1), "EPYC 3rd Gen"),
+        (_amd(25, 17), "EPYC 4th Gen"),
+        (_amd(25, 160), "EPYC 4th Gen"),
+        (_intel(79), "Broadwell"),
+        (_intel(85, 4), "Skylake"),
+        (_intel(85, 7), "Cascade Lake"),
+        (_intel(106), "Ice Lake"),
+        (_intel(143), "Sapphire Rapids"),
+        (_intel(173), "Granite Rapids"),
+    ],
+)
+def test_cpuid_names_the_microarchitecture(cpuinfo: str, architecture: str) -> None:
+    found = microarchitecture.identify(cpuinfo)
+    assert f"= {architecture};" in found.source
+    assert found.idle.high < found.full.low
+
+
+def test_zen_5_takes_the_row_of_zen_4_and_says_why() -> None:
+    zen5, zen4 = (microarchitecture.identify(_amd(f, m)) for f, m in ((26, 2), (25, 17)))
+    assert (zen5.idle, zen5.full) == (zen4.idle, zen4.full)
+    assert "stands in for Zen 5, whose row is wrong" in zen5.source
+
+
+@pytest.mark.parametrize(
+    "cpuinfo",
+    [
+        "",
+        "rubbish",
+        _intel(9999),
+        _amd(99, 1),
+        "processor : 0\nCPU implementer : 0x41\nCPU part : 0xd40\n\nprocessor : 1\n",
+    ],
+)
+def test_an_unknown_processor_gets_the_extremes_and_says_so(cpuinfo: str) -> None:
+    found = microarchitecture.identify(cpuinfo)
+    known = microarchitecture.identify(_amd(25, 1))
+    assert "the mean of all rows" in found.source
+    assert found.idle.low <= known.idle.low
+    assert known.full.high <= found.full.high
+
+
+def test_full_load_of_more_slots_is_more_and_names_its_source() -> None:
+    one, source = full_load_w(1)
+    four, _ = full_load_w(4)
+    assert four.value == pytest.approx(4 * one.value)
+    assert one.value > microarchitecture.here().full.value
+    assert "Cloud Carbon Footprint" in source

@@ -1,0 +1,175 @@
+"""The journal, the units and the markers in a run folder: written, damaged, read back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.base import Component, Reading, Triple
+from providers.runner import journal
+
+CPU = Component("cpu", "modelled", "test", 10.0)
+GPU = Component("gpu:GPU-1", "missing", "no meter")
+figures = st.floats(0, 1e12).map(lambda x: Triple(0.5 * x, x, 2 * x))
+readings = st.builds(Reading, st.just("cpu"), figures, figures, st.floats(0, 1e9))
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 1e6), readings), max_size=20))
+def test_what_is_written_is_read_back_to_the_last_digit(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[float, float, Reading]]
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    writer = journal.JournalWriter(folder, (CPU, GPU), {"interval_s": 1.0}, 1000.0)
+    at = 1000.0
+    for span, cpu_s, reading in steps:
+        at += span
+        writer.sample(at, cpu_s, [reading])
+    writer.note("a note")
+    writer.sync()
+    found = journal.read_journal(folder)
+    assert found.components == (CPU, GPU)
+    assert found.meta == {"interval_s": 1.0}
+    assert found.notes == ("a note",)
+    first, *rest = found.samples
+    assert first.at == 1000.0
+    assert [r.component for r in first.readings] == ["cpu"]
+    assert first.readings[0].energy_j == Triple(0, 0, 0)
+    assert [(s.cpu_s, s.readings) for s in rest] == [(c, (r,)) for _, c, r in steps]
+
+
+@given(st.binary(max_size=400))
+def test_rubbish_in_a_journal_is_a_note_and_never_an_error(
+    tmp_path_factory: pytest.TempPathFactory, rubbish: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    writer = journal.JournalWriter(folder, (CPU,), {}, 5.0)
+    with (folder / "journal.jsonl").open("ab") as f:
+        f.write(rubbish + b"\n")
+    writer.sample(6.0, 1.0, [])
+    found = journal.read_journal(folder)
+    assert found.samples[0].at == 5.0
+    assert found.samples[-1].at == 6.0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"at": 6, "cpu_s": 1, "read": [[0, 1, 2',
+        '{"at": 4, "cpu_s": 1, "read": []}',
+        '{"at": NaN, "cpu_s": 1, "read": []}',
+        '{"at": 6, "cpu_s": -1, "read": []}',
+        '{"at": 6, "cpu_s": 1, "read": [[0, -1, 0, 0, 0, 0, 0, 0]]}',
+        '{"at": 6, "cpu_s": 1, "read": [[0, 3, 2, 1, 0, 0, 0, 0]]}',
+        '{"at": 6, "cpu_s": 1, "read": [[7, 0, 0, 0, 0, 0, 0, 0]]}',
+        '{"at": 1' + "0" * 400 + ', "cpu_s": 1, "read": []}',
+        "[" * 100_000,
+        "17",
+        "null",
+    ],
+)
+def test_a_damaged_line_is_left_out_and_noted(tmp_path: Path, line: str) -> None:
+    journal.JournalWriter(tmp_path, (CPU,), {}, 5.0)
+    with (tmp_path / "journal.jsonl").open("a") as f:
+        f.write(line)
+    found = journal.read_journal(tmp_path)
+    assert len(found.samples) == 1
+    assert found.notes == ("1 damaged line(s) of the energy journal were left out",)
+
+
+def test_an_absent_journal_says_so(tmp_path: Path) -> None:
+    found = journal.read_journal(tmp_path)
+    assert found.components == ()
+    assert "No such file" in found.notes[0]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from providers.base import Component
+from providers.runner import journal
+def room(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+folder = Path(sys.argv[1])
+room(int(sys.argv[2]))
+writer = journal.JournalWriter(folder, (Component("cpu", "modelled", "test"),), {}, 1.0)
+for at in range(2, 7):
+    try:
+        writer.sample(float(at), 0.0, [])
+    except OSError as e:
+        print(at)
+room(1 << 20)
+writer.sample(9.0, 0.0, [])
+"""
+
+
+@pytest.mark.parametrize("size", [0, 10, 80, 150, 200, 231, 260])
+def test_a_disk_full_for_a_while_is_a_gap_between_whole_samples(tmp_path: Path, size: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path), str(size)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = journal.read_journal(tmp_path)
+    lost = {float(at) for at in done.stdout.split()}
+    assert lost
+    assert found.components == (Component("cpu", "modelled", "test"),)
+    assert [s.at for s in found.samples] == sorted({1.0, *map(float, range(2, 7)), 9.0} - lost)
+
+
+CLAIM = """
+import sys
+from pathlib import Path
+from providers.runner import journal
+sys.stdin.readline()
+print(journal.claim(Path(sys.argv[1]), {"by": sys.argv[2]}))
+"""
+
+
+def test_of_many_claims_at_once_one_wins_and_its_content_stands(tmp_path: Path) -> None:
+    rivals = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIM, str(tmp_path / "started"), str(n)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(6)
+    ]
+    for rival in rivals:
+        assert rival.stdin is not None
+        rival.stdin.write("\n")
+        rival.stdin.flush()
+    won = [n for n, rival in enumerate(rivals) if rival.communicate()[0].strip() == "True"]
+    assert len(won) == 1
+    assert journal.read_json(tmp_path / "started") == {"by": str(won[0])}
+    assert [p.name for p in tmp_path.iterdir()] == ["started"]
+
+
+def test_units_are_summed_and_rubbish_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "units"
+    path.write_bytes(b"epochs=1\nepochs = 2.5\n\xff\xfe=1\nnan=nan\n=3\nloss\ninf=1e999\ntok=7")
+    found = journal.read_units(path)
+    assert found.pop("\ufffd\ufffd") == 1.0
+    assert found == {"epochs": 3.5, "tok": 7.0}
+
+
+def test_units_that_were_never_written_are_none(tmp_path: Path) -> None:
+    assert journal.read_units(tmp_path / "units") == {}
+
+
+def test_units_are_read_up_to_a_bound(tmp_path: Path) -> None:
+    path = tmp_path / "units"
+    path.write_bytes(b"x=1\n" * (1 << 18) + b"y=1\n")
+    assert journal.read_units(path) == {"x": float(1 << 18)}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"unknown": 1}'])
+def test_a_damaged_receipt_is_no_receipt(tmp_path: Path, content: str) -> None:
+    (tmp_path / "receipt.json").write_text(content)
+    assert journal.read_receipt(tmp_path) is None
