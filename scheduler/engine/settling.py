@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from providers.runner.journal import read_journal, read_units
 from scheduler import sci
 from scheduler.engine.dispatch import exit_status
-from scheduler.models import JobState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,16 +20,11 @@ if TYPE_CHECKING:
 
 def settle(ctx: Context, now: datetime) -> None:
     """Settle every ended job that has no final settlement; an unchanged one adds no version."""
-    for job in ctx.store.jobs.find({s for s in JobState if s.ended}):
-        last = ctx.store.settlements.status(job.id)
-        if last is not None:
-            status, made_at = last
-            young = now - made_at < timedelta(seconds=ctx.config.settings.refresh)
-            if status == "final" or young:
-                continue
-        settlement = compute(ctx, job, now)
+    young = now - timedelta(seconds=ctx.config.settings.refresh)
+    for job_id in ctx.store.settlements.owed(young):
+        settlement = compute(ctx, ctx.store.jobs.get(job_id), now)
         if settlement is not None:
-            ctx.store.settlements.add(job.id, settlement, now)
+            ctx.store.settlements.add(job_id, settlement, now)
 
 
 def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:

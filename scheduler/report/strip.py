@@ -56,5 +56,5 @@ def _shape(series: Series, plan: Plan, now: datetime, encoding: str) -> str:
         marks = ASCII
     scale = (len(marks) - 1) / (high - low) if high > low else 0.0
     shape = "".join(" " if m is None else marks[round((m.value - low) * scale)] for m in means)
-    at_once = series.mean(first, first + 60.0)
+    at_once = series.mean(first, first + 1.0)
     return f"now {at_once.value:.0f} {shape}" if at_once else f"now unknown {shape}"

@@ -42,15 +42,22 @@ def redact(argv: Sequence[str]) -> list[str]:
 
 
 def grams(value: float) -> str:
-    """``0.42 g``, ``318 g``, ``1.24 kg``."""
-    if abs(value) >= 1000:
-        return f"{significant(value / 1000)} kg"
-    return f"{significant(value)} g" if abs(value) >= 0.1 or not value else f"{value * 1000:.3g} mg"
+    """``9.8 mg``, ``318 g``, ``1.24 kg``."""
+    return _scaled(value, (("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6)))
 
 
 def energy(kwh: float) -> str:
-    """``3.4 Wh``, ``1.24 kWh``."""
-    return f"{significant(kwh)} kWh" if abs(kwh) >= 1 else f"{kwh * 1000:.3g} Wh"
+    """``53 µWh``, ``3.4 Wh``, ``1.24 kWh``."""
+    return _scaled(kwh, (("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6), ("µWh", 1e-9)))
+
+
+def _scaled(value: float, scales: Sequence[tuple[str, float]]) -> str:
+    """In the largest unit that the figure reaches."""
+    for unit, size in scales:
+        if abs(value) >= size:
+            return f"{significant(value / size)} {unit}"
+    unit, size = scales[-1] if value else scales[1]
+    return f"{significant(value / size)} {unit}"
 
 
 def significant(value: float) -> str:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import TypeAdapter
-from sqlmodel import col, select, update
+from sqlmodel import col, or_, select, update
 
 from providers.series import Series, from_unix
-from scheduler.models import Settlement
-from scheduler.store.rows import BeatRow, ForecastRow, SettlementRow
+from scheduler.models import JobState, Settlement
+from scheduler.store.rows import BeatRow, ForecastRow, JobRow, SettlementRow
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -135,16 +135,19 @@ class Settlements:
             ).first()
         return None if payload is None else _SETTLEMENT.validate_json(payload)
 
-    def status(self, job_id: str) -> tuple[str, datetime] | None:
-        """Status of the settlement that counts, and when it was made."""
+    def owed(self, young: datetime) -> list[str]:
+        """Ended jobs without a final settlement, nor any made since ``young``."""
+        made = select(SettlementRow.id).where(
+            SettlementRow.job_id == JobRow.id,
+            or_(SettlementRow.status == "final", col(SettlementRow.made_at) > young.timestamp()),
+        )
         with self._db.read() as session:
-            row = session.exec(
-                select(SettlementRow.status, SettlementRow.made_at)
-                .where(SettlementRow.job_id == job_id)
-                .order_by(col(SettlementRow.version).desc())
-                .limit(1)
-            ).first()
-        return None if row is None else (row[0], from_unix(row[1]))
+            query = select(JobRow.id).where(
+                col(JobRow.state).in_([str(s) for s in JobState if s.ended]),
+                JobRow.attempt > 0,
+                ~made.exists(),
+            )
+            return list(session.exec(query))
 
 
 class Beats:

@@ -1,0 +1,74 @@
+"""The README cannot lie: its session is run, and what it shows is what comes out."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def _session() -> list[tuple[str, str]]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"```console\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    steps = re.split(r"^\$ ", block[1], flags=re.MULTILINE)[1:]
+    return [(command, output) for command, _, output in (s.partition("\n") for s in steps)]
+
+
+def _shape(text: str) -> str:
+    """What stays the same from run to run: words and layout, not figures, ids and times."""
+    text = re.sub(r"\b[0-9a-f]{8}\b", "ID", text)
+    text = re.sub(r"[▁▂▃▄▅▆▇█]+", "SHAPE", text)
+    text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) ", "", text)
+    text = re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "N", text)
+    text = re.sub(r"\b[kmµ]?(g|Wh)\b", r"\1", text)
+    text = re.sub(
+        r"(PUE|embodied carbon|\w+ energy \(\w+\)|carbon intensity \(\w+\)): N", "X: N", text
+    )
+    return re.sub(r"─+|[ \t]+", " ", text).strip()
+
+
+@pytest.mark.parametrize("hour", ["UTC", "Asia/Tokyo"])
+def test_the_session_of_the_readme_is_real(tmp_path: Path, hour: str) -> None:
+    steps = _session()
+    assert len(steps) >= 5
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("LOWTIDE")}
+    bin_dir = Path(sys.executable).parent
+    env = kept | {
+        "LOWTIDE_HOME": str(tmp_path / "home"),
+        "TZ": hour,
+        "PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}",
+        "LC_ALL": "C.UTF-8",
+    }
+    for command, shown in steps:
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, (command, done.stderr)
+        assert _shape(done.stdout) == _shape(shown), command
+
+
+def test_every_command_is_in_the_readme_and_has_help_with_an_example() -> None:
+    from click.testing import CliRunner
+
+    from scheduler.cli.main import COMMANDS, cli
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert re.search(rf"`[^`]*\b{name}\b", text), name
+        for flag in ("-h", "--help"):
+            shown = CliRunner().invoke(cli, [name, flag])
+            assert shown.exit_code == 0, name
+            assert "Example" in shown.output, name
