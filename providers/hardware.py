@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import os
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -68,11 +67,6 @@ def ccf_server(
     parts = f"{memory_gb:.0f} GB, {cpus} CPU, {gpus} GPU, {ssds} SSD, {hdds} HDD"
     source = f"Cloud Carbon Footprint's rule @ {COMMIT}: {parts}"
     return EmbodiedServer(_spread(total), LIFESPAN_H, None, source)
-
-
-def machine_memory_gb() -> float:
-    """Memory of this machine in GB (10^9 bytes)."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
 def _spread(kg: float) -> Triple:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ Signal = Literal["average", "marginal"]
 Kind = Literal["forecast", "actual", "estimate"]
 Factors = Literal["direct", "lifecycle"]
 Flow = Literal["consumption", "production"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Series:
         return " + ".join(dict.fromkeys(self.sources.tolist())) or "none"
 
     def clip(self, start: float, end: float) -> Series:
-        """The part within ``[start, end)``; intervals are cut at the ends."""
+        """The part within ``[start, end)``, empty where that is; intervals are cut at the ends."""
         keep = self._within(start, end)
         return replace(
             self,
@@ -86,7 +87,10 @@ class Series:
         return replace(self, issued_at=issued_at, kind=kind)
 
     def fill_from(self, other: Series) -> Series:
-        """This series with its holes filled by the intervals of ``other``, each cut to fit."""
+        """This series with its holes filled by the intervals of ``other``, each cut to fit.
+
+        ``factors`` and ``flow`` are stated only where both series agree on them.
+        """
         if not len(other):
             return self
         if not len(self):
@@ -125,6 +129,8 @@ class Series:
         return Triple(min(low, value), value, max(high, value))
 
     def _within(self, start: float, end: float) -> slice:
+        if end <= start:
+            return slice(0, 0)
         first = int(np.searchsorted(self.ends, start, side="right"))
         return slice(first, max(first, int(np.searchsorted(self.starts, end, side="left"))))
 
@@ -165,7 +171,13 @@ def _join(pieces: Sequence[Series]) -> Series:
         low=np.concatenate([p.low for p in pieces])[order],
         high=np.concatenate([p.high for p in pieces])[order],
         sources=np.concatenate([p.sources for p in pieces])[order],
+        factors=_agreed([p.factors for p in pieces]),
+        flow=_agreed([p.flow for p in pieces]),
     )
+
+
+def _agreed(said: Sequence[T | None]) -> T | None:
+    return said[0] if len(set(said)) == 1 else None
 
 
 def empty(zone: str, signal: Signal, kind: Kind, issued_at: datetime) -> Series:
@@ -174,9 +186,45 @@ def empty(zone: str, signal: Signal, kind: Kind, issued_at: datetime) -> Series:
     return Series(zone, signal, kind, issued_at, none, none, none, none, none, np.empty(0, np.str_))
 
 
+def flat(
+    info: SourceInfo,
+    zone: str,
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    band: Triple,
+    source: str | None = None,
+) -> Series:
+    """One value for all of ``[start, end)``, g/kWh; ``source`` where it is not ``info.name``."""
+    low, high = to_unix(start), to_unix(end)
+    if high <= low:
+        return empty(zone, info.signal, "forecast", now)
+    return Series(
+        zone=zone,
+        signal=info.signal,
+        kind="forecast",
+        issued_at=now,
+        starts=np.array([low]),
+        ends=np.array([high]),
+        g_per_kwh=np.array([band.value]),
+        low=np.array([band.low]),
+        high=np.array([band.high]),
+        sources=np.array([source or info.name]),
+        factors=info.factors,
+        flow=info.flow,
+    )
+
+
 def from_unix(seconds: float) -> datetime:
     """Unix seconds as an aware datetime in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def to_unix(moment: datetime) -> float:
+    """An aware datetime as Unix seconds; a naive one is a :class:`ValueError`."""
+    if moment.utcoffset() is None:
+        raise ValueError(f"{moment.isoformat()} has no offset: times are aware datetimes in UTC")
+    return moment.timestamp()
 
 
 @dataclass(frozen=True, slots=True)

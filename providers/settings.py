@@ -33,5 +33,5 @@ def checked(model: type[S], settings: Mapping[str, Any], provider: str) -> S:
         if fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, model.model_fields, n=1, cutoff=0.4)
             known = ", ".join(model.model_fields) or "none"
-            said = f"unknown key: did you mean {near[0]!r}?" if near else f"known keys: {known}"
+            said = f"unknown key: {f'did you mean {near[0]!r}?' if near else f'known are {known}'}"
         raise SettingsError(f"source of type {provider}: {key or 'settings'}: {said}") from e

@@ -114,12 +114,13 @@ def _declared(figure: Bounds) -> Triple:
 
 def _hardware(settings: HardwareSettings) -> Hardware:
     from providers import hardware
+    from providers.meters.model import memory_gb
 
     cpus = os.cpu_count() or 1
     if settings.ccf_server is not None:
         parts = settings.ccf_server
         server = hardware.ccf_server(
-            memory_gb=parts.memory_gb or hardware.machine_memory_gb(),
+            memory_gb=parts.memory_gb or memory_gb(),
             cpus=parts.cpus,
             gpus=parts.gpus,
             ssds=parts.ssds,

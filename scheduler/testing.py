@@ -23,7 +23,7 @@ from providers.base import (
     Triple,
 )
 from providers.errors import NoData, ProviderError
-from providers.series import Series, SourceInfo, empty
+from providers.series import Series, SourceInfo, empty, to_unix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,7 +91,7 @@ class FakeProvider:
         whole = Series(
             zone, "average", "forecast", now, starts, starts + 3600, values, values, values, sources
         )
-        return whole.clip(start.timestamp(), end.timestamp())
+        return whole.clip(to_unix(start), to_unix(end))
 
 
 @dataclass(frozen=True)

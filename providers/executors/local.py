@@ -71,10 +71,10 @@ class Local:
             return
         # Should a runner still be on its way unseen, it finds the attempt taken.
         journal.claim(run_dir / "started", {"at": time.time()})
-        asked = journal.read_json(run_dir / "stop.json")
-        if asked is None:
+        asked_at = _at(journal.read_json(run_dir / "stop.json"))
+        if asked_at is None:
             journal.write_json(run_dir / "stop.json", {"at": time.time()})
-        late = asked is not None and time.time() - float(asked["at"]) >= grace_s
+        late = asked_at is not None and time.time() - asked_at >= grace_s
         for pid in proc.marked(token):
             _signal(pid, signal.SIGKILL if late else signal.SIGTERM)
 
@@ -82,7 +82,7 @@ class Local:
         marker = journal.read_json(run_dir / "started")
         if marker is None and not (run_dir / "started").exists():
             return RunState("running") if self._on_its_way(run_dir) else RunState("absent")
-        started_at = float(marker["at"]) if marker and "at" in marker else None
+        started_at = _at(marker)
         runner = _identity(run_dir / "started")
         if runner is not None and runner.alive():
             return RunState("running", started_at)
@@ -97,6 +97,12 @@ class Local:
         return launched is not None and launched.alive()
 
 
+def _at(content: dict[str, Any] | None) -> float | None:
+    """The Unix time in a marker; None where it is absent or damaged."""
+    found = None if content is None else content.get("at")
+    return found if isinstance(found, float) else None
+
+
 def _identity(path: Path) -> proc.Identity | None:
     content = journal.read_json(path)
     try:
@@ -107,7 +113,7 @@ def _identity(path: Path) -> proc.Identity | None:
                 int(content["pid"]), int(content["start_ticks"]), str(content["boot_id"])
             )
         )
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from providers.errors import BadData, NoData, ProviderError, Unavailable
-from providers.series import empty, from_unix
+from providers.series import empty, from_unix, to_unix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,7 +76,7 @@ class Chain:
         start: datetime,
         end: datetime,
     ) -> ChainResult:
-        low, high = start.timestamp(), end.timestamp()
+        low, high = to_unix(start), to_unix(end)
         known, notes, failures = nothing, list[str](), list[ProviderError]()
         for provider in providers:
             holes = known.gaps(low, high)
@@ -103,9 +103,17 @@ class Chain:
             if not len(found):
                 continue
             if len(known):
-                notes.append(f"{known.source} has a hole {_spans(holes)}: filled by {name}")
+                filler = f"{name}{_other_basis(known, found)}"
+                notes.append(f"{known.source} has a hole {_spans(holes)}: filled by {filler}")
             known = known.fill_from(found) if len(known) else found
         return ChainResult(known, tuple(dict.fromkeys(notes)), tuple(failures))
+
+
+def _other_basis(known: Series, found: Series) -> str:
+    if (known.factors, known.flow) == (found.factors, found.flow):
+        return ""
+    told = [f"{s.factors or 'factors unknown'}, {s.flow or 'flow unknown'}" for s in (found, known)]
+    return f" on another basis ({told[0]}; the rest: {told[1]})"
 
 
 def _spans(holes: Sequence[tuple[float, float]]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from providers.errors import BadData, NoData
-from providers.series import Series, SourceInfo, empty
+from providers.series import Series, SourceInfo, empty, to_unix
 from providers.settings import ProviderSettings, checked
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class Climatology:
         """Hourly means over ``[start, end)``; the band is the 10th to 90th percentile of days."""
         if zone not in _zones():
             raise NoData(f"{NAME} has no zone {zone}")
-        first = np.floor(start.timestamp() / HOUR_S)
-        count = max(0, int(np.ceil(end.timestamp() / HOUR_S) - first))
+        low_s, high_s = to_unix(start), to_unix(end)
+        first = np.floor(low_s / HOUR_S)
+        count = max(0, int(np.ceil(high_s / HOUR_S) - first))
         starts = (first + np.arange(count)) * HOUR_S
         midnight = datetime.fromtimestamp(first * HOUR_S, UTC).replace(hour=0)
         days = int(count // 24 + 2)
@@ -82,7 +84,7 @@ class Climatology:
             factors="lifecycle",
             flow="consumption",
         )
-        return whole.clip(start.timestamp(), end.timestamp())
+        return whole.clip(low_s, high_s)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
         """Nothing: a typical value is not what was."""
@@ -94,7 +96,7 @@ def _text() -> str:
     """The whole table; the lines of a zone stand together."""
     try:
         return gzip.decompress((files("providers") / TABLE).read_bytes()).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as e:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as e:
         raise BadData(f"{NAME}: the embedded table is damaged ({e}): reinstall lowtide") from e
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
+from providers.base import Triple
 from providers.errors import NoData
-from providers.series import Factors, Flow, Series, Signal, SourceInfo, empty
+from providers.series import Factors, Flow, Signal, SourceInfo, empty, flat
 from providers.settings import ProviderSettings, checked
 
 if TYPE_CHECKING:
@@ -16,15 +16,22 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from providers.series import Series
+
 Grams = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Band(ProviderSettings):
-    """A value with its bounds, g/kWh."""
+    """A value with its bounds, g/kWh; a plain number is a value known without error."""
 
     low: Grams
     value: Grams
     high: Grams
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: object) -> object:
+        return given if isinstance(given, dict) else dict.fromkeys(cls.model_fields, given)
 
     @model_validator(mode="after")
     def _ordered(self) -> Band:
@@ -36,8 +43,8 @@ class Band(ProviderSettings):
 class Settings(ProviderSettings):
     """``source`` says where the figure comes from; ``zones`` empty means any zone."""
 
-    g_per_kwh: Grams | Band
-    source: Annotated[str, Field(min_length=3)]
+    g_per_kwh: Band
+    source: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
     zones: tuple[str, ...] = ()
     signal: Signal = "average"
     factors: Factors | None = None
@@ -50,7 +57,7 @@ class Constant:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         given = settings.g_per_kwh
-        self._band = given if isinstance(given, Band) else Band(low=given, value=given, high=given)
+        self._band = Triple(given.low, given.value, given.high)
         self.info = SourceInfo(
             name=f"constant ({settings.source})",
             title=f"{self._band.value:g} g/kWh at all times",
@@ -74,20 +81,7 @@ class Constant:
             raise NoData(
                 f"{self.info.name} was declared for {', '.join(self._settings.zones)}, not {zone}"
             )
-        return Series(
-            zone=zone,
-            signal=self._settings.signal,
-            kind="forecast",
-            issued_at=now,
-            starts=np.array([start.timestamp()]),
-            ends=np.array([end.timestamp()]),
-            g_per_kwh=np.array([self._band.value]),
-            low=np.array([self._band.low]),
-            high=np.array([self._band.high]),
-            sources=np.array([self.info.name]),
-            factors=self._settings.factors,
-            flow=self._settings.flow,
-        )
+        return flat(self.info, zone, start, end, now, self._band)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
         """Nothing: a declaration is not what was."""

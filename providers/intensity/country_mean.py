@@ -11,10 +11,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from providers.base import Triple
 from providers.errors import NoData
-from providers.series import Series, SourceInfo, empty
+from providers.series import SourceInfo, empty, flat
 from providers.settings import ProviderSettings, checked
 
 if TYPE_CHECKING:
@@ -22,13 +21,15 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from providers.series import Series
+
 
 class CountryMean:
     """Country means as a source of forecasts; it has no actuals."""
 
     info = SourceInfo(
         name="country mean (Ember)",
-        title="yearly mean of the country, embedded; one value for all times",
+        title="yearly mean of the country, embedded; one value for all times, no band stated",
         signal="average",
         factors="lifecycle",
         flow="production",
@@ -49,21 +50,8 @@ class CountryMean:
         if country not in _means():
             raise NoData(f"country mean (Ember) has no country {country} (zone {zone})")
         value, year = _means()[country]
-        one = np.array([value])
-        return Series(
-            zone=zone,
-            signal="average",
-            kind="forecast",
-            issued_at=now,
-            starts=np.array([start.timestamp()]),
-            ends=np.array([end.timestamp()]),
-            g_per_kwh=one,
-            low=one,
-            high=one,
-            sources=np.array([f"country mean (Ember {year})"]),
-            factors="lifecycle",
-            flow="production",
-        )
+        mean = Triple.exact(value)
+        return flat(self.info, zone, start, end, now, mean, f"country mean (Ember {year})")
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
         """Nothing: a yearly mean is not what was."""

@@ -12,7 +12,10 @@ import difflib
 import gzip
 import io
 import math
+import zlib
+from array import array
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,17 +23,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from providers.errors import BadData, NoData
-from providers.series import Factors, Flow, Kind, Series, Signal, SourceInfo, from_unix
+from providers.series import Factors, Flow, Kind, Series, Signal, SourceInfo, from_unix, to_unix
 from providers.settings import ProviderSettings, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
 COLUMNS = ("timestamp_utc", "region", "g_per_kwh")
 # So many equal differences in a row are a step of their own, not holes.
 RUN = 3
+# So many zones are named where one is asked for that the file does not have.
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One zone's rows as they stand in the file, by column; the header is row 1."""
+
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    stamps: list[str] = field(default_factory=list)
+    values: list[str] = field(default_factory=list)
 
 
 class Settings(ProviderSettings):
@@ -48,8 +62,8 @@ class Trace:
 
     def __init__(self, settings: Settings, path: Path) -> None:
         self._settings, self._path = settings, path
-        self._stamp: tuple[int, int] | None = None
-        self._rows: dict[str, list[tuple[int, str, str]]] = {}
+        self._stamp = (0, -1)
+        self._rows: dict[str, Rows] = {}
         self._series: dict[str, Series] = {}
         self.info = SourceInfo(
             name=settings.source or f"trace {path.name}",
@@ -80,40 +94,54 @@ class Trace:
     def _part(
         self, zone: str, start: datetime, end: datetime, issued_at: datetime, kind: Kind
     ) -> Series:
+        low, high = to_unix(start), to_unix(end)
         whole = self._zone(zone)
-        part = whole.clip(start.timestamp(), end.timestamp())
-        if not len(part):
-            first, last = from_unix(whole.starts[0]), from_unix(whole.ends[-1])
+        part = whole.clip(low, high)
+        if not len(part) and low < high:
             raise NoData(
-                f"trace {self._path.name} covers {zone} from {first:%Y-%m-%dT%H:%MZ} to "
-                f"{last:%Y-%m-%dT%H:%MZ}, not {start:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}"
+                f"trace {self._path.name} covers {zone} from {_shown(whole.starts[0])} to "
+                f"{_shown(whole.ends[-1])}, and has nothing from {_shown(low)} to {_shown(high)}"
             )
         return part.told(issued_at, kind)
 
     def _zone(self, zone: str) -> Series:
         self._load()
         if zone not in self._rows:
-            near = difflib.get_close_matches(zone, self._rows, n=3, cutoff=0.0)
-            raise NoData(f"trace {self._path.name} has no zone {zone}: it has {', '.join(near)}")
+            near = difflib.get_close_matches(zone, self._rows, n=SHOWN, cutoff=0.0)
+            more = f" and {len(self._rows) - SHOWN} more" if len(self._rows) > SHOWN else ""
+            raise NoData(
+                f"trace {self._path.name} has no zone {zone}: it has {', '.join(near)}{more}"
+            )
         if zone not in self._series:
-            rows = self._rows[zone]
-            times, values = _parse(rows, self._path.name)
-            steps = _steps(times, self._path.name, zone)
+            times, values = _parse(self._rows[zone], self._path.name)
+            steps = _steps(times) if len(times) > 1 else np.array([self._usual_step(zone)])
             self._series[zone] = Series(
                 zone=zone,
                 signal=self.info.signal,
                 kind="forecast",
-                issued_at=datetime.now(UTC),
+                issued_at=from_unix(self._stamp[0] / 1e9),
                 starts=times,
                 ends=times + steps,
                 g_per_kwh=values,
                 low=values,
                 high=values,
-                sources=np.full(len(times), self.info.name),
+                # A view of one string: a year of names would outweigh the numbers.
+                sources=np.broadcast_to(np.array(self.info.name), len(times)),
                 factors=self.info.factors,
                 flow=self.info.flow,
             )
         return self._series[zone]
+
+    def _usual_step(self, zone: str) -> float:
+        """The most common step of all zones, for one that has a single row."""
+        others = [_parse(rows, self._path.name)[0] for rows in self._rows.values()]
+        gaps = np.concatenate([np.diff(times) for times in others])
+        if not len(gaps):
+            raise BadData(
+                f"trace {self._path.name} has one row for {zone}: its step cannot be told from "
+                "that; add the next row"
+            )
+        return _most_common(gaps)
 
     def _load(self) -> None:
         """Sort the file's lines by zone; numbers are read when a zone is asked for."""
@@ -124,17 +152,17 @@ class Trace:
                 return
             self._rows, self._series = _by_zone(self._path), {}
             self._stamp = stamp
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as e:
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as e:
             raise BadData(f"trace {self._path} cannot be read: {e}") from e
 
 
-def _by_zone(path: Path) -> dict[str, list[tuple[int, str, str]]]:
-    """Zone -> (row number, timestamp, value) as they stand; the header is row 1."""
+def _by_zone(path: Path) -> dict[str, Rows]:
+    """The file's rows by zone."""
     raw = path.read_bytes()
     if not raw:
         raise BadData(f"trace {path.name} is empty (0 bytes): fetch it again")
     text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-    reader = csv.reader(io.StringIO(text))
+    reader = csv.reader(io.StringIO(text), skipinitialspace=True)
     header = [name.strip() for name in next(reader, [])]
     missing = [name for name in COLUMNS if name not in header]
     if missing:
@@ -144,24 +172,27 @@ def _by_zone(path: Path) -> dict[str, list[tuple[int, str, str]]]:
         )
     at, where, value = (header.index(name) for name in COLUMNS)
     width = max(at, where, value)
-    rows: dict[str, list[tuple[int, str, str]]] = {}
+    rows: dict[str, Rows] = {}
     for number, row in enumerate(reader, start=2):
         if not row:
             continue
         if len(row) <= width:
             raise BadData(f"trace {path.name}, row {number}: {len(row)} columns, too few")
-        rows.setdefault(row[where], []).append((number, row[at], row[value]))
+        zone = rows.get(row[where])
+        if zone is None:
+            zone = rows[row[where]] = Rows()
+        zone.numbers.append(number)
+        zone.stamps.append(row[at])
+        zone.values.append(row[value])
     if not rows:
         raise BadData(f"trace {path.name} is empty: it has a header and no rows")
     return rows
 
 
-def _parse(
-    rows: Sequence[tuple[int, str, str]], name: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _parse(rows: Rows, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Unix seconds and g/kWh of one zone's rows, in order; every fault names its row."""
-    numbers, stamps, texts = zip(*rows, strict=True)
-    times = np.fromiter(_seconds(numbers, stamps, name), np.float64, len(rows))
+    numbers, stamps, texts = rows.numbers, rows.stamps, rows.values
+    times = np.fromiter(_seconds(numbers, stamps, name), np.float64, len(stamps))
     try:
         values = np.array(texts, dtype=np.float64)
     except ValueError:
@@ -192,7 +223,7 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _seconds(numbers: Sequence[int], stamps: Sequence[str], name: str) -> Iterator[float]:
+def _seconds(numbers: Iterable[int], stamps: Iterable[str], name: str) -> Iterator[float]:
     for number, stamp in zip(numbers, stamps, strict=True):
         try:
             moment = datetime.fromisoformat(stamp.strip())
@@ -202,26 +233,31 @@ def _seconds(numbers: Sequence[int], stamps: Sequence[str], name: str) -> Iterat
         yield (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _steps(times: NDArray[np.float64], name: str, zone: str) -> NDArray[np.float64]:
+def _most_common(gaps: NDArray[np.float64]) -> float:
+    counts: Counter[float] = Counter(gaps.tolist())
+    return min(counts, key=lambda gap: (-counts[gap], gap))
+
+
+def _steps(times: NDArray[np.float64]) -> NDArray[np.float64]:
     """How long each value holds: to the next one, or over a hole as long as its step was.
 
     A difference is a step if it is no longer than the most common one, or stands in a run of
     three equal ones; else a hole lies there.
     """
-    if len(times) == 1:
-        raise BadData(f"trace {name} has one row for {zone}: its step cannot be told from that")
     gaps = np.diff(times)
-    common = Counter(gaps.tolist()).most_common()
-    usual = min(step for step, count in common if count == common[0][1])
     change = np.flatnonzero(np.diff(gaps)) + 1
     bounds = np.concatenate(([0], change, [len(gaps)]))
     run = np.repeat(np.diff(bounds), np.diff(bounds))
-    regular = (gaps <= usual) | (run >= RUN)
+    regular = (gaps <= _most_common(gaps)) | (run >= RUN)
     last = np.maximum.accumulate(np.where(regular, np.arange(len(gaps)), -1))
     first_regular = gaps[np.argmax(regular)]
     known = np.where(last >= 0, gaps[np.maximum(last, 0)], first_regular)
     steps = np.where(regular, gaps, np.minimum(known, gaps))
     return np.append(steps, known[-1])
+
+
+def _shown(seconds: float) -> str:
+    return f"{from_unix(seconds):%Y-%m-%dT%H:%MZ}"
 
 
 def build(settings: Mapping[str, Any], base_dir: Path) -> Trace:

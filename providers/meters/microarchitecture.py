@@ -23,15 +23,21 @@ INTEL = {
     61: "Broadwell", 71: "Broadwell", 79: "Broadwell", 86: "Broadwell",
     78: "Skylake", 94: "Skylake", 85: "Skylake", 142: "Coffee Lake", 158: "Coffee Lake",
     106: "Ice Lake", 108: "Ice Lake", 143: "Sapphire Rapids", 207: "Emerald Rapids",
+    173: "Granite Rapids", 174: "Granite Rapids",
 }  # fmt: skip
-# Model 85 is Skylake, Cascade Lake (stepping 5 to 7) or Cooper Lake (10, 11).
-CASCADE_LAKE_STEPPINGS = {5, 6, 7}
+# Model 85 is Skylake, Cascade Lake (stepping 5 to 7) or Cooper Lake (10, 11), which has the
+# cores of Cascade Lake and no row of its own.
+CASCADE_LAKE_STEPPINGS = {5, 6, 7, 10, 11}
 
 
 @dataclass(frozen=True, slots=True)
 class WattsPerVcpu:
-    """Idle and full-load watts of one vCPU, with the extremes of CCF's provider tables."""
+    """Idle and full-load watts of one vCPU, with the extremes of CCF's provider tables.
 
+    ``name`` is the processor as cpuid tells it; ``source`` adds the rows that were used.
+    """
+
+    name: str
     idle: Triple
     full: Triple
     source: str
@@ -55,7 +61,7 @@ def identify(cpuinfo: str) -> WattsPerVcpu:
     against 0.7 W: a bad join).
     """
     fields: dict[str, str] = {}
-    for line in cpuinfo.splitlines():
+    for line in cpuinfo.partition("\n\n")[0].splitlines():
         name, _, value = line.partition(":")
         fields.setdefault(name.strip(), value.strip())
     vendor = fields.get("vendor_id", "")
@@ -64,11 +70,17 @@ def identify(cpuinfo: str) -> WattsPerVcpu:
         for k in ("cpu family", "model", "stepping")
     )
     architecture, why = _architecture(vendor, family, model, stepping)
-    label = f"{vendor or 'unknown CPU'} family {family} model {model}"
+    name = f"{vendor} family {family} model {model}" if vendor else _without_vendor(fields)
     if architecture is None:
         rows = [row for rows in _table().values() for row in rows]
-        return _watts(rows, f"{label}: not in the table, the mean of all rows; {CCF}")
-    return _watts(_table()[architecture], f"{label} = {architecture}{why}; {CCF}")
+        return _watts(name, rows, f"{name}: not in the table, the mean of all rows; {CCF}")
+    return _watts(name, _table()[architecture], f"{name} = {architecture}{why}; {CCF}")
+
+
+def _without_vendor(fields: dict[str, str]) -> str:
+    if "CPU implementer" in fields:
+        return f"Arm implementer {fields['CPU implementer']} part {fields.get('CPU part', '?')}"
+    return "unknown CPU"
 
 
 def _architecture(vendor: str, family: int, model: int, stepping: int) -> tuple[str | None, str]:
@@ -96,10 +108,12 @@ def _table() -> dict[str, list[tuple[float, float]]]:
     return rows
 
 
-def _watts(rows: list[tuple[float, float]], source: str) -> WattsPerVcpu:
+def _watts(name: str, rows: list[tuple[float, float]], source: str) -> WattsPerVcpu:
     idle, full = ([row[i] for row in rows] for i in (0, 1))
-    return WattsPerVcpu(_spread(idle), _spread(full), source)
+    return WattsPerVcpu(name, _spread(idle), _spread(full), source)
 
 
 def _spread(values: list[float]) -> Triple:
-    return Triple(min(values), sum(values) / len(values), max(values))
+    low, high = min(values), max(values)
+    # Rounding may put the mean of equal values a digit outside them.
+    return Triple(low, min(max(low, sum(values) / len(values)), high), high)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from providers.base import Triple
 from providers.meters import microarchitecture
-from providers.meters.model import DRAM_W_PER_GB, memory_gb_per_cpu
+from providers.meters.model import DRAM_SOURCE, DRAM_W_PER_GB, memory_gb_per_cpu
 
 
 def full_load_w(slots: int) -> tuple[Triple, str]:
-    """CPU and memory watts of ``slots`` at full load, and where the figures come from.
+    """Watts of ``slots`` CPUs and their share of memory at full load, and the figures' source.
 
     The lower bound is the processor at idle without memory: a job may leave it idle.
     """
     watts = microarchitecture.here()
     cpu = Triple(watts.idle.low, watts.full.value, watts.full.high).scaled(slots)
     dram = DRAM_W_PER_GB.scaled(slots * memory_gb_per_cpu())
-    return cpu + dram, f"{slots} vCPU at full load: {watts.source}"
+    return cpu + dram, f"{slots} vCPU at full load: {watts.source}; memory: {DRAM_SOURCE}"

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ class JournalWriter:
         header = {"components": [asdict(c) for c in components], "meta": meta}
         zero = [Reading(c.name, ZERO, ZERO, 0.0) for c in components if c.method != "missing"]
         self._owed = _text(header) + _text(self._sample_line(start, 0.0, zero))
+        with suppress(OSError):  # else before the first sample
+            self._write("")
 
     def sample(self, at: float, cpu_s: float, readings: Sequence[Reading]) -> None:
         """One line: Unix time, CPU seconds, and the components that could be read."""

@@ -24,6 +24,7 @@ class Metering:
 
     def __init__(self, names: Sequence[str], scope: Scope) -> None:
         self.notes: list[str] = []
+        self.used: dict[str, str] = {}
         self._meters: list[tuple[str, Meter, frozenset[str]]] = []
         components: list[Component] = []
         for name in names:
@@ -33,15 +34,14 @@ class Metering:
             except Exception as e:  # noqa: BLE001 -- a meter may never harm the job
                 self.notes.append(f"meter {name} is not used: {e}")
                 continue
-            taken = {c.name for c in components}
-            new = [c for c in offered if c.name not in taken]
+            new = [c for c in offered if c.name not in self.used]
             components += new
+            self.used |= {c.name: name for c in new}
             self._meters.append((name, meter, frozenset(c.name for c in new)))
-        metered = {c.name for c in components}
         components += [
             Component(f"gpu:{uuid}", "missing", "assigned, but no meter reads it")
             for uuid in scope.gpus
-            if f"gpu:{uuid}" not in metered
+            if f"gpu:{uuid}" not in self.used
         ]
         self.components = tuple(components)
         self._failing: set[str] = set()

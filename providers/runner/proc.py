@@ -22,6 +22,7 @@ class Stat:
     start_ticks: int
     cpu_s: float
     rss_bytes: int
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +44,62 @@ class Identity:
         )
 
 
+def _read(path: str) -> bytes:
+    """A whole small file, without the buffers of ``open``: read for each process each second."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        parts = [os.read(fd, 1 << 16)]
+        while parts[-1]:
+            parts.append(os.read(fd, 1 << 16))
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
 def stat(pid: int) -> Stat | None:
     """None where there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as f:  # noqa: PTH123 -- hot path, twice as fast
-            fields = f.read().rpartition(b")")[2].split()
+        fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
         ticks = int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])
         return Stat(
             fields[0].decode(),
             int(fields[19]),
             ticks / TICKS_PER_S,
             int(fields[21]) * PAGE_BYTES,
+            int(fields[17]),
         )
     except (OSError, IndexError, ValueError):
         return None
 
 
-def children(pid: int) -> list[int]:
-    """Direct children of a process, of all its threads; empty where it is gone."""
+def children(pid: int, threads: int | None = None) -> list[int]:
+    """Direct children of a process; empty where it is gone.
+
+    Each thread has its own: all are read, unless ``threads`` says that there is only one.
+    """
     found: list[int] = []
     try:
-        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 -- hot path
+        tasks = [str(pid)] if threads == 1 else os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
     except OSError:
         return found
-    for thread in threads:
+    for task in tasks:
         try:
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as f:  # noqa: PTH123
-                found.extend(map(int, f.read().split()))
+            found.extend(map(int, _read(f"/proc/{pid}/task/{task}/children").split()))
         except OSError:
             continue
     return found
 
 
-def descendants(pid: int) -> list[int]:
-    """Every process below ``pid``, parents before children; only its own tree is read."""
-    found, open_ends = [], children(pid)
+def below(pid: int) -> dict[int, Stat]:
+    """Every process below ``pid``; only its own tree is read, parents before children."""
+    found: dict[int, Stat] = {}
+    open_ends = children(pid)
     while open_ends:
         child = open_ends.pop()
-        found.append(child)
-        open_ends.extend(children(child))
+        seen = stat(child)
+        if seen is not None:
+            found[child] = seen
+            open_ends.extend(children(child, seen.threads))
     return found
 
 

@@ -54,15 +54,15 @@ class Record:
         self._awake = self._written = self._rss_gb_s = 0.0
         self._lost = 0
         self._writer: JournalWriter | None = None
-        meta = {
-            "interval_s": launch.interval_s,
-            "meters": metering.used,
-            "cpu": microarchitecture.here().name,
-            "cpus": os.cpu_count(),
-        }
         try:
+            meta = {
+                "interval_s": launch.interval_s,
+                "meters": metering.used,
+                "cpu": microarchitecture.here().name,
+                "cpus": os.cpu_count(),
+            }
             self._writer = JournalWriter(run_dir, metering.components, meta, clock.wall)
-        except OSError as e:
+        except Exception as e:  # noqa: BLE001 -- metering may never harm the job
             print(f"no energy journal: {e}", file=sys.stderr)  # noqa: T201 -- runner.log
 
     def sample(self, *, last: bool = False) -> None:
@@ -79,7 +79,7 @@ class Record:
         try:
             self._writer.sample(self._clock.wall + elapsed, cpu_s, readings)
             self._written = elapsed
-        except OSError as e:
+        except Exception as e:  # noqa: BLE001 -- metering may never harm the job
             if not self._lost:
                 print(f"the energy journal has a gap: {e}", file=sys.stderr)  # noqa: T201
             self._lost += 1

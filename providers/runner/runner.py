@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shlex
 import shutil
 import signal
 import sys
@@ -60,7 +59,7 @@ def run(run_dir: Path) -> None:
     try:
         pid = _spawn(launch, run_dir)
     except (OSError, ValueError, TypeError) as e:
-        error = f"cannot start {shlex.join(launch.argv)}: {_said(e)}"
+        error = f"cannot start {launch.argv[0]!r}: {_said(e)}"
         _leave(run_dir, _receipt(launch, clock, "not_started", None, 0.0, error))
         return
     _identify_first(run_dir, pid)
@@ -74,8 +73,9 @@ def run(run_dir: Path) -> None:
 
 
 def _said(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.strerror}: {error.filename}"
+    if isinstance(error, OSError):
+        about = f": {error.filename}" if error.filename is not None else ""
+        return f"{error.strerror}{about}"
     return str(error)
 
 
@@ -105,8 +105,7 @@ def _spawn(launch: Launch, run_dir: Path) -> int:
     try:
         path = shutil.which(launch.argv[0], path=environment.get("PATH", os.defpath))
         if path is None:
-            message = "no such executable on the job's PATH"
-            raise FileNotFoundError(errno.ENOENT, message, launch.argv[0])
+            raise FileNotFoundError(errno.ENOENT, "no such executable on the job's PATH")
         log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         return os.posix_spawn(
             path,

@@ -54,11 +54,9 @@ class Tree:
         twice; it may be missed by this look and is in the next, so the sum is kept from falling.
         """
         cpu_s, rss = self._reaped_cpu_s, 0
-        for pid in proc.descendants(os.getpid()):
-            found = proc.stat(pid)
-            if found is not None:
-                cpu_s += found.cpu_s
-                rss += found.rss_bytes
+        for found in proc.below(os.getpid()).values():
+            cpu_s += found.cpu_s
+            rss += found.rss_bytes
         self._cpu_s = max(self._cpu_s, cpu_s)
         return self._cpu_s, rss
 
@@ -69,7 +67,7 @@ class Tree:
 
     def send(self, number: int) -> None:
         """Signal every process of the tree; stopped ones are woken to receive it."""
-        for pid in proc.descendants(os.getpid()):
+        for pid in proc.below(os.getpid()):
             for each in (number, signal.SIGCONT):
                 try:
                     os.kill(pid, each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -54,15 +55,33 @@ below.kill()
 """
 
 
-def test_descendants_are_the_tree_below_and_parents_come_first() -> None:
+def test_the_tree_below_has_every_descendant_and_parents_come_first() -> None:
     command = [sys.executable, "-c", NEST]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as middle:
         assert middle.stdout is not None
         leaf = int(middle.stdout.readline())
-        assert proc.descendants(middle.pid) == [leaf]
-        mine = proc.descendants(os.getpid())
+        assert list(proc.below(middle.pid)) == [leaf]
+        mine = list(proc.below(os.getpid()))
         assert mine.index(middle.pid) < mine.index(leaf)
-    assert proc.descendants(middle.pid) == []
+    assert proc.below(middle.pid) == {}
+
+
+THREAD = """
+import subprocess, sys, threading
+def work():
+    print(subprocess.Popen(["sleep", "60"]).pid, flush=True)
+    sys.stdin.read()
+threading.Thread(target=work).start()
+"""
+
+
+def test_a_child_of_a_thread_belongs_to_the_tree() -> None:
+    command = [sys.executable, "-c", THREAD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as middle:
+        assert middle.stdout is not None
+        leaf = int(middle.stdout.readline())
+        assert list(proc.below(middle.pid)) == [leaf]
+        os.kill(leaf, signal.SIGKILL)
 
 
 def test_marked_finds_the_token_and_nothing_else(tmp_path: Path) -> None:

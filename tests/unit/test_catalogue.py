@@ -1,0 +1,107 @@
+"""The table of cloud regions, checked against references that may not be copied."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from providers.catalogue import catalogue, nearest_names
+from providers.intensity import climatology, country_mean
+
+REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
+NEAR_DEGREES = 3.0
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+# Regions whose published centre differs between sources by 3 to 5 degrees; the zone is the same.
+CENTRES_DIFFER = {"azure:germanynorth", "azure:francesouth", "azure:westcentralus", "azure:westus"}
+# The SDK's file has the longitude's sign wrong: Madrid lies at 3.4 degrees west.
+SIGN_WRONG = {"azure:spaincentral"}
+
+
+def _reference(name: str) -> Path:
+    path = REFERENCE / name
+    if not path.exists():
+        pytest.skip(f"no {name} in the shared folder beside the repository")
+    return path
+
+
+def _far(name: str, lat: float, lon: float) -> bool:
+    listed = catalogue()[name]
+    return abs(listed.lat - lat) > NEAR_DEGREES or abs(listed.lon - lon) > NEAR_DEGREES
+
+
+def test_every_region_of_the_three_clouds_stands_in_its_zone_and_place() -> None:
+    rows = list(csv.DictReader(_reference("cloud-regions.csv").read_text().splitlines()))
+    expected = {f"{row['provider']}:{row['region']}": row for row in rows}
+    assert set(catalogue()) == set(expected)
+    wrong = {n: r["em_zone"] for n, r in expected.items() if catalogue()[n].zone != r["em_zone"]}
+    assert wrong == {}
+    far = {n for n, r in expected.items() if _far(n, float(r["lat"]), float(r["lon"]))}
+    assert far <= CENTRES_DIFFER
+
+
+def test_azure_places_agree_with_the_carbon_aware_sdk_save_for_its_known_faults() -> None:
+    sites = json.loads(_reference("casdk-azure-regions.json").read_text())
+    known = {f"azure:{name}": site for name, site in sites.items()}
+    shared = known.keys() & catalogue().keys()
+    assert len(shared) > 40
+    far = {
+        name
+        for name in shared
+        if _far(name, float(known[name]["Latitude"]), float(known[name]["Longitude"]))
+    }
+    assert SIGN_WRONG <= far <= CENTRES_DIFFER | SIGN_WRONG
+
+
+def test_zones_lie_in_the_country_and_coordinates_on_earth() -> None:
+    for region in catalogue().values():
+        assert region.zone.split("-")[0] == region.country, region.name
+        assert -90 <= region.lat <= 90, region.name
+        assert -180 <= region.lon <= 180, region.name
+
+
+def test_each_cloud_has_one_pue_with_year_and_source() -> None:
+    seen = Counter((r.name.split(":")[0], r.pue, r.pue_year) for r in catalogue().values())
+    assert seen == {
+        ("aws", 1.15, 2024): 33,
+        ("gcp", 1.09, 2024): 43,
+        ("azure", 1.16, 2025): 55,
+    }
+    assert all(region.pue_source for region in catalogue().values())
+
+
+def test_every_zone_of_the_catalogue_is_known_to_an_embedded_source() -> None:
+    """Where the month x hour table has no zone, the country's mean is the floor."""
+    known = climatology.build({}, Path()).zones()
+    assert known is not None
+    floor = {r.zone for r in catalogue().values()} - known
+    no_hours = {"AE", "BH", "CA-AB", "CN", "IN-NO", "IN-SO", "MX", "MY-WM", "QA", "SA", "TH"}
+    assert floor == no_hours
+    means = country_mean.build({}, Path())
+    assert all(len(means.forecast(zone, NOW, NOW + timedelta(hours=1), NOW)) for zone in floor)
+
+
+def test_the_catalogue_cannot_be_changed_by_who_reads_it() -> None:
+    with pytest.raises(TypeError):
+        catalogue()["x:y"] = catalogue()["aws:eu-north-1"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("aws:eu-nort-1", "aws:eu-north-1"),
+        ("gcp:us-centrl1", "gcp:us-central1"),
+        ("azure:swedencentrl", "azure:swedencentral"),
+    ],
+)
+def test_the_nearest_name_comes_first(typed: str, meant: str) -> None:
+    assert nearest_names(typed, catalogue())[0] == meant
+
+
+def test_a_name_like_none_has_no_nearest() -> None:
+    assert nearest_names("zzzz", catalogue()) == []

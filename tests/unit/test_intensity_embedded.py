@@ -1,0 +1,175 @@
+"""The sources inside the package, and the declared constant."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.base import Triple
+from providers.errors import NoData, SettingsError
+from providers.intensity import climatology, constant, country_mean
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def _table() -> dict[tuple[str, int, int], dict[str, str]]:
+    raw = (files("providers") / climatology.TABLE).read_bytes()
+    rows = csv.DictReader(gzip.decompress(raw).decode().splitlines())
+    return {(row["zone"], int(row["month"]), int(row["hour_utc"])): row for row in rows}
+
+
+def test_the_table_is_whole_for_every_zone() -> None:
+    table = _table()
+    zones = climatology.build({}, Path()).zones()
+    assert zones is not None
+    assert len(zones) == 123
+    assert table.keys() == {(z, m, h) for z in zones for m in range(1, 13) for h in range(24)}
+
+
+@pytest.mark.parametrize("zone", ["DE", "AT", "SE-SE3", "US-CAL-CISO", "ZA"])
+def test_each_hour_has_the_value_of_its_month_and_utc_hour(zone: str) -> None:
+    """Over a turn of year and of a leap February, from every start."""
+    table, source = _table(), climatology.build({}, Path())
+    for start in (datetime(2027, 12, 30, tzinfo=UTC), datetime(2028, 2, 27, tzinfo=UTC)):
+        series = source.forecast(zone, start, start + 96 * HOUR, NOW)
+        assert len(series) == 96
+        for i, (value, low, high) in enumerate(
+            zip(series.g_per_kwh, series.low, series.high, strict=True)
+        ):
+            at = start + i * HOUR
+            row = table[zone, at.month, at.hour]
+            mean, p10, p90 = (float(row[f"{k}_g_per_kwh"]) for k in ("mean", "p10", "p90"))
+            assert series.starts[i] == at.timestamp()
+            assert (value, low, high) == (mean, min(p10, mean), max(p90, mean))
+
+
+def test_an_odd_span_is_cut_within_the_hours() -> None:
+    start = datetime(2026, 1, 31, 23, 20, tzinfo=UTC)
+    series = climatology.build({}, Path()).forecast("DE", start, start + 1.5 * HOUR, NOW)
+    minutes = ((series.ends - series.starts) / 60).tolist()
+    assert minutes == [40, 50]
+    table = _table()
+    assert series.g_per_kwh.tolist() == [
+        float(table["DE", month, hour]["mean_g_per_kwh"]) for month, hour in ((1, 23), (2, 0))
+    ]
+
+
+def test_source_and_year_of_the_table_stand_in_every_interval() -> None:
+    series = climatology.build({}, Path()).forecast("DE", NOW, NOW + 3 * HOUR, NOW)
+    assert set(series.sources.tolist()) == {"climatology (Electricity Maps 2022)"}
+    assert (series.factors, series.flow) == ("lifecycle", "consumption")
+
+
+def test_the_zone_before_a_similar_name_is_not_taken_for_it() -> None:
+    with pytest.raises(NoData, match="has no zone US-CAL"):
+        climatology.build({}, Path()).forecast("US-CAL", NOW, NOW + HOUR, NOW)
+
+
+@pytest.mark.parametrize(("zone", "country"), [("PL", "PL"), ("US-CAL-CISO", "US"), ("CN", "CN")])
+def test_a_country_mean_serves_every_zone_of_the_country(zone: str, country: str) -> None:
+    text = (files("providers") / "data/country_means.csv").read_text(encoding="utf-8")
+    row = next(r for r in csv.DictReader(text.splitlines()) if r["iso2"] == country)
+    series = country_mean.build({}, Path()).forecast(zone, NOW, NOW + 48 * HOUR, NOW)
+    span = NOW.timestamp(), (NOW + 48 * HOUR).timestamp()
+    assert series.mean(*span) == Triple.exact(float(row["g_per_kwh"]))
+    assert series.source == f"country mean (Ember {row['year']})"
+
+
+def test_every_country_mean_is_a_plausible_figure_of_a_known_year() -> None:
+    text = (files("providers") / "data/country_means.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert len({row["iso2"] for row in rows}) == len({row["iso3"] for row in rows}) == len(rows)
+    for row in rows:
+        # From hydropower to an island on diesel alone.
+        assert 10 < float(row["g_per_kwh"]) <= 1000, row
+        # Small grids are surveyed rarely; the year stands in the source's name.
+        assert 2000 <= int(row["year"]) <= 2024, row
+        assert (len(row["iso2"]), len(row["iso3"])) == (2, 3), row
+
+
+def test_an_unknown_country_is_no_data_and_never_a_world_mean() -> None:
+    with pytest.raises(NoData, match="no country XX"):
+        country_mean.build({}, Path()).forecast("XX-1", NOW, NOW + HOUR, NOW)
+
+
+def test_a_constant_carries_its_band_and_its_stated_source() -> None:
+    settings = {
+        "g_per_kwh": {"low": 20, "value": 30, "high": 45},
+        "source": "own solar roof, meter of 2025",
+        "zones": ["roof"],
+        "signal": "marginal",
+    }
+    source = constant.build(settings, Path())
+    series = source.forecast("roof", NOW, NOW + HOUR, NOW)
+    assert series.mean(NOW.timestamp(), NOW.timestamp() + 60) == Triple(20, 30, 45)
+    assert series.source == "constant (own solar roof, meter of 2025)"
+    assert (series.signal, source.info.signal) == ("marginal", "marginal")
+    with pytest.raises(NoData, match="declared for roof, not DE"):
+        source.forecast("DE", NOW, NOW + HOUR, NOW)
+
+
+def test_a_constant_without_zones_serves_any() -> None:
+    source = constant.build({"g_per_kwh": 0, "source": "island grid"}, Path())
+    assert source.zones() is None
+    series = source.forecast("anything", NOW, NOW + HOUR, NOW)
+    assert series.mean(NOW.timestamp(), NOW.timestamp() + 60) == Triple.exact(0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"g_per_kwh": 100}, "source: Field required"),
+        ({"g_per_kwh": 100, "source": "   "}, "source"),
+        ({"g_per_kwh": -1, "source": "guess"}, "greater than or equal to 0"),
+        ({"g_per_kwh": float("nan"), "source": "guess"}, "g_per_kwh"),
+        ({"g_per_kwh": "much", "source": "guess"}, "g_per_kwh.low: .*number"),
+        ({"g_per_kwh": {"low": 3, "value": 2, "high": 4}, "source": "guess"}, "out of order"),
+        ({"g_per_kWh": 100, "source": "guess"}, "did you mean 'g_per_kwh'|Field required"),
+    ],
+    ids=["no source", "blank source", "negative", "not a number", "text", "bounds", "wrong key"],
+)
+def test_a_constant_needs_a_number_and_a_source(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        constant.build(settings, Path())
+
+
+@pytest.mark.parametrize("module", [climatology, country_mean])
+def test_an_embedded_source_takes_no_settings(module: Any) -> None:
+    with pytest.raises(SettingsError, match="unknown key"):
+        module.build({"year": 2022}, Path())
+
+
+def test_licences_and_attributions_ship_beside_the_data() -> None:
+    data = files("providers") / "data"
+    for name in ("ODbL-1.0", "CC-BY-4.0"):
+        text = (data / "LICENSES" / f"{name}.txt").read_text(encoding="utf-8")
+        assert text.startswith(f"SPDX-License-Identifier: {name}\n")
+        assert len(text) > 10_000
+    wanted = "Contains information from Electricity Maps, made available under the ODbL 1.0"
+    for name in ("NOTICE", "climatology/ATTRIBUTION.md"):
+        said = " ".join((data / name).read_text(encoding="utf-8").split())
+        assert wanted in said, name
+
+
+def test_asking_one_embedded_zone_needs_no_http_client_and_no_database() -> None:
+    code = (
+        "import sys; from pathlib import Path; from datetime import *\n"
+        "from providers import registry\n"
+        "t = datetime(2026, 1, 1, tzinfo=timezone.utc)\n"
+        "s = registry.load('intensity', 'climatology')({}, Path())\n"
+        "s.forecast('DE', t, t + timedelta(days=1), t)\n"
+        "print(sorted({'requests', 'sqlmodel', 'scheduler', 'apscheduler'} & set(sys.modules)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "[]"
