@@ -1,0 +1,158 @@
+"""The arrows of the house: who may import whom, and one door for each library."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Left may import right, never back; names on one level do not import each other.
+SCHEDULER = (
+    {"__main__"},
+    {"cli"},
+    {"daemon"},
+    {"testing"},
+    {"engine"},
+    {"report"},
+    {"planner", "sci", "store", "regions"},
+    {"config"},
+    {"quantities", "models"},
+    {"errors"},
+)
+PROVIDERS = (
+    {"executors"},
+    {"runner"},
+    {"registry"},
+    {"intensity", "meters"},
+    {"hardware", "catalogue", "settings"},
+    {"series"},
+    {"base"},
+    {"errors"},
+)
+# Loaded by name at run time, so the arrow upwards is not an import of a sibling.
+DOORS = {
+    "sqlmodel": {"scheduler/store"},
+    "sqlalchemy": {"scheduler/store"},
+    "apscheduler": {"scheduler/daemon.py"},
+    "yaml": {"scheduler/config.py"},
+    "platformdirs": {"scheduler/config.py"},
+    "pynvml": {"providers/meters/nvml.py"},
+    "click": {"scheduler/cli"},
+    "rich": {"scheduler/report"},
+    "plotext": {"scheduler/report/plot.py"},
+    "requests": {"providers/transport.py"},
+}
+# What runs on the node, beside the job: light, so the standard library alone.
+LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/errors.py",
+         "providers/registry.py", "providers/executors")  # fmt: skip
+ALLOWED_AT_ROOT = {
+    ".ci", ".editorconfig", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile",
+    "README.md", "config.yaml", "docs", "examples", "providers", "pyproject.toml", "scheduler",
+    "tests",
+}  # fmt: skip
+
+
+def imports(source: str) -> list[str]:
+    """Every module that a source imports, wherever in it."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "absolute imports only"
+            found.append(str(node.module))
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def wrong_arrows(package: str, part: str, source: str) -> list[str]:
+    """Imports of ``source`` (in ``package.part``) that point up or across."""
+    layers = SCHEDULER if package == "scheduler" else PROVIDERS
+    level = next(i for i, names in enumerate(layers) if part in names)
+    wrong = []
+    for module in imports(source):
+        head, *rest = module.split(".")
+        if package == "providers" and head == "scheduler":
+            wrong.append(module)
+        if head != package or not rest or rest[0] == part:
+            continue
+        target = next((i for i, names in enumerate(layers) if rest[0] in names), None)
+        if target is not None and target <= level:
+            wrong.append(module)
+    return wrong
+
+
+def foreign(path: str, source: str) -> list[str]:
+    """Libraries that ``source`` imports though this is not their door."""
+    return [
+        module
+        for module in imports(source)
+        for library, doors in DOORS.items()
+        if module.split(".")[0] == library
+        and not any(path == door or path.startswith(f"{door}/") for door in doors)
+    ]
+
+
+def _files() -> list[Path]:
+    return [p for package in ("scheduler", "providers") for p in (ROOT / package).rglob("*.py")]
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_arrows_point_down_and_libraries_have_one_door(path: Path) -> None:
+    name = str(path.relative_to(ROOT))
+    package, part = name.split("/")[0], name.split("/")[1].removesuffix(".py")
+    source = path.read_text(encoding="utf-8")
+    if part != "__init__":
+        assert wrong_arrows(package, part, source) == []
+    assert foreign(name, source) == []
+    if name.startswith(LIGHT):
+        heads = {module.split(".")[0] for module in imports(source)}
+        assert heads <= {*sys.stdlib_module_names, "providers", "pynvml", "__future__"}
+
+
+def test_a_wrong_arrow_is_seen() -> None:
+    """The checks can fail."""
+    assert wrong_arrows("providers", "base", "import scheduler.models") == ["scheduler.models"]
+    assert wrong_arrows("scheduler", "sci", "from scheduler.engine import tick")
+    assert wrong_arrows("scheduler", "sci", "from scheduler.store import Store")
+    assert wrong_arrows("scheduler", "engine", "from scheduler.store import Store") == []
+    assert foreign("scheduler/engine/x.py", "import sqlmodel") == ["sqlmodel"]
+    assert foreign("scheduler/store/x.py", "import sqlmodel") == []
+
+
+def test_the_runner_loads_nothing_heavy() -> None:
+    """numpy, pydantic and sqlmodel stay out of the process beside the job."""
+    code = (
+        "import sys, providers.runner.runner, providers.meters.model, providers.meters.rapl;"
+        "print([m for m in ('numpy', 'pydantic', 'sqlmodel', 'click') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_files_are_small() -> None:
+    sizes = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in _files()}
+    assert max(sizes.values()) <= 500, max(sizes, key=lambda p: sizes[p])
+    assert statistics.median(sizes.values()) < 150
+
+
+def test_nothing_unexpected_stands_at_the_root() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    assert {line.split("/")[0] for line in listed.stdout.splitlines()} <= ALLOWED_AT_ROOT
+
+
+def test_both_packages_say_what_they_are() -> None:
+    for package in ("scheduler", "providers"):
+        assert ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text()))
