@@ -51,11 +51,12 @@ class AttemptRecord:
 
 @dataclass(frozen=True)
 class Profile:
-    """Energy over time: increments of one component, ``n x 3`` kWh (low, value, high)."""
+    """Energy over time: ``n`` increments end to end between ``n + 1`` Unix times.
 
-    name: str
-    starts: NDArray[np.float64]
-    ends: NDArray[np.float64]
+    ``kwh`` is ``n x 3``: low, value, high.
+    """
+
+    times: NDArray[np.float64]
     kwh: NDArray[np.float64]
 
 
@@ -86,8 +87,7 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
         for part in own:
             key = (part.component.name, part.component.method, part.component.source)
             parts[key] = part if key not in parts else parts[key].plus(part)
-            if part.profile is not None:
-                profiles.append(part.profile)
+            profiles += part.profiles
             if part.hole_s > HOLE_S:
                 notes.append(
                     f"{part.component.name}: {part.hole_s:.0f} s of {attempt.run_s:.0f} s were "
@@ -121,7 +121,7 @@ class _Part:
     energy_kwh: Triple | None
     covered_s: float
     hole_s: float
-    profile: Profile | None
+    profiles: tuple[Profile, ...]
 
     def plus(self, other: _Part) -> _Part:
         return _Part(
@@ -130,7 +130,7 @@ class _Part:
             _sum([self.energy_kwh, other.energy_kwh]),
             self.covered_s + other.covered_s,
             self.hole_s + other.hole_s,
-            None,
+            (),
         )
 
     def as_component(self, run_s: float) -> ComponentEnergy:
@@ -153,28 +153,28 @@ def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
         if reading.component == component.name
     ]
     if component.method == "missing" or len(readings) < 2:
-        return _Part(component, None, None, 0.0, attempt.run_s, None)
+        return _Part(component, None, None, 0.0, attempt.run_s, ())
     at = np.array([t for t, _ in readings])
     energy = _cumulative([(r.energy_j.low, r.energy_j.value, r.energy_j.high) for _, r in readings])
     active = _cumulative([(r.active_j.low, r.active_j.value, r.active_j.high) for _, r in readings])
     covered_s = readings[-1][1].covered_s
     hole_s = max(0.0, attempt.run_s - covered_s)
-    starts, ends, kwh = at[:-1], at[1:], np.diff(energy, axis=0)
+    profiles = [Profile(at, np.diff(energy, axis=0))]
     if hole_s > HOLE_S and component.max_w is not None:
         # The hole is at the end where the runner died; else it is somewhere within.
         tail = attempt.end_s - float(at[-1]) > HOLE_S
         begin = float(at[-1]) if tail else attempt.started_at.timestamp()
-        starts, ends = np.append(starts, begin), np.append(ends, attempt.end_s)
         extra = component.max_w * hole_s / JOULES_PER_KWH
-        kwh = np.vstack((kwh, [[0.0, 0.0, extra]]))
-    total = Triple(*(float(x) for x in kwh.sum(axis=0)))
+        times = np.array([begin, attempt.end_s])
+        profiles.append(Profile(times, np.array([[0.0, 0.0, extra]])))
+    total = sum(profile.kwh.sum(axis=0) for profile in profiles)
     return _Part(
         component,
         Triple(*(float(x) for x in active[-1] - active[0])),
-        total,
+        Triple(*(float(x) for x in np.asarray(total))),
         covered_s,
         hole_s,
-        Profile(component.name, starts, ends, kwh),
+        tuple(profiles),
     )
 
 

@@ -148,31 +148,20 @@ def settle(
     return rules(settlement, site)
 
 
-def _profile_g(
-    profiles: Sequence[Profile], series: Series, shift: float, energy: int, heights: int
-) -> float:
-    """Grams without PUE: one bound of the energies times one bound of the intensities."""
-    values = (series.low, series.g_per_kwh, series.high)[heights]
-    grams = 0.0
+def _weights(profiles: Sequence[Profile], series: Series, shift: float) -> NDArray[np.float64]:
+    """Energy that falls into each interval of ``series``: 3 (low, value, high) x intervals, kWh.
+
+    The profile is moved by ``shift`` seconds; energy is spread evenly over its increment.
+    """
+    found = np.zeros((3, len(series)))
     for profile in profiles:
-        starts = profile.starts + shift
-        # A reading repeated at once still needs an interval to lie in.
-        ends = np.maximum(profile.ends + shift, starts + 1e-3)
-        mean = (_integral(series, values, ends) - _integral(series, values, starts)) / (
-            ends - starts
-        )
-        grams += float(profile.kwh[:, energy] @ mean)
-    return grams
-
-
-def _integral(
-    series: Series, values: NDArray[np.float64], times: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    widths = series.ends - series.starts
-    areas = np.concatenate(([0.0], np.cumsum(values * widths)))
-    index = np.maximum(np.searchsorted(series.starts, times, side="right") - 1, 0)
-    part = np.clip(times - series.starts[index], 0.0, widths[index])
-    found: NDArray[np.float64] = areas[index] + values[index] * part
+        # A profile of no length still needs an interval to lie in.
+        times = profile.times + shift
+        times[-1] = max(times[-1], times[0] + 1e-3)
+        drawn = np.vstack((np.zeros(3), np.cumsum(profile.kwh, axis=0)))
+        for bound in range(3):
+            found[bound] += np.interp(series.ends, times, drawn[:, bound])
+            found[bound] -= np.interp(series.starts, times, drawn[:, bound])
     return found
 
 
@@ -181,13 +170,14 @@ def _operational(energy: Energy, series: Series | None, site: Site, shift: float
     if series is None or energy.reserved_kwh is None or not len(series):
         return None
     for profile in energy.profiles:
-        low, high = float(profile.starts.min()) + shift, float(profile.ends.max()) + shift
+        low, high = float(profile.times[0]) + shift, float(profile.times[-1]) + shift
         # A second at either end may be missing: clocks and rounding, not a hole.
         if sum(b - a for a, b in series.gaps(low, high)) > 1.0:
             return None
-    grams = [_profile_g(energy.profiles, series, shift, i, i) for i in range(3)]
+    kwh = _weights(energy.profiles, series, shift)
+    bands = (series.low, series.g_per_kwh, series.high)
     pue = (site.pue.low, site.pue.value, site.pue.high)
-    return Triple(*(g * p for g, p in zip(grams, pue, strict=True)))
+    return Triple(*(float(k @ g) * p for k, g, p in zip(kwh, bands, pue, strict=True)))
 
 
 def _used(profiles: Sequence[Profile], series: Series | None) -> IntensityUsed | None:
@@ -195,9 +185,10 @@ def _used(profiles: Sequence[Profile], series: Series | None) -> IntensityUsed |
     total = sum(float(p.kwh[:, 1].sum()) for p in profiles)
     if series is None or total <= 0:
         return None
-    low, value, high = (_profile_g(profiles, series, 0.0, 1, i) / total for i in range(3))
-    start = min(float(p.starts.min()) for p in profiles)
-    end = max(float(p.ends.max()) for p in profiles)
+    shares = _weights(profiles, series, 0.0)[1] / total
+    low, value, high = (float(shares @ g) for g in (series.low, series.g_per_kwh, series.high))
+    start = min(float(p.times[0]) for p in profiles)
+    end = max(float(p.times[-1]) for p in profiles)
     source = series.clip(start, max(end, start + 1e-3)).source
     return IntensityUsed(series.signal, series.kind, source, _ordered(low, value, high))
 
@@ -210,33 +201,29 @@ def _saved(
     home: Site,
     shift: float,
 ) -> Triple:
-    """Baseline minus realized with the same energy on both sides."""
-    same = site.region == home.region
-    if same and shift == 0.0:
-        return Triple.exact(0.0)
-    grams = {
-        (where, e, i): _profile_g(profiles, series, moved, e, i)
-        for where, series, moved in (("home", there, shift), ("site", here, 0.0))
-        for e, i in product(range(3), range(3))
-    }
-    pue = {"home": home.pue, "site": site.pue}
+    """Baseline minus realized with the same energy on both sides.
 
-    def difference(e: int, home_i: int, site_i: int, home_pue: float, site_pue: float) -> float:
-        return home_pue * grams["home", e, home_i] - site_pue * grams["site", e, site_i]
-
-    value = difference(1, 1, 1, pue["home"].value, pue["site"].value)
-    pairs = [
-        (pue["home"].low, pue["site"].high),
-        (pue["home"].high, pue["site"].low),
-    ]
-    if same:
-        pairs = [(p, p) for p in (site.pue.low, site.pue.value, site.pue.high)]
-    corners = [
-        difference(e, i, 2 - i, home_pue, site_pue)
-        for e in range(3)
-        for i in (0, 2)
-        for home_pue, site_pue in pairs
-    ]
+    In one grid zone both sides also share the intensity of each interval, so its error counts
+    only by the difference of the energies there; in one region they share the PUE.
+    """
+    if site.zone == home.zone:
+        here = there = here.fill_from(there)
+    plus, minus = _weights(profiles, there, shift), _weights(profiles, here, 0.0)
+    if site.region == home.region:
+        pues = [(p, p) for p in (site.pue.low, site.pue.value, site.pue.high)]
+    else:
+        pues = list(product((home.pue.low, home.pue.high), (site.pue.low, site.pue.high)))
+    corners: list[float] = []
+    for e, (home_pue, site_pue) in product(range(3), pues):
+        if site.zone == home.zone:
+            parts = [(home_pue * plus[e] - site_pue * minus[e], here)]
+        else:
+            parts = [(home_pue * plus[e], there), (-site_pue * minus[e], here)]
+        ends = [(kwh * series.low, kwh * series.high) for kwh, series in parts]
+        corners.append(sum(float(np.minimum(a, b).sum()) for a, b in ends))
+        corners.append(sum(float(np.maximum(a, b).sum()) for a, b in ends))
+    value = home.pue.value * float(plus[1] @ there.g_per_kwh)
+    value -= site.pue.value * float(minus[1] @ here.g_per_kwh)
     return _ordered(min(corners), value, max(corners))
 
 
