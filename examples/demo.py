@@ -1,11 +1,13 @@
 """The main job, on this machine: submit, plan, run under the meter, report the realized SCI.
 
-Run by ``make demo``. Everything it writes is in ``.demo`` beside this folder.
+Run by ``make demo``. Everything it writes is in ``.demo`` beside this folder; each run begins
+afresh, unless a job of the last one is still running.
 """
 
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,7 +30,7 @@ def main() -> None:
     print("\n1. A job with a close deadline runs now, under the meter.\n")
     first = submit(
         ["--name", "digits", "--duration", f"{DURATION_S}s", "--deadline", f"{DURATION_S + 30}s"],
-        ["--epochs", "12", "--min-seconds", "0.5", "--checkpoint", str(DEMO / "first.ckpt")],
+        ["--epochs", "30", "--min-seconds", "0.5", "--checkpoint", str(DEMO / "first.ckpt")],
     )
     state = run_to_end(first)
     lowtide("logs", first)
@@ -40,26 +42,28 @@ def main() -> None:
     print("\n2. The same job with 24 h of slack waits for its window.\n")
     second = submit(
         ["--name", "digits-later", "--duration", "2h", "--deadline", "26h"],
-        ["--epochs", "4000", "--checkpoint", str(DEMO / "second.ckpt")],
+        ["--epochs", "14400", "--min-seconds", "0.5", "--checkpoint", str(DEMO / "second.ckpt")],
     )
     lowtide("show", second)
+    lowtide("why", second)
     lowtide("status")
-    jobs = json.loads(lowtide("status", "--json", quiet=True))["jobs"]
-    state = next(job["state"] for job in jobs if job["job_id"] == second)
-    expect(state == "planned", f"the second job is {state}")
-    print(f"\nIt stays queued. `lowtide up` would start it; all is in {DEMO}.")
+    expect(states()[second] == "planned", f"the second job is {states()[second]}")
+    print("\nIt stays queued; to have it started in its window:")
+    print(f"LOWTIDE_HOME={DEMO}/home LOWTIDE_CONFIG={DEMO}/config.yaml {LOWTIDE} up")
 
 
 def prepare(zone: str) -> None:
     """A home and a config of the demo's own."""
-    if DEMO.exists():
-        shutil.rmtree(DEMO)
+    os.environ["LOWTIDE_HOME"] = str(DEMO / "home")
+    os.environ["LOWTIDE_CONFIG"] = str(DEMO / "config.yaml")
+    if (DEMO / "home").exists():
+        busy = [job for job, state in states().items() if state in {"starting", "running"}]
+        expect(not busy, f"{busy} of the last demo still runs: let it end, or remove {DEMO}")
+    shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir()
     (DEMO / "config.yaml").write_text(
         f"regions:\n  local:\n    zone: {json.dumps(zone)}\n    hardware: {{ccf_server: {{}}}}\n"
     )
-    os.environ["LOWTIDE_HOME"] = str(DEMO / "home")
-    os.environ["LOWTIDE_CONFIG"] = str(DEMO / "config.yaml")
     # One thread a library: the job is submitted for one slot.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
@@ -79,19 +83,24 @@ def run_to_end(job: str) -> str:
     print("$ lowtide tick   (every second, until it ends)")
     while time.monotonic() < patience:
         lowtide("tick", quiet=True)
-        jobs = json.loads(lowtide("status", "--json", quiet=True))["jobs"]
-        state = next(j["state"] for j in jobs if j["job_id"] == job)
+        state = states()[job]
         if state in {"succeeded", "failed", "cancelled", "lost"}:
             return state
         time.sleep(1)
     return "too slow"
 
 
+def states() -> dict[str, str]:
+    """The state of each job by its id."""
+    jobs = json.loads(lowtide("status", "--json", quiet=True))["jobs"]
+    return {job["job_id"]: job["state"] for job in jobs}
+
+
 def lowtide(*words: str, quiet: bool = False) -> str:
     """Run the real command; show it and what it prints, unless quiet."""
     if not quiet:
-        shown = " ".join(w if " " not in w else repr(w) for w in words)
-        print(f"$ lowtide {shown}".replace(str(ROOT) + "/", "").replace(sys.executable, "python"))
+        shown = shlex.join(words).replace(sys.executable, "python").replace(f"{ROOT}/", "")
+        print(f"$ lowtide {shown}", flush=True)
     done = subprocess.run([str(LOWTIDE), *words], capture_output=True, text=True, check=False)
     if not quiet:
         print(done.stdout, end="")

@@ -1,8 +1,9 @@
 """Train a model on scikit-learn's digits; stop it at any moment and run it again to go on.
 
-Every epoch ends with a checkpoint (model, accuracy so far, epoch number) that is renamed into
+Every epoch ends with a checkpoint (the model and its number of epochs) that is renamed into
 place, so a stop never leaves half of one; a run that was stopped and went on ends with the
-same accuracy as an unbroken one. Units of work go to the file named by LOWTIDE_UNITS.
+same accuracy as an unbroken one. SIGTERM ends the epoch early, keeps it, and exits 143.
+Units of work go to the file named by LOWTIDE_UNITS.
 """
 
 import argparse
@@ -36,6 +37,7 @@ def main() -> None:
         pixels / 16.0, digits, test_size=0.25, random_state=0, stratify=digits
     )
     model, done = load(args.checkpoint)
+    print(f"{done} of {args.epochs} epochs are done", flush=True)
     for epoch in range(done, args.epochs):
         begun = time.monotonic()
         # The order of an epoch depends on its number alone, so that a resumed run is the same.
@@ -63,7 +65,7 @@ def load(checkpoint: Path) -> tuple[SGDClassifier, int]:
 
 def save(checkpoint: Path, model: SGDClassifier, epochs: int) -> None:
     """Write beside, then rename: the checkpoint is whole or the old one."""
-    temporary = checkpoint.with_suffix(".tmp")
+    temporary = checkpoint.with_name(checkpoint.name + ".tmp")
     with temporary.open("wb") as f:
         pickle.dump((model, epochs), f)
         f.flush()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -63,6 +64,11 @@ class Series:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    @cached_property
+    def exact(self) -> bool:
+        """Whether no interval has a band."""
+        return np.array_equal(self.low, self.high)
 
     @property
     def source(self) -> str:

@@ -101,13 +101,12 @@ def decide(places: Sequence[Place], request: Request, basis: Basis | None = None
     ``min_saving_percent`` of that start's carbon is not taken.
     """
     used = basis or basis_of(places, request)
-    starts = _best_starts(places, request)
+    found = _search(places, request)
     per_place = tuple(
-        None if start is None else at(place, start, request, used)
-        for place, start in zip(places, starts, strict=True)
+        None if f is None else _choice(place, f.best_s, f.best_mean, request, used)
+        for place, f in zip(places, found, strict=True)
     )
-    now = [at(place, request.earliest_s, request, used) for place in places]
-    at_release = _lowest([choice for choice in now if choice is not None])
+    at_release = _at_release(places, found, request, used)
     best = _lowest([choice for choice in per_place if choice is not None])
     if best is None:
         return Decision(None, None, per_place, used, "no_series")
@@ -120,16 +119,53 @@ def decide(places: Sequence[Place], request: Request, basis: Basis | None = None
 
 def at(place: Place, start_s: float, request: Request, basis: Basis) -> Choice | None:
     """The window that starts at ``start_s``; None where its intensity is not all known."""
-    end_s = start_s + request.duration_s
-    mean = None if place.series is None else place.series.mean(start_s, end_s)
-    if mean is None:
+    mean = (
+        None if place.series is None else place.series.mean(start_s, start_s + request.duration_s)
+    )
+    return None if mean is None else _choice(place, start_s, mean.value, request, basis)
+
+
+def _at_release(
+    places: Sequence[Place], found: Sequence[_Found | None], request: Request, basis: Basis
+) -> Choice | None:
+    """The lowest start at the earliest time; of equal ones the first place."""
+    scores = [
+        (_score(place, f.first_mean, request, basis), place, f.first_mean)
+        for place, f in zip(places, found, strict=True)
+        if f is not None and f.first_mean is not None
+    ]
+    if not scores:
         return None
-    watts = request.power_w or Triple.exact(1.0)
-    grams = (watts * mean * place.pue).scaled(request.duration_s / JOULES_PER_KWH)
+    bound = min(score for score, _, _ in scores)
+    place, mean = next((p, m) for score, p, m in scores if score <= bound + TIE * abs(bound))
+    return _choice(place, request.earliest_s, mean, request, basis)
+
+
+def _score(place: Place, mean: float, request: Request, basis: Basis) -> float:
+    """Middle grams of a window, or what orders windows where the power is unknown."""
+    watts = 1.0 if request.power_w is None else request.power_w.value
+    grams = watts * mean * place.pue.value * request.duration_s / JOULES_PER_KWH
     if basis == "total" and place.embodied_g_per_s is not None:
-        grams = grams + place.embodied_g_per_s.scaled(request.duration_s)
-    known = None if request.power_w is None else grams
-    return Choice(place.region, start_s, end_s, known, mean, grams.value)
+        grams += place.embodied_g_per_s.value * request.duration_s
+    return grams
+
+
+def _choice(place: Place, start_s: float, mean: float, request: Request, basis: Basis) -> Choice:
+    """The window with its grams; the band of the intensity is read where there is one."""
+    end_s, series = start_s + request.duration_s, place.series
+    g_per_kwh = Triple.exact(mean)
+    if series is not None and not series.exact:
+        band = series.mean(start_s, end_s)
+        if band is not None:
+            g_per_kwh = Triple(min(band.low, mean), mean, max(band.high, mean))
+    grams = None
+    if request.power_w is not None:
+        hours = request.duration_s / JOULES_PER_KWH
+        grams = (request.power_w * g_per_kwh * place.pue).scaled(hours)
+        if basis == "total" and place.embodied_g_per_s is not None:
+            grams = grams + place.embodied_g_per_s.scaled(request.duration_s)
+    score = _score(place, mean, request, basis)
+    return Choice(place.region, start_s, end_s, grams, g_per_kwh, score)
 
 
 def _lowest(choices: Sequence[Choice]) -> Choice | None:
@@ -141,39 +177,59 @@ def _lowest(choices: Sequence[Choice]) -> Choice | None:
     return min(equal, key=lambda choice: choice.start_s)
 
 
-def _best_starts(places: Sequence[Place], request: Request) -> list[float | None]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A place's best start and its mean intensity, and the mean of a start at once."""
+
+    best_s: float
+    best_mean: float
+    first_mean: float | None
+
+
+def _search(places: Sequence[Place], request: Request) -> list[_Found | None]:
     """Each place's best start, in order; None where no window is free of holes."""
     groups: dict[tuple[bytes, bytes], list[int]] = {}
     for i, place in enumerate(places):
         if place.series is not None and len(place.series):
             key = (place.series.starts.tobytes(), place.series.ends.tobytes())
             groups.setdefault(key, []).append(i)
-    found: list[float | None] = [None] * len(places)
+    found: list[_Found | None] = [None] * len(places)
     for rows in groups.values():
         series = [s for i in rows if (s := places[i].series) is not None]
-        for i, start in zip(rows, _starts_on_one_grid(series, request), strict=True):
-            found[i] = start
+        for i, one in zip(rows, _search_grid(series, request), strict=True):
+            found[i] = one
     return found
 
 
-def _starts_on_one_grid(series: Sequence[Series], request: Request) -> list[float | None]:
+def _search_grid(series: Sequence[Series], request: Request) -> list[_Found | None]:
+    """The same for series on one time grid: matrices are intervals x series."""
     grid, d = series[0], request.duration_s
-    edges = np.union1d(grid.starts, grid.ends)
-    candidates = np.concatenate(([request.earliest_s], edges, edges - d, [request.latest_s]))
-    inside = (candidates >= request.earliest_s) & (candidates <= request.latest_s)
-    candidates = np.unique(candidates[inside])
-    whole = grid.covered(candidates + d) - grid.covered(candidates)
-    candidates = candidates[whole >= d - COVER_SLACK_S]
-    if not len(candidates):
+    edges = np.append(grid.starts, grid.ends[-1])
+    if np.any(grid.ends[:-1] < grid.starts[1:]):
+        edges = np.union1d(edges, grid.ends)
+    times = np.concatenate(([request.earliest_s], edges, edges - d, [request.latest_s]))
+    inside = (times >= request.earliest_s) & (times <= request.latest_s)
+    times = np.unique(times[inside])
+    whole = grid.covered(times + d) - grid.covered(times)
+    times = times[whole >= d - COVER_SLACK_S]
+    if not len(times):
         return [None] * len(series)
-    heights = np.array([s.g_per_kwh for s in series])
-    areas = np.zeros((len(heights), len(grid) + 1))
-    np.cumsum(heights * (grid.ends - grid.starts), axis=1, out=areas[:, 1:])
-    carbon = _integral(grid, heights, areas, candidates + d)
-    carbon -= _integral(grid, heights, areas, candidates)
-    lowest = carbon.min(axis=1, keepdims=True)
-    first = (carbon <= lowest + TIE * np.abs(lowest)).argmax(axis=1)
-    return [float(s) for s in candidates[first]]
+    heights = np.stack([s.g_per_kwh for s in series], axis=1)
+    areas = np.zeros((len(grid) + 1, len(series)))
+    np.cumsum(heights * (grid.ends - grid.starts)[:, None], axis=0, out=areas[1:])
+    carbon = _integral(grid, heights, areas, times + d)
+    carbon -= _integral(grid, heights, areas, times)
+    lowest = carbon.min(axis=0)
+    first = (carbon <= lowest + TIE * np.abs(lowest)).argmax(axis=0)
+    at_once = carbon[0] / d if times[0] == request.earliest_s else None
+    return [
+        _Found(
+            float(times[j]),
+            float(carbon[j, i]) / d,
+            None if at_once is None else float(at_once[i]),
+        )
+        for i, j in enumerate(first)
+    ]
 
 
 def _integral(
@@ -182,11 +238,12 @@ def _integral(
     areas: NDArray[np.float64],
     times: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Integrals of all rows from the first interval to each of ``times``: rows x times."""
+    """Integrals of all series from the first interval to each of ``times``: times x series."""
     # The interval that holds t, or the last one before it: whole areas, and a part of its own.
     index = np.maximum(np.searchsorted(grid.starts, times, side="right") - 1, 0)
     part = np.clip(times - grid.starts[index], 0.0, grid.ends[index] - grid.starts[index])
-    found: NDArray[np.float64] = np.take(heights, index, axis=1)
-    found *= part
-    found += np.take(areas, index, axis=1)
+    found: NDArray[np.float64] = areas[index]
+    partly = np.flatnonzero(part)
+    if len(partly):
+        found[partly] += heights[index[partly]] * part[partly, None]
     return found

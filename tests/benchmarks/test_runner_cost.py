@@ -54,7 +54,7 @@ def test_start_up_against_a_bare_interpreter(
             time.sleep(0.001)
         whole.append(time.perf_counter() - begun)
     with capsys.disabled():
-        print(  # noqa: T201 -- a benchmark prints
+        print(
             f"\nrunner until the job runs: {1000 * min(whole):.0f} ms, "
             f"{min(whole) / min(bare):.1f} x a bare interpreter"
         )
@@ -78,7 +78,7 @@ def test_memory_and_cpu_time_over_a_tree_of_ten(
     share = (int(after[0]) - int(before[0])) / 1e9 / SPAN_S
     executor.stop(tmp_path / "run", launch.token, 5.0)
     with capsys.disabled():
-        print(  # noqa: T201 -- a benchmark prints
+        print(
             f"\nrunner at 1 Hz over a tree of 10: {100 * share:.3f} % of a core, "
             f"{found.rss_bytes / 1e6:.1f} MB resident"
         )
