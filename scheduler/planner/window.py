@@ -204,12 +204,10 @@ def _search(places: Sequence[Place], request: Request) -> list[_Found | None]:
 def _search_grid(series: Sequence[Series], request: Request) -> list[_Found | None]:
     """The same for series on one time grid: matrices are intervals x series."""
     grid, d = series[0], request.duration_s
-    edges = np.append(grid.starts, grid.ends[-1])
-    if np.any(grid.ends[:-1] < grid.starts[1:]):
-        edges = np.union1d(edges, grid.ends)
+    edges = np.append(grid.starts, grid.ends[np.append(grid.ends[:-1] < grid.starts[1:], True)])
     times = np.concatenate(([request.earliest_s], edges, edges - d, [request.latest_s]))
-    inside = (times >= request.earliest_s) & (times <= request.latest_s)
-    times = np.unique(times[inside])
+    times = np.sort(times[(times >= request.earliest_s) & (times <= request.latest_s)])
+    times = times[np.append(True, np.diff(times) > 0)]
     whole = grid.covered(times + d) - grid.covered(times)
     times = times[whole >= d - COVER_SLACK_S]
     if not len(times):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -38,7 +39,10 @@ LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
     }
 )
 
-_PLAN = TypeAdapter(Plan)
+
+@cache
+def _plans() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)
 
 
 class Jobs:
@@ -124,7 +128,7 @@ class Jobs:
             JobState.PLANNED,
             at,
             f"{plan.window.region} from {plan.window.start:%Y-%m-%dT%H:%M:%SZ}: {plan.reason}",
-            plan=_PLAN.dump_json(plan).decode(),
+            plan=_plans().dump_json(plan).decode(),
             region=plan.window.region,
             planned_start=plan.window.start.timestamp(),
         )
@@ -262,7 +266,7 @@ def _job(row: JobRow) -> Job:
         state=JobState(row.state),
         attempt=row.attempt,
         region=row.region,
-        plan=None if row.plan is None else _PLAN.validate_json(row.plan),
+        plan=None if row.plan is None else _plans().validate_json(row.plan),
         started_at=_moment(row.started_at),
         ended_at=_moment(row.ended_at),
         cancel_requested=bool(row.cancel_requested),

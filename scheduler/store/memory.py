@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
     from scheduler.store.database import Database
 
-_SETTLEMENT = TypeAdapter(Settlement)
+
+@cache
+def _settlements() -> TypeAdapter[Settlement]:
+    return TypeAdapter(Settlement)
 
 
 class Forecasts:
@@ -119,7 +123,7 @@ class Settlements:
                     version=max(versions, default=0) + 1,
                     made_at=at.timestamp(),
                     status=settlement.status,
-                    payload=_SETTLEMENT.dump_json(settlement).decode(),
+                    payload=_settlements().dump_json(settlement).decode(),
                 )
             )
         return True
@@ -133,7 +137,7 @@ class Settlements:
                 .order_by(col(SettlementRow.version).desc())
                 .limit(1)
             ).first()
-        return None if payload is None else _SETTLEMENT.validate_json(payload)
+        return None if payload is None else _settlements().validate_json(payload)
 
     def owed(self, young: datetime) -> list[str]:
         """Ended jobs without a final settlement, nor any made since ``young``."""
