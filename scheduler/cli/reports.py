@@ -90,4 +90,6 @@ def _settled(context: Context, job: Job) -> Settlement | None:
 
 
 def _zone(context: Context, job: Job) -> str | None:
-    return context.regions[job.region].zone if job.region else None
+    """The zone of the job's region; None also where the region has left the config."""
+    known = {region.name: region.zone for region in context.regions.every}
+    return known.get(job.region or "")

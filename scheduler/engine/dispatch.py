@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.base import Launch, RunState
-from providers.errors import ExecutorError
+from providers.errors import ExecutorError, LowtideError
 from providers.series import from_unix
+from scheduler.errors import StoreError
 from scheduler.models import Attempt, Job, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from providers.base import Receipt
     from scheduler.engine.context import Context
@@ -33,12 +35,12 @@ def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
     planned = ctx.store.jobs.find({JobState.PLANNED})
     due = [job for job in planned if _due(job, now, next_pass)]
     for job in sorted(due, key=_urgency):
-        if _room_is_promised(ctx, job, planned, now):
-            ctx.store.jobs.tell(
-                job.id, now, "waiting", "its slots are kept for a more urgent job; starts after it"
-            )
-        else:
-            _start(ctx, job, now)
+        with alone(ctx, job.id, now):
+            if _room_is_promised(ctx, job, planned, now):
+                said = "its slots are kept for a more urgent job; starts after it"
+                ctx.store.jobs.tell(job.id, now, "waiting", said)
+            else:
+                _start(ctx, job, now)
 
 
 def _due(job: Job, now: datetime, next_pass: datetime) -> bool:
@@ -135,12 +137,24 @@ def launch(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
 def reap(ctx: Context, now: datetime) -> None:
     """Look at every job that holds slots, and record what became of it."""
     for job in ctx.store.jobs.find({JobState.STARTING, JobState.RUNNING}):
-        attempt = ctx.store.jobs.attempts(job.id)[-1]
-        executor = ctx.executor(attempt.region)
-        state = executor.poll(Path(attempt.run_dir), attempt.token)
-        _follow(ctx, job, attempt, state, now)
-        if job.cancel_requested and state.phase in {"running", "orphaned"}:
-            executor.stop(Path(attempt.run_dir), attempt.token, ctx.config.settings.grace)
+        with alone(ctx, job.id, now):
+            attempt = ctx.store.jobs.attempts(job.id)[-1]
+            executor = ctx.executor(attempt.region)
+            state = executor.poll(Path(attempt.run_dir), attempt.token)
+            _follow(ctx, job, attempt, state, now)
+            if job.cancel_requested and state.phase in {"running", "orphaned"}:
+                executor.stop(Path(attempt.run_dir), attempt.token, ctx.config.settings.grace)
+
+
+@contextmanager
+def alone(ctx: Context, job_id: str, now: datetime) -> Iterator[None]:
+    """Keep one job's trouble (its region left the config, say) from stopping all others."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except LowtideError as e:
+        ctx.store.jobs.tell(job_id, now, "trouble", str(e))
 
 
 def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: datetime) -> None:

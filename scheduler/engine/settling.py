@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from providers.runner.journal import read_journal, read_units
 from scheduler import sci
-from scheduler.engine.dispatch import exit_status
+from scheduler.engine.dispatch import alone, exit_status
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,9 +22,10 @@ def settle(ctx: Context, now: datetime) -> None:
     """Settle every ended job that has no final settlement; an unchanged one adds no version."""
     young = now - timedelta(seconds=ctx.config.settings.refresh)
     for job_id in ctx.store.settlements.owed(young):
-        settlement = compute(ctx, ctx.store.jobs.get(job_id), now)
-        if settlement is not None:
-            ctx.store.settlements.add(job_id, settlement, now)
+        with alone(ctx, job_id, now):
+            settlement = compute(ctx, ctx.store.jobs.get(job_id), now)
+            if settlement is not None:
+                ctx.store.settlements.add(job_id, settlement, now)
 
 
 def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:

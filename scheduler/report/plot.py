@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import plotext
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from providers.series import from_unix
+from scheduler.report.tables import draw, table
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -62,21 +59,15 @@ def forecast_plot(
 
 def forecast_table(series: Series, tz: tzinfo, *, width: int = 100, rows: int = 48) -> str:
     """Time, g/kWh, band and source; a long series is thinned to ``rows`` lines, and says so."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("start", "g/kWh", "low", "high", "source"):
-        table.add_column(name, justify="left" if name in {"start", "source"} else "right")
+    drawn = table("start", "g/kWh>", "low>", "high>", "source")
     step = max(1, -(-len(series) // rows))
     for i in range(0, len(series), step):
         band = (f"{series.low[i]:.0f}", f"{series.high[i]:.0f}")
-        table.add_row(
+        drawn.add_row(
             f"{from_unix(series.starts[i]).astimezone(tz):%a %d %b %H:%M}",
             f"{series.g_per_kwh[i]:.0f}",
             *(band if series.low[i] < series.high[i] else ("-", "-")),
             str(series.sources[i]),
         )
-    out = io.StringIO()
-    console = Console(file=out, width=width, color_system=None)
-    console.print(table)
-    if step > 1:
-        console.print(f"every {step}th of {len(series)} intervals; --json has all of them")
-    return out.getvalue().rstrip()
+    thinned = f"every {step}th of {len(series)} intervals; --json has all of them"
+    return draw(drawn, thinned if step > 1 else "", width=width)

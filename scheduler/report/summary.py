@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from scheduler.report import schema
+from scheduler.report import schema, tables
 from scheduler.report.units import energy, grams
 
 if TYPE_CHECKING:
@@ -36,21 +31,16 @@ def summarize(pairs: Sequence[Pair], group_by: str | None) -> dict[str, Any]:
 
 def table(summary: dict[str, Any], *, width: int = 110) -> str:
     """The summary for people."""
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    drawn.add_column(summary["group_by"] or "")
-    for name in ("jobs", "energy", "operational", "embodied", "saved", "measured"):
-        drawn.add_column(name, justify="right")
+    drawn = tables.table(
+        summary["group_by"] or "", "jobs>", "energy>", "operational>", "embodied>", "saved>",
+        "measured>",
+    )  # fmt: skip
     for row in summary["groups"]:
         drawn.add_row(*_cells(row["name"] or "(none)", row))
-    drawn.add_row(*_cells("all", summary["totals"]), style="bold")
-    out = io.StringIO()
-    console = Console(file=out, width=width, color_system=None)
-    console.print(drawn)
+    drawn.add_row(*_cells("all", summary["totals"]))
     without = summary["totals"]["jobs_without"]
-    if without:
-        said = ", ".join(f"{n} without {k.rsplit('_', 1)[0]}" for k, n in without.items())
-        console.print(f"not in the sums: {said}")
-    return out.getvalue().rstrip()
+    said = ", ".join(f"{n} without {k.rsplit('_', 1)[0]}" for k, n in without.items())
+    return tables.draw(drawn, f"not in the sums: {said}" if said else "", width=width)
 
 
 def _cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from scheduler.models import saving_percent
+from scheduler.report.tables import draw, table
 from scheduler.report.units import change, clock, duration, energy, grams, redact, triple
 
 if TYPE_CHECKING:
@@ -22,32 +18,15 @@ if TYPE_CHECKING:
 WIDTH = 110
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
-    """A light table; a column whose name ends in ``>`` is set to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for name in columns:
-        right = name.endswith(">")
-        table.add_column(name.removesuffix(">"), justify="right" if right else "left")
-    return table
-
-
-def _draw(*parts: Table | str, width: int = WIDTH) -> str:
-    out = io.StringIO()
-    console = Console(file=out, width=width, color_system=None, highlight=False, markup=False)
-    for part in parts:
-        console.print(part, soft_wrap=isinstance(part, str))
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
-
-
 def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
     """One line a job."""
     if not jobs:
         return "no jobs; queue one with `lowtide submit --duration 2h -- COMMAND`"
-    table = _table("id", "name", "state", "region", "start", "deadline", "saving>", "reason")
+    drawn = table("id", "name", "state", "region", "start", "deadline", "saving>", "reason")
     for job in jobs:
         start = job.started_at or (job.plan.window.start if job.plan else None)
         saved = job.plan.saving_percent if job.plan else None
-        table.add_row(
+        drawn.add_row(
             job.id,
             job.spec.name,
             str(job.state),
@@ -57,7 +36,7 @@ def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
             change(saved) if saved is not None else "-",
             job.reason if job.state.ended else "",
         )
-    return _draw(table)
+    return draw(drawn, width=WIDTH)
 
 
 def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
@@ -103,10 +82,10 @@ def story(job: Job, events: Sequence[Event], now: datetime, tz: tzinfo) -> str:
 
 def alternatives(plan: Plan, *, limit: int, now: datetime | None = None) -> str:
     """The best other places for the same job."""
-    table = _table("elsewhere", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs")
+    drawn = table("elsewhere", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs")
     for window in plan.alternatives[:limit]:
-        table.add_row(*_place(window, plan), "yes" if window.dispatchable else "compared only")
-    return _draw(table)
+        drawn.add_row(*_place(window, plan), "yes" if window.dispatchable else "compared only")
+    return draw(drawn, width=WIDTH)
 
 
 def ranking(plan: Plan, now: datetime, tz: tzinfo) -> str:
@@ -114,11 +93,13 @@ def ranking(plan: Plan, now: datetime, tz: tzinfo) -> str:
     windows = [w for w in (plan.window, *plan.alternatives) if w.g_per_kwh is not None]
     if not windows:
         return f"no region has a forecast: {plan.reason}"
-    table = _table("region", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs here")
+    drawn = table("region", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs here")
     for window in windows:
-        table.add_row(*_place(window, plan), "yes" if window.dispatchable else "no")
+        drawn.add_row(*_place(window, plan), "yes" if window.dispatchable else "no")
     basis = "with embodied carbon" if plan.basis == "total" else "operational carbon only"
-    return _draw(table, f"{basis}; {_power(plan)}; {plan.forecast_source}, {plan.signal}")
+    return draw(
+        drawn, f"{basis}; {_power(plan)}; {plan.forecast_source}, {plan.signal}", width=WIDTH
+    )
 
 
 def _place(window: Window, plan: Plan) -> tuple[str, ...]:
@@ -134,10 +115,10 @@ def _place(window: Window, plan: Plan) -> tuple[str, ...]:
 
 def providers_table(rows: Sequence[dict[str, Any]]) -> str:
     """Sources, meters and engines."""
-    table = _table("kind", "name", "works", "signal", "step>", "horizon>", "actuals", "what")
+    drawn = table("kind", "name", "works", "signal", "step>", "horizon>", "actuals", "what")
     for row in rows:
         step, horizon = row.get("step_s"), row.get("horizon_h")
-        table.add_row(
+        drawn.add_row(
             row["kind"],
             row["name"],
             "yes" if row["available"] else "no",
@@ -147,7 +128,7 @@ def providers_table(rows: Sequence[dict[str, Any]]) -> str:
             "yes" if row.get("has_actuals") else "",
             row["detail"],
         )
-    return _draw(table, width=140)
+    return draw(drawn, width=140)
 
 
 def report(job: Job, settlement: Settlement | None, *, zone: str | None, tz: tzinfo) -> str:
@@ -156,9 +137,9 @@ def report(job: Job, settlement: Settlement | None, *, zone: str | None, tz: tzi
     if settlement is None:
         return f"{head}\n  it has not run: there is nothing to report"
     s = settlement
-    table = _table("energy of", "method", "active>", "reserved>", "coverage>", "source")
+    drawn = table("energy of", "method", "active>", "reserved>", "coverage>", "source")
     for c in s.components:
-        table.add_row(
+        drawn.add_row(
             c.name,
             c.method,
             triple(c.active_kwh, energy),
@@ -166,13 +147,13 @@ def report(job: Job, settlement: Settlement | None, *, zone: str | None, tz: tzi
             f"{c.coverage_percent:.0f} %",
             c.source,
         )
-    rules = _table("rule of ISO/IEC 21031:2024", "", "why")
+    rules = table("rule of ISO/IEC 21031:2024", "", "why")
     for rule in s.conformance:
         rules.add_row(rule.rule, rule.met.replace("_", " "), rule.why)
     lines = [head, *("  " + line for line in headline(job, s, zone))]
     tail = [f"  attempt    {_attempt(a, tz)}" for a in s.attempts]
     tail += [f"  note       {note}" for note in s.notes]
-    return _draw("\n".join(lines), table, "\n".join(tail), rules, width=150)
+    return draw("\n".join(lines), drawn, "\n".join(tail), rules, width=150)
 
 
 def _attempt(a: Any, tz: tzinfo) -> str:

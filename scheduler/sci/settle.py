@@ -32,6 +32,9 @@ NO_HARDWARE = (
     "SCI: set regions.{region}.hardware"
 )
 
+# What remains of a difference of equal sums in floating point.
+ROUNDING = 1e-12
+
 
 def embodied_g(hardware: Hardware, hours: float, slots: float, gpus: int) -> Triple:
     """M in grams for holding ``slots`` and ``gpus`` of a machine for ``hours``.
@@ -222,8 +225,10 @@ def _saved(
         ends = [(kwh * series.low, kwh * series.high) for kwh, series in parts]
         corners.append(sum(float(np.minimum(a, b).sum()) for a, b in ends))
         corners.append(sum(float(np.maximum(a, b).sum()) for a, b in ends))
-    value = home.pue.value * float(plus[1] @ there.g_per_kwh)
-    value -= site.pue.value * float(minus[1] @ here.g_per_kwh)
+    before = home.pue.value * float(plus[1] @ there.g_per_kwh)
+    value = before - site.pue.value * float(minus[1] @ here.g_per_kwh)
+    if abs(value) <= ROUNDING * abs(before):
+        value = 0.0
     return _ordered(min(corners), value, max(corners))
 
 

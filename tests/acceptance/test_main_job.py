@@ -36,9 +36,8 @@ class Shell:
         self.env = kept | {"LOWTIDE_HOME": str(folder / "home")}
         self.started: list[subprocess.Popen[str]] = []
 
-    def __call__(self, *argv: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [*LOWTIDE, *argv],
+    def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return shell.run(*argv],
             cwd=self.folder,
             env=self.env,
             capture_output=True,
@@ -46,6 +45,9 @@ class Shell:
             timeout=PATIENCE_S,
             check=False,
         )
+
+    def __call__(self, *argv: str, code: int = 0) -> str:
+        done = self.run(*argv)
         assert done.returncode == code, (argv, done.returncode, done.stdout, done.stderr)
         return done.stdout
 
@@ -185,14 +187,7 @@ def test_cancel_stops_the_whole_tree(shell: Shell) -> None:
 def test_run_passes_on_output_and_exit_code(shell: Shell) -> None:
     script = "echo out; echo err >&2; exit 7"
     done = subprocess.run(
-        [*LOWTIDE, "run", "--", "sh", "-c", script],
-        cwd=shell.folder,
-        env=shell.env,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+        [*LOWTIDE, "run", "--", "sh", "-c", script)
     assert done.returncode == 7
     assert done.stdout == "out\n"
     assert "err\n" in done.stderr
@@ -226,15 +221,7 @@ def test_a_second_daemon_is_refused_with_exit_5(shell: Shell) -> None:
     first = shell.start("up")
     shell.until((shell.folder / "home" / "daemon.lock").exists)
     shell.until(lambda: (shell.folder / "home" / "daemon.lock").read_text().strip())
-    done = subprocess.run(
-        [*LOWTIDE, "up"],
-        cwd=shell.folder,
-        env=shell.env,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    done = shell.run("up")
     assert done.returncode == 5
     assert "another lowtide daemon" in done.stderr.splitlines()[-1]
     first.terminate()
@@ -260,27 +247,11 @@ def test_wait_sleeps_to_the_window_and_exits_0(shell: Shell) -> None:
 
 
 def test_submit_says_when_nobody_looks_after_the_queue(shell: Shell) -> None:
-    done = subprocess.run(
-        [*LOWTIDE, "submit", "--duration", "1h", "--", "true"],
-        cwd=shell.folder,
-        env=shell.env,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=True,
-    )
+    done = shell.run("submit", "--duration", "1h", "--", "true")
     assert len(done.stdout.splitlines()) == 2
     assert "lowtide up" in done.stderr
     shell("tick")
-    done = subprocess.run(
-        [*LOWTIDE, "submit", "--duration", "1h", "--", "true"],
-        cwd=shell.folder,
-        env=shell.env,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=True,
-    )
+    done = shell.run("submit", "--duration", "1h", "--", "true")
     assert "lowtide up" not in done.stderr
 
 

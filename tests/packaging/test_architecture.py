@@ -44,7 +44,7 @@ DOORS = {
     "platformdirs": {"scheduler/config.py"},
     "pynvml": {"providers/meters/nvml.py"},
     "click": {"scheduler/cli"},
-    "rich": {"scheduler/report"},
+    "rich": {"scheduler/report/tables.py"},
     "plotext": {"scheduler/report/plot.py"},
     "requests": {"providers/transport.py"},
 }

@@ -322,3 +322,20 @@ def test_run_without_duration_starts_at_once(bench: Bench) -> None:
     assert plan.window.start == NOW
     assert plan.window.end is None
     assert set(plan.nulls) >= {"end", "expected_g", "run_now_g"}
+
+
+def test_a_job_whose_region_left_the_config_stops_nobody_else(tmp_path: Path) -> None:
+    before = Bench(tmp_path)
+    gone, _ = before.submit(region=("lab",))
+    before.tick(seconds=1)
+    before.tick(seconds=1)
+    assert before.job(gone).state is JobState.RUNNING
+    before.ctx.close()
+    after = Bench(tmp_path, "providers: [fake]\nregions: {local: {zone: DE}}\n")
+    other, _ = after.submit(min_saving="100%")
+    after.tick(seconds=5)
+    assert after.job(other).state.active
+    assert after.job(gone).state is JobState.RUNNING
+    trouble = [e for e in after.ctx.store.jobs.events(gone) if e.kind == "trouble"]
+    assert "lab" in trouble[0].detail
+    after.ctx.close()

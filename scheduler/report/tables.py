@@ -1,0 +1,26 @@
+"""Light tables as text: the one door to rich."""
+
+from __future__ import annotations
+
+import io
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def table(*columns: str) -> Table:
+    """An empty table; a column whose name ends in ``>`` is set to the right."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        made.add_column(name.removesuffix(">"), justify="right" if name.endswith(">") else "left")
+    return made
+
+
+def draw(*parts: Table | str, width: int) -> str:
+    """Tables and lines of text one below the other, without trailing blanks."""
+    out = io.StringIO()
+    console = Console(file=out, width=width, color_system=None, highlight=False, markup=False)
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, str))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
