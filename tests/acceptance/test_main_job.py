@@ -37,7 +37,8 @@ class Shell:
         self.started: list[subprocess.Popen[str]] = []
 
     def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        return shell.run(*argv],
+        return subprocess.run(
+            [*LOWTIDE, *argv],
             cwd=self.folder,
             env=self.env,
             capture_output=True,
@@ -186,8 +187,7 @@ def test_cancel_stops_the_whole_tree(shell: Shell) -> None:
 
 def test_run_passes_on_output_and_exit_code(shell: Shell) -> None:
     script = "echo out; echo err >&2; exit 7"
-    done = subprocess.run(
-        [*LOWTIDE, "run", "--", "sh", "-c", script)
+    done = shell.run("run", "--", "sh", "-c", script)
     assert done.returncode == 7
     assert done.stdout == "out\n"
     assert "err\n" in done.stderr
