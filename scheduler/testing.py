@@ -128,13 +128,14 @@ class FakeMeter:
 class FakeExecutor:
     """Runs nothing: a job "runs" for ``run_s`` on the given clock and exits as told.
 
-    ``exit_codes`` maps a job's first word to its exit code (``false`` to 1 by default, a
+    ``durations_s`` maps a job's first word to a time of its own; ``exit_codes`` maps a job's first word to its exit code (``false`` to 1 by default, a
     word that no PATH knows to a failed start).
     """
 
     clock: FixedClock = field(default_factory=lambda: FixedClock(datetime.now(UTC)))
     run_s: float = 0.0
     capacity: int = 4
+    durations_s: Mapping[str, float] = field(default_factory=dict)
     exit_codes: Mapping[str, int] = field(default_factory=lambda: {"false": 1})
     capabilities: Capabilities = field(default_factory=Capabilities)
     launches: dict[str, tuple[Launch, datetime]] = field(default_factory=dict)
@@ -150,16 +151,18 @@ class FakeExecutor:
 
     def start(self, launch: Launch) -> None:
         """Note the launch; a second one for the same folder changes nothing."""
-        self.launches.setdefault(launch.run_dir, (launch, self.clock.now))
+        if launch.run_dir not in self.stopped:
+            self.launches.setdefault(launch.run_dir, (launch, self.clock.now))
 
     def poll(self, run_dir: Path, token: str) -> RunState:
         """Absent, running until its time is over, then ended with a receipt."""
         found = self.launches.get(str(run_dir))
-        if found is None:
-            return RunState("absent")
-        launch, begun = found
         stop = self.stopped.get(str(run_dir))
-        end = begun + timedelta(seconds=self.run_s) if stop is None else stop
+        if found is None:
+            return RunState("absent" if stop is None else "gone")
+        launch, begun = found
+        run_s = self.durations_s.get(launch.argv[0], self.run_s)
+        end = begun + timedelta(seconds=run_s) if stop is None else stop
         if self.clock.now < end:
             return RunState("running", begun.timestamp())
         known = shutil.which(launch.argv[0]) is not None
@@ -177,6 +180,6 @@ class FakeExecutor:
         return RunState("ended", begun.timestamp(), receipt)
 
     def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
-        """End it now, unless it has ended."""
-        if self.poll(run_dir, token).phase == "running":
+        """End it now, unless it has ended; one that was never started will not be."""
+        if self.poll(run_dir, token).phase in {"running", "absent"}:
             self.stopped.setdefault(str(run_dir), self.clock.now)

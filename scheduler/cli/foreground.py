@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ from scheduler.cli.options import example, job_options, opened, print_json, say
 from scheduler.cli.views import local_zone, plan_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scheduler.engine import Context
     from scheduler.models import Job
 
@@ -40,37 +44,51 @@ def run_command(ctx: click.Context, /, at_once: bool, **fields: Any) -> int:
     request = options.request_of(fields)
     if at_once:
         request = request.model_copy(update={"start_by": "1s", "earliest": None})
-    with opened(ctx) as context:
+    with opened(ctx) as context, _interrupts() as asked:
         spec = options.spec_of(context, request, now, need_duration=False)
         if at_once:
             spec = spec.model_copy(update={"start_by": now})
         job_id, made = engine.submit(context, request, spec, os.environ, now)
         strip, why = plan_lines(context, made, now)
         say(f"{job_id}\n{strip}\n{why}")
-        return _follow(context, job_id)
+        return _follow(context, job_id, asked)
 
 
-def _follow(context: Context, job_id: str) -> int:
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """A list that grows by one for each Ctrl-C.
+
+    An exception out of a signal could break off a claim or a write, or be lost in a callback.
+    """
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _follow(context: Context, job_id: str, asked: list[int]) -> int:
     from scheduler import engine
     from scheduler.cli.look import Follower
     from scheduler.engine.dispatch import exit_status
 
     follower, waiting = Follower(), False
     while True:
-        try:
-            now = options.utc_now()
-            engine.tick(context, now, now + timedelta(seconds=2 * LOOK_S))
-            job = context.store.jobs.get(job_id)
-            follower.copy(context, job)
-            if job.state.ended:
-                break
-            if not job.state.active and not waiting:
-                waiting = True
-                say(_waiting(job))
-            time.sleep(LOOK_S)
-        except KeyboardInterrupt:
+        if asked:
+            asked.clear()
             job = engine.cancel(context, job_id, options.utc_now())
             say(f"stopping {job.id}" if not job.state.ended else f"cancelled {job.id}")
+        now = options.utc_now()
+        engine.tick(context, now, now + timedelta(seconds=2 * LOOK_S))
+        job = context.store.jobs.get(job_id)
+        follower.copy(context, job)
+        if job.state.ended:
+            break
+        if not job.state.active and not waiting:
+            waiting = True
+            say(_waiting(job))
+        time.sleep(LOOK_S)
     say(f"{job.id} {job.state}: {job.reason}")
     attempts = context.store.jobs.attempts(job.id)
     if not attempts:
