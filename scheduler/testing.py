@@ -128,8 +128,8 @@ class FakeMeter:
 class FakeExecutor:
     """Runs nothing: a job "runs" for ``run_s`` on the given clock and exits as told.
 
-    ``durations_s`` maps a job's first word to a time of its own; ``exit_codes`` maps a job's first word to its exit code (``false`` to 1 by default, a
-    word that no PATH knows to a failed start).
+    ``durations_s`` maps a job's first word to a time of its own; ``exit_codes`` maps it to its
+    exit code (``false`` to 1 by default, a word that no PATH knows to a failed start).
     """
 
     clock: FixedClock = field(default_factory=lambda: FixedClock(datetime.now(UTC)))

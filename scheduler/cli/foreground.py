@@ -59,9 +59,12 @@ def _interrupts() -> Iterator[list[int]]:
     """A list that grows by one for each Ctrl-C.
 
     An exception out of a signal could break off a claim or a write, or be lost in a callback.
+    Where Ctrl-C is ignored (``nohup``, a script's ``&``) it stays so.
     """
     asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
     try:
         yield asked
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -35,7 +37,7 @@ PROVIDERS = (
     {"base"},
     {"errors"},
 )
-# Loaded by name at run time, so the arrow upwards is not an import of a sibling.
+# The one place through which each library comes in.
 DOORS = {
     "sqlmodel": {"scheduler/store"},
     "sqlalchemy": {"scheduler/store"},
@@ -47,6 +49,14 @@ DOORS = {
     "rich": {"scheduler/report/tables.py"},
     "plotext": {"scheduler/report/plot.py"},
     "requests": {"providers/transport.py"},
+}
+# What a folder of providers may import of providers besides itself: siblings of one kind are
+# strangers to the other kinds, and what runs beside the job stays light.
+KNOWS = {
+    "providers/runner": {"base", "errors", "registry", "meters.microarchitecture"},
+    "providers/meters": {"base", "errors"},
+    "providers/intensity": {"base", "errors", "series", "settings"},
+    "providers/executors": {"base", "errors", "runner", "meters.nvml"},
 }
 # What runs on the node, beside the job: light, so the standard library alone.
 LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/errors.py",
@@ -99,6 +109,27 @@ def foreign(path: str, source: str) -> list[str]:
     ]
 
 
+def strangers(path: str, source: str) -> list[str]:
+    """Modules of providers that ``source`` imports though its folder does not know them."""
+    folder = "/".join(path.split("/")[:2])
+    known = KNOWS.get(folder)
+    if known is None:
+        return []
+    own = folder.replace("/", ".")
+    allowed = {own, *(f"providers.{name}" for name in known)}
+    return [
+        module
+        for module in imports(source)
+        if module.startswith("providers.")
+        and not any(module == name or module.startswith(f"{name}.") for name in allowed)
+        and not any(name.startswith(f"{module}.") for name in allowed)
+    ]
+
+
+# A path of one machine: a home, a checkout, a mount. Bin, etc, proc, sys and tmp are everywhere.
+MACHINE = re.compile(r"(?<![\w.~}])/(?:home|Users|root|work|mnt|opt|srv|data)/\w+")
+
+
 def _files() -> list[Path]:
     return [p for package in ("scheduler", "providers") for p in (ROOT / package).rglob("*.py")]
 
@@ -111,6 +142,7 @@ def test_arrows_point_down_and_libraries_have_one_door(path: Path) -> None:
     if part != "__init__":
         assert wrong_arrows(package, part, source) == []
     assert foreign(name, source) == []
+    assert strangers(name, source) == []
     if name.startswith(LIGHT):
         heads = {module.split(".")[0] for module in imports(source)}
         assert heads <= {*sys.stdlib_module_names, "providers", "pynvml", "__future__"}
@@ -124,6 +156,25 @@ def test_a_wrong_arrow_is_seen() -> None:
     assert wrong_arrows("scheduler", "engine", "from scheduler.store import Store") == []
     assert foreign("scheduler/engine/x.py", "import sqlmodel") == ["sqlmodel"]
     assert foreign("scheduler/store/x.py", "import sqlmodel") == []
+    across = "from providers.intensity import trace"
+    assert strangers("providers/meters/x.py", across) == [
+        "providers.intensity",
+        "providers.intensity.trace",
+    ]
+    assert strangers("providers/executors/x.py", "import providers.meters.rapl")
+    assert strangers("providers/executors/x.py", "from providers.meters import nvml") == []
+    assert strangers("providers/intensity/x.py", across) == []
+    assert MACHINE.search("see /" + "home/me/x")
+    assert not MACHINE.search("~/.config/data/x, {folder}/work/x, https://a.b/data/c, /etc/work")
+
+
+def test_examples_never_import_lowtide() -> None:
+    """A job runs in an environment of its own, with or without lowtide in it."""
+    examples = list((ROOT / "examples").glob("*.py"))
+    assert examples
+    for path in examples:
+        heads = {module.split(".")[0] for module in imports(path.read_text(encoding="utf-8"))}
+        assert not heads & {"scheduler", "providers"}, path.name
 
 
 def test_the_runner_loads_nothing_heavy() -> None:
@@ -144,13 +195,23 @@ def test_files_are_small() -> None:
     assert statistics.median(sizes.values()) < 150
 
 
+def _tracked() -> list[str]:
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, or no git: what belongs to the project is not known")
+    listed = [git, "-c", f"safe.directory={ROOT}", "ls-files"]
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
 def test_nothing_unexpected_stands_at_the_root() -> None:
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if listed.returncode != 0:
-        pytest.skip("not a git checkout")
-    assert {line.split("/")[0] for line in listed.stdout.splitlines()} <= ALLOWED_AT_ROOT
+    assert {name.split("/")[0] for name in _tracked()} <= ALLOWED_AT_ROOT
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    texts = [p for name in _tracked() if (p := ROOT / name).is_file() and p.suffix != ".gz"]
+    found = {p: m[0] for p in texts if (m := MACHINE.search(p.read_text(encoding="utf-8")))}
+    assert found == {}
 
 
 def test_both_packages_say_what_they_are() -> None:
