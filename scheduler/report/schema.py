@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scheduler.models import saving_percent
-from scheduler.report.units import redact
+from scheduler.report.units import duration, redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -243,7 +243,7 @@ def report_json(job: Job, settlement: Settlement | None, *, zone: str | None) ->
             }
             for a in (s.attempts if s else ())
         ],
-        "notes": list(s.notes) if s else [],
+        "notes": [*(s.notes if s else ()), *overrun(job)],
     }
     never = "the job has not run" if s is None else ""
     reasons: dict[str, str] = dict(s.nulls) if s else {}
@@ -264,6 +264,15 @@ def report_json(job: Job, settlement: Settlement | None, *, zone: str | None) ->
     if plan is not None and plan.window.grams is None:
         reasons.setdefault("planned_g", plan.nulls.get("expected_g", "the plan had no forecast"))
     return content | {"null_reasons": _reasons(content, reasons, never)}
+
+
+def overrun(job: Job) -> list[str]:
+    """A line for a job that outlasted the duration given, else nothing."""
+    given = job.spec.duration_s
+    if not given or job.started_at is None or job.ended_at is None:
+        return []
+    ran = (job.ended_at - job.started_at).total_seconds()
+    return [f"ran {duration(ran)}, longer than the {duration(given)} given"] * (ran > given)
 
 
 def totals(pairs: Sequence[tuple[Job, Settlement | None]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from scheduler.models import saving_percent
+from scheduler.report.schema import overrun
 from scheduler.report.tables import draw, table
 from scheduler.report.units import change, clock, duration, energy, grams, redact, triple
 
@@ -198,12 +199,7 @@ def _deadline(job: Job) -> list[str]:
         spare = abs((spec.deadline - job.ended_at).total_seconds())
         side = "before" if met == "met" else "after"
         lines.append(f"deadline     {met}, {duration(spare)} {side} it")
-    if spec.duration_s and job.started_at and job.ended_at:
-        ran = (job.ended_at - job.started_at).total_seconds()
-        if ran > spec.duration_s:
-            lines.append(
-                f"duration     {duration(ran)}, longer than the {duration(spec.duration_s)} given"
-            )
+    lines += [f"duration     {line}" for line in overrun(job)]
     return lines
 
 
