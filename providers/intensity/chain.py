@@ -106,6 +106,9 @@ class Chain:
                 filler = f"{name}{_other_basis(known, found)}"
                 notes.append(f"{known.source} has a hole {_spans(holes)}: filled by {filler}")
             known = known.fill_from(found) if len(known) else found
+        left = known.gaps(low, high) if len(known) else []
+        if left:
+            notes.append(f"nothing is known of {_spans(left)}: no window lies there")
         return ChainResult(known, tuple(dict.fromkeys(notes)), tuple(failures))
 
 

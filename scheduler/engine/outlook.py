@@ -58,6 +58,9 @@ class Outlook:
         self._config = config
         self._forecasts = forecasts
         self._sources = dict(sources or {})
+        # How far ahead each zone's chain was last asked: a short horizon is no reason to ask
+        # again before the answer is old.
+        self._asked: dict[tuple[str, str], datetime] = {}
         self._chains: dict[tuple[str, ...], Chain] = {}
 
     def source(self, name: str) -> IntensityProvider:
@@ -105,17 +108,22 @@ class Outlook:
         key, settings = _key(region), self._config.settings
         newest = self._forecasts.newest(key, region.zone)
         if newest is not None:
-            row_id, series, checked_at = newest
+            row_id, series, notes, checked_at = newest
             young = now - checked_at < timedelta(seconds=settings.refresh)
-            reaches = series.starts[0] <= start.timestamp() and series.ends[-1] >= end.timestamp()
+            reaches = series.starts[0] <= start.timestamp() and (
+                series.ends[-1] >= end.timestamp()
+                or self._asked.get((key, region.zone), start) >= end
+            )
             if young and reaches:
-                return Known(series, row_id=row_id)
+                return Known(series, notes=notes, row_id=row_id)
         known = self.ask(region, start, end, now)
+        self._asked[key, region.zone] = end
         if known.series is not None:
-            return replace(known, row_id=self._forecasts.remember(key, known.series, now))
+            row_id = self._forecasts.remember(key, known.series, now, known.notes)
+            return replace(known, row_id=row_id)
         if newest is None or settings.outage.policy != "last-known":
             return known
-        row_id, series, _ = newest
+        row_id, series, _, _ = newest
         age = now - series.issued_at
         if not isinstance(known.error, Unavailable) or age > timedelta(
             seconds=settings.outage.max_age

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -26,17 +26,28 @@ def _settlements() -> TypeAdapter[Settlement]:
     return TypeAdapter(Settlement)
 
 
+class Remembered(NamedTuple):
+    """A stored forecast, what was said of it, and when its source was last asked."""
+
+    row_id: int
+    series: Series
+    notes: tuple[str, ...]
+    checked_at: datetime
+
+
 class Forecasts:
     """Issued forecasts, never overwritten."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def remember(self, chain: str, series: Series, at: datetime) -> int:
+    def remember(
+        self, chain: str, series: Series, at: datetime, notes: tuple[str, ...] = ()
+    ) -> int:
         """Store a series, or note that its source still says what the newest row says."""
         newest = self.newest(chain, series.zone)
         if newest is not None:
-            row_id, known, _ = newest
+            row_id, known = newest.row_id, newest.series
             low, high = float(series.starts[0]), float(series.ends[-1])
             if known.ends[-1] >= high - 1e-3 and _same(known.clip(low, high), series):
                 with self._db.write() as session:
@@ -53,7 +64,7 @@ class Forecasts:
             checked_at=at.timestamp(),
             starts=float(series.starts[0]),
             ends=float(series.ends[-1]),
-            payload=_pack(series),
+            payload=_pack(series, notes),
         )
         with self._db.write() as session:
             session.add(row)
@@ -61,8 +72,8 @@ class Forecasts:
             assert row.id is not None
             return row.id
 
-    def newest(self, chain: str, zone: str) -> tuple[int, Series, datetime] | None:
-        """The last issued row: its id, series and when its source was last asked."""
+    def newest(self, chain: str, zone: str) -> Remembered | None:
+        """The last issued forecast of a zone by a chain of sources."""
         with self._db.read() as session:
             row = session.exec(
                 select(ForecastRow)
@@ -73,7 +84,8 @@ class Forecasts:
         if row is None:
             return None
         assert row.id is not None
-        return row.id, _unpack(row.payload), from_unix(row.checked_at)
+        series, notes = _unpack(row.payload)
+        return Remembered(row.id, series, notes, from_unix(row.checked_at))
 
     def in_force(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
         """What was believed of ``[start, end)``: the last row issued by ``start`` first.
@@ -95,7 +107,7 @@ class Forecasts:
         after = [row for row in found if row.issued_at > start_s]
         result: Series | None = None
         for row in (*before[-1:], *after, *reversed(before[:-1])):
-            part = _unpack(row.payload).clip(start_s, end_s)
+            part = _unpack(row.payload)[0].clip(start_s, end_s)
             result = part if result is None else result.fill_from(part)
             if result is not None and not result.gaps(start_s, end_s):
                 break
@@ -184,18 +196,18 @@ def _same(a: Series, b: Series) -> bool:
     )
 
 
-def _pack(series: Series) -> bytes:
+def _pack(series: Series, notes: tuple[str, ...]) -> bytes:
     arrays = ("starts", "ends", "g_per_kwh", "low", "high", "sources")
     facts = ("zone", "signal", "kind", "factors", "flow")
     content = {name: getattr(series, name).tolist() for name in arrays}
     content |= {name: getattr(series, name) for name in facts}
-    content["issued_at"] = series.issued_at.timestamp()
+    content |= {"issued_at": series.issued_at.timestamp(), "notes": list(notes)}
     return zlib.compress(json.dumps(content).encode())
 
 
-def _unpack(payload: bytes) -> Series:
+def _unpack(payload: bytes) -> tuple[Series, tuple[str, ...]]:
     content = json.loads(zlib.decompress(payload))
-    return Series(
+    series = Series(
         zone=content["zone"],
         signal=content["signal"],
         kind=content["kind"],
@@ -209,3 +221,4 @@ def _unpack(payload: bytes) -> Series:
         factors=content["factors"],
         flow=content["flow"],
     )
+    return series, tuple(content["notes"])

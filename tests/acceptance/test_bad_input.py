@@ -136,6 +136,9 @@ def test_a_wrong_trace_with_a_fallback_is_said_and_planned_on(
     made = result.json["plan"]
     assert "climatology" in made["forecast"]["source"]
     assert "trace.csv" in made["reason"]
+    for _ in range(2):  # also when the answer is remembered
+        made = lowtide("submit", *HOUR, "--json", *JOB).json["plan"]
+        assert "trace.csv" in made["reason"]
 
 
 def test_a_trace_full_of_holes_without_fallback_is_exit_4(

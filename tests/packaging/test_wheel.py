@@ -103,5 +103,9 @@ def test_it_works_in_an_environment_of_its_own_beside_hostile_folders(
         check=True,
     ).stdout
     assert where.startswith(str(home))
+    runner = [python, "-P", "-m", "providers.runner"]
+    said = subprocess.run(runner, cwd=work, env=env, capture_output=True, text=True, check=False)
+    assert said.returncode == 1
+    assert said.stderr.startswith("usage: ")
     assert lowtide("run", "--", "echo", "hello") == "hello\n"
     assert "DE" in lowtide("report", "--json")

@@ -141,7 +141,7 @@ def test_a_forecast_is_never_overwritten_and_an_equal_one_not_stored_twice(
     assert changed != first
     newest = store.forecasts.newest("c", "DE")
     assert newest is not None
-    assert newest[0] == changed
+    assert newest.row_id == changed
     start = now.timestamp() + 7200
     believed = store.forecasts.in_force("c", "DE", start, start + 3600)
     assert believed is not None
