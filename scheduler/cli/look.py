@@ -28,10 +28,12 @@ LISTED = 50
 @click.pass_context
 def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
     """List jobs, the newest last."""
+    from scheduler import engine
     from scheduler.report import schema, terminal
 
     now = options.utc_now()
     with opened(ctx) as context:
+        engine.follow(context, now)
         jobs = context.store.jobs.find(limit=None if everything else LISTED)
         if as_json:
             print_json(
@@ -56,10 +58,12 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
 @click.pass_context
 def show_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
     """Show a job: what was asked, the plan, and the forecast with the window marked."""
+    from scheduler import engine
     from scheduler.report import plot, schema, terminal
 
     now = options.utc_now()
     with opened(ctx) as context:
+        engine.follow(context, now)
         job = context.store.jobs.get(job_id)
         attempts = context.store.jobs.attempts(job.id)
         if as_json:
@@ -87,10 +91,12 @@ def show_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
 @click.pass_context
 def why_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
     """Tell the story of a job: planned, planned anew, why not now."""
+    from scheduler import engine
     from scheduler.report import schema, terminal
 
     now = options.utc_now()
     with opened(ctx) as context:
+        engine.follow(context, now)
         job = context.store.jobs.get(job_id)
         events = context.store.jobs.events(job.id)
         if as_json:
@@ -113,12 +119,16 @@ def why_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
 @click.pass_context
 def logs_command(ctx: click.Context, job_id: str, follow: bool) -> None:
     """Print what a job wrote: its stdout on stdout, its stderr on stderr."""
+    from scheduler import engine
+
     with opened(ctx) as context:
+        engine.follow(context, options.utc_now())
         job = context.store.jobs.get(job_id)
         follower = Follower()
         follower.copy(context, job)
         while follow and not job.state.ended:
             time.sleep(0.5)
+            engine.follow(context, options.utc_now())
             job = context.store.jobs.get(job.id)
             follower.copy(context, job)
 

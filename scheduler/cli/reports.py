@@ -34,6 +34,7 @@ def report_command(
     as_json: bool,
 ) -> None:
     """Report realized energy, carbon and SCI of jobs: all that have run, or those named."""
+    from scheduler import engine
     from scheduler.cli.places import since as parse_since
     from scheduler.report import markdown as md
     from scheduler.report import schema, summary, terminal
@@ -44,6 +45,7 @@ def report_command(
     if group_by is not None and since is None:
         raise UsageError("--group-by needs --since, e.g. --since 30d --group-by project")
     with opened(ctx) as context:
+        engine.follow(context, now)
         if since is not None:
             jobs = context.store.jobs.find(
                 {s for s in JobState if s.ended}, since=parse_since(since, now)

@@ -85,6 +85,12 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     return min((s for s in starts if s > now), default=None)
 
 
+def follow(ctx: Context, now: datetime) -> None:
+    """Look what became of the jobs that hold slots; starts and plans nothing."""
+    with _one_at_a_time(ctx.config.home / "tick.lock"):
+        dispatch.reap(ctx, now)
+
+
 def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
     """Cancel a job: at once where it waits; where it runs its tree is asked to stop."""
     job = ctx.store.jobs.get(job_id)
@@ -96,8 +102,7 @@ def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
         ctx.runs.forget_environment(job.id)
         return ctx.store.jobs.get(job.id)
     ctx.store.jobs.request_cancel(job.id, now, "asked to stop")
-    with _one_at_a_time(ctx.config.home / "tick.lock"):
-        dispatch.reap(ctx, now)
+    follow(ctx, now)
     return ctx.store.jobs.get(job.id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 
 from rich import box
 from rich.console import Console
@@ -18,9 +19,13 @@ def table(*columns: str) -> Table:
 
 
 def draw(*parts: Table | str, width: int) -> str:
-    """Tables and lines of text one below the other, without trailing blanks."""
+    """Tables and lines of text one below the other, without trailing blanks.
+
+    As wide as the terminal, or ``width`` where there is none.
+    """
     out = io.StringIO()
-    console = Console(file=out, width=width, color_system=None, highlight=False, markup=False)
+    columns = shutil.get_terminal_size((width, 0)).columns
+    console = Console(file=out, width=columns, color_system=None, highlight=False, markup=False)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, str))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")

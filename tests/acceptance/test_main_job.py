@@ -238,6 +238,13 @@ def test_a_daemon_starts_a_job_at_its_window_and_settles_it(shell: Shell) -> Non
     assert totals["groups"][0]["jobs"] == 1
 
 
+def test_status_tells_the_end_of_a_job_also_when_nobody_ticks(shell: Shell) -> None:
+    job_id = shell.submit("true")
+    shell("tick")
+    shell.until(lambda: shell.json("status")["jobs"][0]["state"] == "succeeded")
+    assert shell.json("report", job_id)["jobs"][0]["status"] == "final"
+
+
 def test_wait_sleeps_to_the_window_and_exits_0(shell: Shell) -> None:
     begun = time.time()
     found = shell.json("wait", "--duration", "1h", "--earliest", "2s", "--min-saving", "100%")
