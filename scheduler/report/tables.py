@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import sys
 
 from rich import box
 from rich.console import Console
@@ -24,7 +25,7 @@ def draw(*parts: Table | str, width: int) -> str:
     As wide as the terminal, or ``width`` where there is none.
     """
     out = io.StringIO()
-    columns = shutil.get_terminal_size((width, 0)).columns
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else width
     console = Console(file=out, width=columns, color_system=None, highlight=False, markup=False)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, str))
