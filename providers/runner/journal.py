@@ -155,24 +155,13 @@ def _sample(line: dict[str, Any], components: Sequence[Component], last: Sample 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a file so that it is there whole or not at all (temporary name, fsync, rename)."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as f:
-        json.dump(content, f)
-        f.flush()
-        os.fsync(f.fileno())
-    temporary.replace(path)
+    _beside(path, content).replace(path)
     sync_folder(path.parent)
 
 
 def claim(path: Path, content: dict[str, Any]) -> bool:
     """Create a file with its content, durably, unless it is there; True if created."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.claim")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as f:
-        json.dump(content, f)
-        f.flush()
-        os.fsync(f.fileno())
+    temporary = _beside(path, content)
     try:
         path.hardlink_to(temporary)
     except FileExistsError:
@@ -181,6 +170,17 @@ def claim(path: Path, content: dict[str, Any]) -> bool:
         temporary.unlink()
     sync_folder(path.parent)
     return True
+
+
+def _beside(path: Path, content: dict[str, Any]) -> Path:
+    """A file of another name in the same folder with the content on disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as f:
+        json.dump(content, f)
+        f.flush()
+        os.fsync(f.fileno())
+    return temporary
 
 
 def sync_folder(folder: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_wrong_arrow_is_seen() -> None:
     assert strangers("providers/executors/x.py", "from providers.meters import nvml") == []
     assert strangers("providers/intensity/x.py", across) == []
     assert MACHINE.search("see /" + "home/me/x")
-    assert not MACHINE.search("~/.config/data/x, {folder}/work/x, https://a.b/data/c, /etc/work")
+    assert not MACHINE.search("~/.config/data/x, {folder}/srv/x, https://a.b/data/c, /etc/work")
 
 
 def test_examples_never_import_lowtide() -> None:
