@@ -220,17 +220,32 @@ def _saved(
     corners: list[float] = []
     for e, (home_pue, site_pue) in product(range(3), pues):
         if site.zone == home.zone:
-            parts = [(home_pue * plus[e] - site_pue * minus[e], here)]
+            kwh = home_pue * plus[e] - site_pue * minus[e]
+            parts = [_by_step(kwh, here)]
         else:
-            parts = [(home_pue * plus[e], there), (-site_pue * minus[e], here)]
-        ends = [(kwh * series.low, kwh * series.high) for kwh, series in parts]
+            parts = [
+                (home_pue * plus[e], there.low, there.high),
+                (-site_pue * minus[e], here.low, here.high),
+            ]
+        ends = [(kwh * low, kwh * high) for kwh, low, high in parts]
         corners.append(sum(float(np.minimum(a, b).sum()) for a, b in ends))
         corners.append(sum(float(np.maximum(a, b).sum()) for a, b in ends))
     before = home.pue.value * float(plus[1] @ there.g_per_kwh)
     value = before - site.pue.value * float(minus[1] @ here.g_per_kwh)
-    if site.zone == home.zone and abs(value) <= ROUNDING * abs(before):
-        value = 0.0
-    return _ordered(min(corners), value, max(corners))
+    low, high = min(corners), max(corners)
+    if site.zone == home.zone and max(-low, high, abs(value)) <= ROUNDING * abs(before):
+        return Triple.exact(0.0)
+    return _ordered(low, value, high)
+
+
+def _by_step(
+    kwh: NDArray[np.float64], series: Series
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Energies, low and high by step: neighbours of one source and value were cut from one."""
+    facts = (series.low, series.g_per_kwh, series.high, series.sources)
+    new = np.any([fact[1:] != fact[:-1] for fact in facts], axis=0)
+    first = np.concatenate(([0], np.flatnonzero(new) + 1))
+    return np.add.reduceat(kwh, first), series.low[first], series.high[first]
 
 
 def _shifted(saved: Triple, plus: Triple, minus: Triple) -> Triple:
