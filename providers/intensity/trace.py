@@ -83,6 +83,11 @@ class Trace:
         self._load()
         return frozenset(self._rows)
 
+    def in_order(self) -> tuple[str, ...]:
+        """The zones of the file, in order of appearance."""
+        self._load()
+        return tuple(self._rows)
+
     def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
         """The recorded values over ``[start, end)``, told now."""
         return self._part(zone, start, end, now, "forecast")
@@ -95,7 +100,7 @@ class Trace:
         self, zone: str, start: datetime, end: datetime, issued_at: datetime, kind: Kind
     ) -> Series:
         low, high = to_unix(start), to_unix(end)
-        whole = self._zone(zone)
+        whole = self.whole(zone)
         part = whole.clip(low, high)
         if not len(part) and low < high:
             raise NoData(
@@ -104,7 +109,8 @@ class Trace:
             )
         return part.told(issued_at, kind)
 
-    def _zone(self, zone: str) -> Series:
+    def whole(self, zone: str) -> Series:
+        """All recorded values of a zone; :class:`NoData` where the file has none."""
         self._load()
         if zone not in self._rows:
             near = difflib.get_close_matches(zone, self._rows, n=SHOWN, cutoff=0.0)

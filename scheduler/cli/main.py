@@ -26,6 +26,7 @@ COMMANDS = {
     "regions": ("places", "Rank regions for a job."),
     "forecast": ("places", "Show a region's carbon intensity."),
     "providers": ("places", "List sources of carbon data, meters and engines."),
+    "simulate": ("simulation", "Replay a job log: what would have been saved."),
     "up": ("daemon", "Run the daemon, or install it."),
     "tick": ("daemon", "Do one pass: for cron, or by hand."),
     "doctor": ("doctor", "Check the installation."),

@@ -1,0 +1,98 @@
+"""``simulate``: what a policy would have saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scheduler.cli import options
+from scheduler.cli.options import example, print_json
+from scheduler.errors import UsageError
+
+if TYPE_CHECKING:
+    from scheduler.simulate import Outcome
+
+
+@click.command(
+    "simulate",
+    epilog=example("lowtide simulate --jobs log.csv --trace de-2022.csv --capacity 500 --json"),
+)
+@click.option("--jobs", "log", metavar="FILE", required=True, help="Job log: CSV, .gz too.")
+@click.option("--trace", metavar="FILE", required=True, help="Actual intensity: CSV, .gz too.")
+@click.option("--forecast", metavar="FILE", help="Forecasts by issue; else all is known before.")
+@click.option("--region", "regions", multiple=True, metavar="R", help="Zones; the first is home.")
+@click.option("--capacity", type=click.IntRange(1), metavar="N", help="Slots of each region.")
+@click.option(
+    "--policy",
+    type=click.Choice(("run-now", "window", "segments", "fleet", "oracle")),
+    default="fleet",
+    show_default=True,
+    help="How jobs are placed.",
+)
+@click.option("--refresh", default="1h", show_default=True, metavar="SPAN", help="Plan anew.")
+@click.option("--resume-overhead", default="0s", show_default=True, metavar="SPAN", help="A resume.")
+@click.option("--min-run", default="0s", show_default=True, metavar="SPAN", help="Least segment.")
+@click.option("--max-segments", type=click.IntRange(1), metavar="K", help="Segments of a job.")
+@click.option("--out", metavar="FILE", help="Write the schedule as CSV.")
+@options.json_option
+def simulate_command(log: str, trace: str, as_json: bool, out: str | None, **given: Any) -> None:
+    """Replay a job log against recorded intensities, through the planner that runs live."""
+    from scheduler import simulate
+
+    rules = _rules(given)
+    jobs = simulate.read_jobs(Path(log))
+    forecast = given["forecast"]
+    knowledge = simulate.read(Path(trace), forecast and Path(forecast), given["regions"])
+    with click.progressbar(length=1000, label=f"{len(jobs)} jobs", file=_talk()) as bar:
+        outcome = simulate.simulate(
+            jobs, knowledge, rules, lambda done, every: bar.update(done * 1000 // every - bar.pos)
+        )
+    if out is not None:
+        _write(outcome, Path(out))
+    if as_json:
+        print_json(outcome.as_dict())
+        return
+    from scheduler.report import terminal
+
+    click.echo(terminal.simulation(outcome.as_dict()))
+
+
+def _rules(given: dict[str, Any]) -> Any:
+    from scheduler import simulate
+    from scheduler.planner.segments import Pausing
+
+    spans = {name: _span(name, given[name]) for name in ("refresh", "resume_overhead", "min_run")}
+    if spans["refresh"] <= 0:
+        raise UsageError("--refresh 0s: plans need some time between them, e.g. 1h")
+    return simulate.Rules(
+        policy=given["policy"],
+        capacity=given["capacity"],
+        refresh_s=spans["refresh"],
+        pausing=Pausing(spans["resume_overhead"], spans["min_run"], given["max_segments"]),
+    )
+
+
+def _span(name: str, text: str) -> float:
+    from scheduler import quantities
+
+    if text.strip().rstrip("smhdw") in {"0", "0.0"}:
+        return 0.0
+    try:
+        return quantities.duration_s(text)
+    except ValueError as e:
+        raise UsageError(f"--{name.replace('_', '-')}: {e}") from e
+
+
+def _talk() -> Any:
+    return click.get_text_stream("stderr")
+
+
+def _write(outcome: Outcome, path: Path) -> None:
+    try:
+        with path.open("w", encoding="utf-8", newline="") as f:
+            outcome.write(f)
+    except OSError as e:
+        raise UsageError(f"--out {path} cannot be written: {e}") from e
+    options.say(f"wrote {len(outcome.schedule)} rows to {path}")

@@ -1,0 +1,341 @@
+"""The replay: jobs arrive, forecasts are issued, plans are made and carried out.
+
+At each moment only what had arrived and had been issued is known. Where jobs cannot meet (no
+capacity) and the intensity is known beforehand, later events change nothing, so that each job
+is planned once, exactly.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from scheduler.planner import fleet
+from scheduler.planner.board import TIE, Board
+from scheduler.planner.relaxed import Relaxed
+from scheduler.planner.segments import FREE, Pausing
+from scheduler.planner.task import INSTANT_S, Task, World, refine
+from scheduler.simulate.outcome import Outcome, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from scheduler.planner.task import Placed
+    from scheduler.simulate.knowledge import Knowledge
+    from scheduler.simulate.log import LogJob
+
+Policy = Literal["run-now", "window", "segments", "fleet", "oracle"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """``capacity`` in slots of each region, None: without limit; ``refresh_s`` between plans."""
+
+    policy: Policy = "fleet"
+    capacity: int | None = None
+    refresh_s: float = 3600.0
+    pausing: Pausing = FREE
+    min_saving_percent: float = 0.0
+    iterations: int = 60
+
+
+def simulate(
+    log: Sequence[LogJob],
+    knowledge: Knowledge,
+    rules: Rules,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Outcome:
+    """Replay ``log``; ``progress`` is told how many of all events are done."""
+    jobs, tasks, refused = admit(log, knowledge, rules)
+    world = _world(knowledge, tasks, rules)
+    begun = time.perf_counter()
+    if rules.policy == "oracle":
+        placed = offline(tasks, world, rules, progress=progress)
+    elif rules.capacity is None and (not knowledge.issued or rules.policy == "run-now"):
+        placed = alone(tasks, world, knowledge, rules)
+    else:
+        placed = _Replay(tasks, world, knowledge, rules).run(progress)
+    planning_s = time.perf_counter() - begun
+    oracle = placed
+    if rules.policy != "oracle" and (rules.capacity is not None or knowledge.issued):
+        oracle = offline(tasks, world, rules, placed)
+    elif rules.policy == "run-now":
+        oracle = alone(tasks, world, knowledge, replace(rules, policy="window"))
+    return settle(
+        jobs,
+        tasks,
+        placed,
+        oracle,
+        refused,
+        knowledge,
+        world,
+        policy=rules.policy,
+        planning_s=planning_s,
+        iterations=rules.iterations,
+    )
+
+
+def admit(
+    log: Sequence[LogJob], knowledge: Knowledge, rules: Rules
+) -> tuple[list[LogJob], list[Task], dict[str, int]]:
+    """The jobs that can run at all, as tasks, and how many are refused for which reason.
+
+    Deadlines are cut at the end of the trace.
+    """
+    index = {name: i for i, name in enumerate(knowledge.regions)}
+    jobs: list[LogJob] = []
+    tasks: list[Task] = []
+    refused: dict[str, int] = {}
+    holes = np.isnan(knowledge.actual)
+    for job in log:
+        regions = tuple(i for name in job.regions if (i := index.get(name)) is not None)
+        why = _refusal(job, regions, knowledge, rules, holes)
+        if why is not None:
+            refused[why] = refused.get(why, 0) + 1
+            continue
+        jobs.append(job)
+        tasks.append(
+            Task(
+                release_s=job.submitted_s,
+                deadline_s=min(job.deadline_s, knowledge.end_s),
+                duration_s=job.duration_s,
+                slots=job.slots,
+                kw=(job.power_w / 1000.0,),
+                regions=regions or None,
+                pausing=_pausing(job, rules),
+            )
+        )
+    return jobs, tasks, refused
+
+
+def _refusal(
+    job: LogJob,
+    regions: tuple[int, ...],
+    knowledge: Knowledge,
+    rules: Rules,
+    holes: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
+) -> str | None:
+    end_s = job.submitted_s + job.duration_s
+    if job.regions and not regions:
+        return "no_such_region"
+    if rules.capacity is not None and job.slots > rules.capacity:
+        return "larger_than_a_region"
+    if job.submitted_s < knowledge.start_s - INSTANT_S:
+        return "before_the_trace"
+    if end_s > knowledge.end_s + INSTANT_S:
+        return "after_the_trace"
+    if end_s > job.deadline_s + INSTANT_S:
+        return "deadline_too_near"
+    home = regions[0] if regions else 0
+    a = int((job.submitted_s - knowledge.start_s) // knowledge.step_s)
+    b = int(-((knowledge.start_s - end_s) // knowledge.step_s))
+    return "hole_in_the_trace" if holes[home, a:b].any() else None
+
+
+def _pausing(job: LogJob, rules: Rules) -> Pausing | None:
+    """Who may pause: under ``segments`` all but those that the log forbids it, else those that
+    the log allows it."""
+    if rules.policy in ("run-now", "window"):
+        return None
+    allowed = rules.policy == "segments" if job.pausable is None else job.pausable
+    return rules.pausing if allowed else None
+
+
+def _world(knowledge: Knowledge, tasks: Sequence[Task], rules: Rules) -> World:
+    """Actual intensity and capacity on the planner's lattice."""
+    moments: set[float] = set()
+    for task in tasks:
+        release, deadline = task.release_s, task.deadline_s
+        moments |= {release - knowledge.start_s, deadline - knowledge.start_s, task.duration_s}
+    step = refine(knowledge.step_s, list(moments))
+    return _on(knowledge.actual, knowledge, step, rules)
+
+
+def _on(
+    g_per_kwh: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+    knowledge: Knowledge,
+    step_s: float,
+    rules: Rules,
+) -> World:
+    fine = np.repeat(g_per_kwh, round(knowledge.step_s / step_s), axis=1)
+    slots = None if rules.capacity is None else np.full(fine.shape, rules.capacity, np.int32)
+    return World(knowledge.start_s, step_s, fine, slots)
+
+
+def alone(
+    tasks: Sequence[Task], world: World, knowledge: Knowledge, rules: Rules
+) -> list[Placed | None]:
+    """Each task for itself on the actual intensity: the exact optimum where none is limited."""
+    board = Board(world)
+    if rules.policy == "run-now":
+        return [_at_once(task, board) for task in tasks]
+    g_per_kwh = knowledge.actual
+    best = Relaxed(
+        [replace(t, pausing=None) for t in tasks], knowledge.start_s, knowledge.step_s, g_per_kwh
+    ).best(np.zeros_like(g_per_kwh), len(tasks))
+    placed: list[Placed | None] = []
+    for task, region, start in zip(tasks, best[0].tolist(), best[1].tolist(), strict=True):
+        window = board.priced(task, region, ((start, start + task.duration_s),))
+        found = None
+        if task.pausing is not None:
+            found = board.cheapest(task, task.release_s, task.deadline_s)
+        better = found is not None and found.cost < window.cost - TIE * abs(window.cost)
+        placed.append(found if better else window)
+    return placed
+
+
+def offline(
+    tasks: Sequence[Task],
+    world: World,
+    rules: Rules,
+    known: Sequence[Placed | None] | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[Placed | None]:
+    """The plan of one who knows every job and every hour beforehand.
+
+    ``known`` is a schedule on the same rules that it may not fall behind.
+    """
+    board = Board(world)
+    start = None
+    if known is not None:
+        prices = [
+            None if p is None else board.priced(t, p.region, p.spans)
+            for t, p in zip(tasks, known, strict=True)
+        ]
+        start = fleet.FleetPlan(tuple(prices))
+    made = fleet.plan(tasks, board, start=start)
+    progress(len(tasks), len(tasks))
+    return list(made.placed)
+
+
+def _at_once(task: Task, board: Board) -> Placed:
+    home = 0 if task.regions is None else task.regions[0]
+    return board.priced(task, home, ((task.release_s, task.release_s + task.duration_s),))
+
+
+class _Replay:
+    """The state of the world while events pass by."""
+
+    def __init__(
+        self, tasks: Sequence[Task], world: World, knowledge: Knowledge, rules: Rules
+    ) -> None:
+        self._tasks, self._actual, self._knowledge, self._rules = tasks, world, knowledge, rules
+        self._board = Board(world)
+        self._placed: list[Placed | None] = [None] * len(tasks)
+        self._waiting: dict[int, Placed] = {}
+        # What a pausable task has run so far, and what it still needs (s).
+        self._run: dict[int, tuple[tuple[float, float], ...]] = {}
+
+    def run(self, progress: Callable[[int, int], None]) -> list[Placed | None]:
+        """All events in order; the schedule that came of them."""
+        arrivals = [(task.release_s, 1, i) for i, task in enumerate(self._tasks)]
+        looks = [(at, 0, -1) for at in self._looks()]
+        events = sorted(looks + arrivals)
+        issued = 0
+        for n, (at, _, i) in enumerate(events):
+            if i < 0:
+                known = self._knowledge.moments
+                fresh = issued < len(known) and known[issued] <= at
+                while issued < len(known) and known[issued] <= at:
+                    issued += 1
+                self._look(at, fresh)
+            else:
+                self._arrive(i, at)
+            if n % 256 == 0:
+                progress(n, len(events))
+        progress(len(events), len(events))
+        for i, placed in self._waiting.items():
+            self._placed[i] = self._whole(i, placed)
+        return self._placed
+
+    def _looks(self) -> set[float]:
+        """When plans are looked at again: at each refresh, and when a forecast is issued."""
+        if self._rules.policy == "run-now":
+            return set()
+        looks = set(self._knowledge.moments)
+        if self._rules.policy == "fleet" and self._tasks:
+            first, step = self._knowledge.start_s, self._rules.refresh_s
+            last = max(task.release_s for task in self._tasks)
+            looks |= {first + step * n for n in range(int((last - first) // step) + 2)}
+        return looks
+
+    def _arrive(self, i: int, now_s: float) -> None:
+        self._begin(now_s)
+        task = self._tasks[i]
+        if self._rules.policy == "run-now":
+            placed = self._board.soonest(task, now_s)
+            if placed is not None:
+                self._board.hold(task, placed)
+        else:
+            placed = fleet.place(task, self._board, now_s)
+        if placed is None:
+            return
+        self._waiting[i] = placed
+
+    def _begin(self, now_s: float) -> None:
+        """What has started is no longer planned; of a pausable task only what is left is."""
+        for i, placed in list(self._waiting.items()):
+            if placed.start_s > now_s - INSTANT_S:
+                continue
+            if self._tasks[i].pausing is None or placed.end_s <= now_s:
+                self._placed[i] = self._whole(i, placed)
+                del self._waiting[i]
+
+    def _whole(self, i: int, ahead: Placed) -> Placed:
+        """A task's run so far and ahead, joined where it did not pause."""
+        spans = list(self._run.get(i, ()))
+        for a, b in ahead.spans:
+            if spans and a - spans[-1][1] <= INSTANT_S:
+                spans[-1] = (spans[-1][0], b)
+            else:
+                spans.append((a, b))
+        return replace(ahead, spans=tuple(spans))
+
+    def _look(self, now_s: float, fresh: bool) -> None:
+        self._begin(now_s)
+        if fresh:
+            known = self._knowledge.believed(now_s)
+            self._board.see(_on(known, self._knowledge, self._actual.step_s, self._rules))
+        if self._waiting and (fresh or self._rules.capacity is not None):
+            self._plan_anew(now_s)
+
+    def _plan_anew(self, now_s: float) -> None:
+        """All that wait, together under capacity; a task that paused goes on with the rest."""
+        members = list(self._waiting)
+        left, ahead = [], []
+        for i in members:
+            task, rest = self._left(i, now_s)
+            left.append(task)
+            ahead.append(rest)
+            self._board.release(self._tasks[i], self._waiting[i])
+        start = fleet.FleetPlan(
+            tuple(
+                self._board.priced(t, p.region, p.spans) for t, p in zip(left, ahead, strict=True)
+            )
+        )
+        made = fleet.plan(left, self._board, now_s=now_s, start=start, passes=1)
+        for i, placed in zip(members, made.placed, strict=True):
+            assert placed is not None  # no worse than the plan that it had
+            self._waiting[i] = placed
+
+    def _left(self, i: int, now_s: float) -> tuple[Task, Placed]:
+        """What is left of a task from now on, and where it was to go."""
+        task, placed = self._tasks[i], self._waiting[i]
+        if task.pausing is None or placed.start_s > now_s - INSTANT_S:
+            started = i in self._run
+            return (self._rest(task, placed, now_s) if started else task), placed
+        past = tuple((a, min(b, now_s)) for a, b in placed.spans if a < now_s)
+        rest = replace(placed, spans=tuple((max(a, now_s), b) for a, b in placed.spans if b > now_s))
+        self._run[i] = self._whole(i, replace(placed, spans=past)).spans
+        return self._rest(task, rest, now_s), rest
+
+    def _rest(self, task: Task, ahead: Placed, now_s: float) -> Task:
+        """A started task stays in its region; its next resume is part of what it needs."""
+        need = sum(b - a for a, b in ahead.spans)
+        assert task.pausing is not None
+        need -= task.pausing.resume_s * (len(ahead.spans) - 1)
+        return replace(task, duration_s=need, release_s=now_s, regions=(ahead.region,))
