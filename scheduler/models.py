@@ -16,6 +16,8 @@ from providers.base import Method, Triple
 from providers.series import Kind, Signal
 
 Basis = Literal["operational", "total"]
+# The source of a duration that the user gave; that of a learned one is a sentence.
+GIVEN = "given"
 
 
 def _aware(moment: datetime) -> datetime:
@@ -77,7 +79,7 @@ class JobSpec(BaseModel):
     group: str | None = None
     project: str | None = None
     duration_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
-    duration_source: str = "given"
+    duration_source: str = GIVEN
     submitted_at: AwareDatetime
     release: AwareDatetime
     deadline: AwareDatetime | None = None
@@ -149,7 +151,7 @@ class Plan:
     alternatives: tuple[Window, ...] = ()
     nulls: dict[str, str] = field(default_factory=dict)
     forecast_ids: tuple[int, ...] = ()
-    duration_source: str = "given"
+    duration_source: str = GIVEN
 
     @property
     def duration_s(self) -> float | None:

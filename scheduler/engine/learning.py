@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from providers.base import JOULES_PER_KWH
 from scheduler.errors import UsageError
+from scheduler.models import GIVEN
 from scheduler.planner import history
 from scheduler.planner.history import PastRun
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 NEWEST = 50
 # Against a figure that the user gave: two runs show no spread to speak of.
 CONVINCING = 3
-
-GIVEN = "given"
 
 
 def past_runs(ctx: Context, user: str, group: str | None) -> tuple[PastRun, ...]:
@@ -84,7 +83,7 @@ def duration(
         return given_s, GIVEN
     learned = history.duration([run.duration_s for run in past], quantile, request.group)
     assert learned is not None  # there is a run
-    return float(math.ceil(learned.value)), learned.detail
+    return learned.value, learned.detail
 
 
 def power(spec: JobSpec, past: Sequence[PastRun]) -> Power | None:

@@ -10,7 +10,7 @@ from providers.errors import NoData
 from providers.series import from_unix
 from scheduler import sci
 from scheduler.engine import power as powers
-from scheduler.models import Plan, Window
+from scheduler.models import GIVEN, Plan, Window
 from scheduler.planner import window as planner
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def _reason(
         if decision.at_release is not None and decision.at_release != decision.chosen:
             said += f", {decision.at_release.g_per_kwh.value:.0f} at the earliest start"
         said += ")"
-    if spec.duration_source != "given":
+    if spec.duration_source != GIVEN:
         said += f"; its duration is learned from group {spec.group}"
     if spec.deadline_assumed and spec.deadline is not None:
         said += (

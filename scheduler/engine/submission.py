@@ -14,7 +14,7 @@ from scheduler import quantities
 from scheduler.config import read_yaml, validate
 from scheduler.engine import learning
 from scheduler.errors import UsageError
-from scheduler.models import JobSpec
+from scheduler.models import GIVEN, JobSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ def to_spec(
     quantile = settings.history.quantile
     duration, source = learning.duration(request, given, past, quantile, need=need_duration)
     if duration is None and need_duration:
-        raise UsageError(_no_duration(request.group))
+        raise UsageError(_no_duration(request.group, past))
     earliest = _moment("--earliest", request.earliest, now)
     release = max(now, earliest) if earliest else now
     deadline = _moment("--deadline", request.deadline, now)
@@ -143,9 +143,11 @@ def to_spec(
     return spec.model_copy(update={"learned_power": learning.power(spec, past)})
 
 
-def _no_duration(group: str | None) -> str:
+def _no_duration(group: str | None, past: Sequence[PastRun]) -> str:
     learn = "or --group NAME to learn it from past runs of that group"
-    if group is not None:
+    if past:
+        learn = f"or --duration-from history to learn it from {group}"
+    elif group is not None:
         learn = f"as no successful run of group {group} is there to learn it from"
     return (
         "no --duration was given: a plan needs to know how long the job runs, e.g. "
@@ -183,7 +185,7 @@ def _check_times(
     if deadline is not None and duration_s is not None:
         finish = release + timedelta(seconds=duration_s)
         if deadline < finish:
-            learned = "" if source == learning.GIVEN else f" ({source}; or give --duration)"
+            learned = "" if source == GIVEN else f" ({source}; or give --duration)"
             raise UsageError(
                 f"--deadline {_iso(deadline)} cannot be met: starting at {_iso(release)}, the "
                 f"job ends at {_iso(finish)} at the earliest{learned}; move the deadline or "

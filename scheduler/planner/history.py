@@ -46,10 +46,10 @@ class Learned:
 
 
 def duration(durations_s: Sequence[float], quantile: float, group: str) -> Learned | None:
-    """The :func:`upper_bound` of past durations, in words as well; None without any."""
+    """The :func:`upper_bound` of past durations in whole seconds, up; None without any."""
     if not durations_s:
         return None
-    value, n = upper_bound(durations_s, quantile), len(durations_s)
+    value, n = math.ceil(upper_bound(durations_s, quantile)), len(durations_s)
     median = statistics.median(durations_s)
     detail = (
         f"the {100 * quantile:g} % bound of {n} {_runs(n)} of group {group}: {in_words(value)} "

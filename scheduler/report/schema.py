@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scheduler.models import saving_percent
+from scheduler.models import GIVEN, saving_percent
 from scheduler.quantities import duration
 from scheduler.report.units import redact
 
@@ -169,7 +169,7 @@ def job_json(
     unset |= {"duration_s": "not given", "latest_safe_start": "no deadline bounds its start"}
     unset |= dict.fromkeys(("region", "plan"), "not planned yet")
     unset |= {"started_at": "not started", "ended_at": "not ended"}
-    unset |= {"assumed_s": "not given", "actual_s": "not ended"}
+    unset |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     for i, a in enumerate(attempts or ()):
         for name in ("started_at", "ended_at", "exit_code", "signal", "outcome"):
             unset[f"attempts.{i}.{name}"] = "not known" if a.ended_at else "it has not ended"
@@ -262,7 +262,7 @@ def report_json(job: Job, settlement: Settlement | None, *, zone: str | None) ->
         "deadline_met", "no deadline was given" if spec.deadline is None else "it has not ended"
     )
     reasons |= {"started_at": "it has not started", "ended_at": "it has not ended"}
-    reasons |= {"assumed_s": "not given", "actual_s": "it has not ended"}
+    reasons |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     reasons.setdefault("region", "not planned yet")
     for i, c in enumerate(s.components if s else ()):
         for name in ("active_kwh", "energy_kwh"):
@@ -281,6 +281,7 @@ def _duration(job: Job) -> dict[str, float | None]:
 
 
 def _ran_s(job: Job) -> float | None:
+    """From its first start to its end; with retries that holds the time between."""
     if job.started_at is None or job.ended_at is None:
         return None
     return (job.ended_at - job.started_at).total_seconds()
@@ -291,7 +292,7 @@ def overrun(job: Job) -> list[str]:
     spec, ran = job.spec, _ran_s(job)
     if spec.duration_s is None or ran is None:
         return []
-    source = "given" if spec.duration_source == "given" else "learned"
+    source = "given" if spec.duration_source == GIVEN else "learned"
     said = f"ran {duration(ran)}, longer than the {duration(spec.duration_s)} {source}"
     return [said] * (ran > spec.duration_s)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from scheduler.models import saving_percent
+from scheduler.models import GIVEN, saving_percent
 from scheduler.quantities import duration
 from scheduler.report.schema import overrun
 from scheduler.report.tables import draw, table
@@ -66,15 +66,8 @@ def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
 def _duration(spec: JobSpec) -> str:
     if spec.duration_s is None:
         return "not given"
-    learned = "" if spec.duration_source == "given" else f", {spec.duration_source}"
+    learned = "" if spec.duration_source == GIVEN else f", {spec.duration_source}"
     return f"{duration(spec.duration_s)}{learned}"
-
-
-def assumed(plan: Plan) -> str:
-    """A line about a duration that was learned; empty for one that was given."""
-    if plan.duration_s is None or plan.duration_source == "given":
-        return ""
-    return f"assumed duration: {plan.duration_source}"
 
 
 def _power(plan: Plan) -> str:

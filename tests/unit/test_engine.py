@@ -392,5 +392,5 @@ def test_without_history_the_error_says_what_to_do(bench: Bench) -> None:
     _past(bench, 60)
     with pytest.raises(UsageError, match=r"cannot be met.* 1 run of group nightly.*--duration"):
         bench.submit(duration=None, group="nightly", deadline="10m")
-    with pytest.raises(UsageError, match="no --duration was given"):
+    with pytest.raises(UsageError, match=r"no --duration was given.* or --duration-from history"):
         bench.submit(duration=None, group="nightly", duration_from="given")

@@ -68,6 +68,9 @@ def test_what_was_learned_is_one_sentence() -> None:
     assert (learned.value, learned.low, learned.high, learned.n) == (3600, 3600, 3600, 9)
     said = "the 90 % bound of 9 runs of group nightly: 1h 00m (median 1h 00m)"
     assert learned.detail == said
+    short = history.duration([1.2] * 9, 0.9, "nightly")
+    assert short is not None
+    assert (short.value, short.low) == (2, 1.2), "whole seconds, rounded up"
     assert history.duration([], 0.9, "nightly") is None
 
 
