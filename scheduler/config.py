@@ -125,6 +125,15 @@ class Outage(_Section):
     max_age: Seconds = 86400.0
 
 
+class History(_Section):
+    """How cautiously a duration is learned from past runs of a group.
+
+    Below the median it would be no bound.
+    """
+
+    quantile: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+
+
 LOCAL: dict[str, Any] = {
     "executor": "local",
     "pue": {
@@ -143,6 +152,7 @@ class Settings(_Section):
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     outage: Outage = Outage()
+    history: History = History()
     meters: tuple[str, ...] = ("nvml", "rapl", "model")
     sample_interval: Seconds = 1.0
     grace: Seconds = 10.0

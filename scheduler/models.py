@@ -16,6 +16,8 @@ from providers.base import Method, Triple
 from providers.series import Kind, Signal
 
 Basis = Literal["operational", "total"]
+# The source of a duration that the user gave; that of a learned one is a sentence.
+GIVEN = "given"
 
 
 def _aware(moment: datetime) -> datetime:
@@ -50,11 +52,22 @@ class JobState(StrEnum):
         return self in {JobState.STARTING, JobState.RUNNING}
 
 
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Mean power of the job over its run; ``watts`` None where nothing is known."""
+
+    watts: Triple | None
+    source: str
+    detail: str = ""
+
+
 class JobSpec(BaseModel):
     """What the user asked for, with every default filled in and every time absolute.
 
     ``release`` is the later of submission and earliest start; ``deadline`` bounds the end,
     ``start_by`` the start. ``regions`` empty means every configured region that can run it.
+    ``duration_source`` is ``given``, or the sentence of how it was learned; ``learned_power`` is
+    what past runs of the group drew, for a job that declares neither power nor energy.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +79,7 @@ class JobSpec(BaseModel):
     group: str | None = None
     project: str | None = None
     duration_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    duration_source: str = GIVEN
     submitted_at: AwareDatetime
     release: AwareDatetime
     deadline: AwareDatetime | None = None
@@ -76,6 +90,7 @@ class JobSpec(BaseModel):
     home: str
     power_w: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     energy_kwh: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    learned_power: Power | None = None
     gpus: Annotated[int, Field(ge=0)] = 0
     slots: Annotated[int, Field(ge=1)] = 1
     unit: str | None = None
@@ -100,15 +115,6 @@ class JobSpec(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Power:
-    """Mean power of the job over its run; ``watts`` None where nothing is known."""
-
-    watts: Triple | None
-    source: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Window:
     """A contiguous run in one region; ``grams`` None where the intensity or power is unknown.
 
@@ -129,7 +135,7 @@ class Plan:
     """A decision: where and when, what it is expected to emit, and why.
 
     ``run_now`` is the start at release in the home region. ``nulls`` names each unknown
-    field with its reason.
+    field with its reason. ``duration_source`` is that of the spec.
     """
 
     made_at: datetime
@@ -145,6 +151,14 @@ class Plan:
     alternatives: tuple[Window, ...] = ()
     nulls: dict[str, str] = field(default_factory=dict)
     forecast_ids: tuple[int, ...] = ()
+    duration_source: str = GIVEN
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long the job was taken to run; None where nobody knew."""
+        if self.window.end is None:
+            return None
+        return (self.window.end - self.window.start).total_seconds()
 
     @property
     def saving_percent(self) -> float | None:

@@ -1,6 +1,6 @@
 """Texts that people write (``1d12h``, ``350W``, ``5%``) to numbers in stated units.
 
-Every function raises :class:`ValueError` with one line: what was given, what would do.
+Every one of these raises :class:`ValueError` with one line: what was given, what would do.
 """
 
 from __future__ import annotations
@@ -25,6 +25,18 @@ def duration_s(text: str) -> float:
     if not 0 < seconds <= 100 * _SPAN_UNITS_S["y"]:
         raise ValueError(f"{text!r} must be above zero and at most 100y")
     return seconds
+
+
+def duration(seconds: float) -> str:
+    """For people to read: ``42 s``, ``2h 05m``, ``1d 02h``."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{minutes // 60}h {minutes % 60:02d}m"
+    return f"{hours // 24}d {hours % 24:02d}h"
 
 
 def moment(text: str, now: datetime) -> datetime:

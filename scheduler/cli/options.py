@@ -68,9 +68,14 @@ _JOB_OPTIONS = (
     click.argument("argv", nargs=-1, type=click.UNPROCESSED),
     click.option("-f", "--file", "job_file", metavar="FILE", help="Read these fields from YAML."),
     click.option("--name", help="A name for people; default: the executable's."),
-    click.option("--group", help="Jobs of the same kind."),
+    click.option("--group", help="Jobs of the same kind; what is not given is learned from them."),
     click.option("--project", help="Whom to account it to."),
     click.option("--duration", metavar="SPAN", help="How long it runs: 90s, 2h, 1d12h."),
+    click.option(
+        "--duration-from",
+        type=click.Choice(["history", "given"]),
+        help="Learn it from the group, also where it is given; default: where it is not.",
+    ),
     click.option("--deadline", metavar="TIME", help="Finish by: ISO 8601 with offset, or a span."),
     click.option("--start-by", metavar="TIME", help="Start by."),
     click.option("--earliest", metavar="TIME", help="Do not start before."),
@@ -111,10 +116,17 @@ def spec_of(
     context: Context, request: Request, now: datetime, *, need_duration: bool = True
 ) -> JobSpec:
     """The job as this user, in this folder, at this moment means it."""
-    from scheduler.engine import submission
+    from scheduler.engine import learning, submission
 
+    user = getpass.getuser()
     return submission.to_spec(
-        request, context.config, now, getpass.getuser(), Path.cwd(), need_duration=need_duration
+        request,
+        context.config,
+        now,
+        user,
+        Path.cwd(),
+        need_duration=need_duration,
+        past=learning.past_runs(context, user, request.group),
     )
 
 

@@ -31,9 +31,10 @@ def plan_series(context: Context, plan: Plan, now: datetime) -> Series | None:
 
 
 def plan_lines(context: Context, plan: Plan, now: datetime) -> tuple[str, str]:
-    """The strip and the reason."""
+    """The strip and the reason, with a line of its own about a learned duration."""
     from scheduler.report import strip
 
     series = plan_series(context, plan, now)
+    why = "\n".join(filter(None, (strip.assumed(plan), plan.reason)))
     encoding = sys.stdout.encoding or "ascii"
-    return strip.strip(series, plan, now, local_zone(), encoding=encoding), plan.reason
+    return strip.strip(series, plan, now, local_zone(), encoding=encoding), why

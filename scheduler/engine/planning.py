@@ -10,7 +10,7 @@ from providers.errors import NoData
 from providers.series import from_unix
 from scheduler import sci
 from scheduler.engine import power as powers
-from scheduler.models import Plan, Window
+from scheduler.models import GIVEN, Plan, Window
 from scheduler.planner import window as planner
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def make(spec: JobSpec, field: Field, now: datetime, previous: Plan | None = Non
         alternatives=_alternatives(spec, field, decision, request, basis, chosen),
         nulls=nulls,
         forecast_ids=tuple(sorted(r for r in rows if r is not None)),
+        duration_source=spec.duration_source,
     )
 
 
@@ -269,6 +270,8 @@ def _reason(
         if decision.at_release is not None and decision.at_release != decision.chosen:
             said += f", {decision.at_release.g_per_kwh.value:.0f} at the earliest start"
         said += ")"
+    if spec.duration_source != GIVEN:
+        said += f"; its duration is learned from group {spec.group}"
     if spec.deadline_assumed and spec.deadline is not None:
         said += (
             "; no deadline was given, so release + duration + the default slack is taken: "

@@ -1,4 +1,4 @@
-"""What a job is expected to draw, where the user may have said so."""
+"""What a job is expected to draw: said by the user, learned, or assumed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def expected(spec: JobSpec) -> Power:
-    """Declared power, or declared energy over the duration, or an assumption at full load.
+    """Declared power, or declared energy over the duration, or what past runs of the group
+    drew, or an assumption at full load.
 
     The assumption is the model's watts for the slots plus the power limits of the boards
     asked for (the largest ones here); without readable limits nothing is assumed.
@@ -24,6 +25,8 @@ def expected(spec: JobSpec) -> Power:
     if spec.energy_kwh is not None and spec.duration_s is not None:
         watts = spec.energy_kwh * 3.6e6 / spec.duration_s
         return Power(Triple.exact(watts), "declared", "--energy over --duration")
+    if spec.learned_power is not None:
+        return spec.learned_power
     watts_cpu, source = full_load_w(spec.slots)
     if not spec.gpus:
         return Power(watts_cpu, "assumed", source)

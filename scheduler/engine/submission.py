@@ -6,19 +6,21 @@ import os
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from scheduler import quantities
 from scheduler.config import read_yaml, validate
+from scheduler.engine import learning
 from scheduler.errors import UsageError
-from scheduler.models import JobSpec
+from scheduler.models import GIVEN, JobSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from scheduler.config import Config
+    from scheduler.planner.history import PastRun
 
 
 def _written(value: Any) -> Any:
@@ -46,6 +48,7 @@ class Request(BaseModel):
     group: Text | None = None
     project: Text | None = None
     duration: Text | None = None
+    duration_from: Literal["history", "given"] | None = None
     deadline: Text | None = None
     start_by: Text | None = None
     earliest: Text | None = None
@@ -71,16 +74,25 @@ def from_file(path: Path) -> dict[str, Any]:
 
 
 def to_spec(
-    request: Request, config: Config, now: datetime, user: str, cwd: Path, *, need_duration: bool
+    request: Request,
+    config: Config,
+    now: datetime,
+    user: str,
+    cwd: Path,
+    *,
+    need_duration: bool,
+    past: Sequence[PastRun] = (),
 ) -> JobSpec:
-    """Fill in defaults and make every time absolute; :class:`UsageError` for what cannot be."""
+    """Fill in defaults and make every time absolute; :class:`UsageError` for what cannot be.
+
+    ``past`` are runs of the request's group, to learn from what was not given.
+    """
     settings = config.settings
-    duration = _parse("--duration", request.duration, quantities.duration_s)
+    given = _parse("--duration", request.duration, quantities.duration_s)
+    quantile = settings.history.quantile
+    duration, source = learning.duration(request, given, past, quantile, need=need_duration)
     if duration is None and need_duration:
-        raise UsageError(
-            "no --duration was given: a plan needs to know how long the job runs, e.g. "
-            "--duration 2h (`lowtide run` starts at once without one)"
-        )
+        raise UsageError(_no_duration(request.group, past))
     earliest = _moment("--earliest", request.earliest, now)
     release = max(now, earliest) if earliest else now
     deadline = _moment("--deadline", request.deadline, now)
@@ -88,11 +100,11 @@ def to_spec(
     assumed = deadline is None and start_by is None and duration is not None
     if assumed and duration is not None:
         deadline = release + timedelta(seconds=duration + settings.defaults.slack)
-    _check_times(now, release, duration, deadline, start_by)
+    _check_times(now, release, duration, deadline, start_by, source)
     where = cwd / Path(request.cwd or ".").expanduser()
     min_saving = _parse("--min-saving", request.min_saving, quantities.percent)
     try:
-        return JobSpec(
+        spec = JobSpec(
             argv=request.argv,
             cwd=str(where.resolve()),
             name=request.name or (Path(request.argv[0]).name if request.argv else "job"),
@@ -100,6 +112,7 @@ def to_spec(
             project=request.project,
             user=user,
             duration_s=duration,
+            duration_source=source,
             submitted_at=now,
             release=release,
             deadline=deadline,
@@ -125,6 +138,21 @@ def to_spec(
             if len(option) > 2
             else reason
         ) from e
+    if spec.power_w is not None or spec.energy_kwh is not None:
+        return spec
+    return spec.model_copy(update={"learned_power": learning.power(spec, past)})
+
+
+def _no_duration(group: str | None, past: Sequence[PastRun]) -> str:
+    learn = "or --group NAME to learn it from past runs of that group"
+    if past:
+        learn = f"or --duration-from history to learn it from {group}"
+    elif group is not None:
+        learn = f"as no successful run of group {group} is there to learn it from"
+    return (
+        "no --duration was given: a plan needs to know how long the job runs, e.g. "
+        f"--duration 2h, {learn} (`lowtide run` starts at once without one)"
+    )
 
 
 def _parse(option: str, text: str | None, parse: Any) -> Any:
@@ -145,6 +173,7 @@ def _check_times(
     duration_s: float | None,
     deadline: datetime | None,
     start_by: datetime | None,
+    source: str,
 ) -> None:
     for option, bound in (("--deadline", deadline), ("--start-by", start_by)):
         if bound is not None and bound <= now:
@@ -156,9 +185,11 @@ def _check_times(
     if deadline is not None and duration_s is not None:
         finish = release + timedelta(seconds=duration_s)
         if deadline < finish:
+            learned = "" if source == GIVEN else f" ({source}; or give --duration)"
             raise UsageError(
                 f"--deadline {_iso(deadline)} cannot be met: starting at {_iso(release)}, the "
-                f"job ends at {_iso(finish)} at the earliest; move the deadline or --earliest"
+                f"job ends at {_iso(finish)} at the earliest{learned}; move the deadline or "
+                "--earliest"
             )
 
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scheduler.models import saving_percent
-from scheduler.report.units import duration, redact
+from scheduler.models import GIVEN, saving_percent
+from scheduler.quantities import duration
+from scheduler.report.units import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,10 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "source": plan.power.source,
             "detail": plan.power.detail,
         },
+        "assumed": {
+            "duration_s": plan.duration_s,
+            "duration_source": None if plan.duration_s is None else plan.duration_source,
+        },
         "forecast": {"source": plan.forecast_source, "issued_at": iso(plan.forecast_issued_at)},
         "latest_safe_start": iso(plan.latest_safe_start),
         "reason": plan.reason,
@@ -60,6 +65,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
     reasons = {k.replace("power.value_w", "power"): v for k, v in plan.nulls.items()}
     reasons.setdefault("latest_safe_start", "no deadline bounds its start")
+    reasons["assumed"] = "no duration was given"
     return content | {"null_reasons": _reasons(content, reasons)}
 
 
@@ -132,6 +138,7 @@ def job_json(
         "slots": spec.slots,
         "gpus": spec.gpus,
         "duration_s": spec.duration_s,
+        "duration": _duration(job),
         "submitted_at": iso(spec.submitted_at),
         "release": iso(spec.release),
         "deadline": iso(spec.deadline),
@@ -162,6 +169,7 @@ def job_json(
     unset |= {"duration_s": "not given", "latest_safe_start": "no deadline bounds its start"}
     unset |= dict.fromkeys(("region", "plan"), "not planned yet")
     unset |= {"started_at": "not started", "ended_at": "not ended"}
+    unset |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     for i, a in enumerate(attempts or ()):
         for name in ("started_at", "ended_at", "exit_code", "signal", "outcome"):
             unset[f"attempts.{i}.{name}"] = "not known" if a.ended_at else "it has not ended"
@@ -187,6 +195,7 @@ def report_json(job: Job, settlement: Settlement | None, *, zone: str | None) ->
         "zone": zone,
         "started_at": iso(job.started_at),
         "ended_at": iso(job.ended_at),
+        "duration": _duration(job),
         "deadline_met": met,
         "energy_kwh": {
             "active": figure(s.active_kwh) if s else None,
@@ -253,6 +262,7 @@ def report_json(job: Job, settlement: Settlement | None, *, zone: str | None) ->
         "deadline_met", "no deadline was given" if spec.deadline is None else "it has not ended"
     )
     reasons |= {"started_at": "it has not started", "ended_at": "it has not ended"}
+    reasons |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     reasons.setdefault("region", "not planned yet")
     for i, c in enumerate(s.components if s else ()):
         for name in ("active_kwh", "energy_kwh"):
@@ -266,13 +276,25 @@ def report_json(job: Job, settlement: Settlement | None, *, zone: str | None) ->
     return content | {"null_reasons": _reasons(content, reasons, never)}
 
 
+def _duration(job: Job) -> dict[str, float | None]:
+    return {"assumed_s": job.spec.duration_s, "actual_s": _ran_s(job)}
+
+
+def _ran_s(job: Job) -> float | None:
+    """From its first start to its end; with retries that holds the time between."""
+    if job.started_at is None or job.ended_at is None:
+        return None
+    return (job.ended_at - job.started_at).total_seconds()
+
+
 def overrun(job: Job) -> list[str]:
-    """A line for a job that outlasted the duration given, else nothing."""
-    given = job.spec.duration_s
-    if not given or job.started_at is None or job.ended_at is None:
+    """A line for a job that outlasted the duration it was planned with, else nothing."""
+    spec, ran = job.spec, _ran_s(job)
+    if spec.duration_s is None or ran is None:
         return []
-    ran = (job.ended_at - job.started_at).total_seconds()
-    return [f"ran {duration(ran)}, longer than the {duration(given)} given"] * (ran > given)
+    source = "given" if spec.duration_source == GIVEN else "learned"
+    said = f"ran {duration(ran)}, longer than the {duration(spec.duration_s)} {source}"
+    return [said] * (ran > spec.duration_s)
 
 
 def totals(pairs: Sequence[tuple[Job, Settlement | None]]) -> dict[str, Any]:

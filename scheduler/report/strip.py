@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from scheduler.models import GIVEN
 from scheduler.report.units import change, clock
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ def strip(
     if plan.latest_safe_start is not None:
         parts.append(f"latest safe start {clock(plan.latest_safe_start, now, tz)}")
     return ", ".join(parts)
+
+
+def assumed(plan: Plan) -> str:
+    """A line about a duration that was learned; empty for one that was given."""
+    if plan.duration_source == GIVEN:
+        return ""
+    return f"assumed duration: {plan.duration_source}"
 
 
 def _shape(series: Series, plan: Plan, now: datetime, encoding: str) -> str:

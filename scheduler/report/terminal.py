@@ -5,16 +5,17 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from scheduler.models import saving_percent
+from scheduler.models import GIVEN, saving_percent
+from scheduler.quantities import duration
 from scheduler.report.schema import overrun
 from scheduler.report.tables import draw, table
-from scheduler.report.units import change, clock, duration, energy, grams, redact, triple
+from scheduler.report.units import change, clock, energy, grams, redact, triple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, tzinfo
 
-    from scheduler.models import Event, Job, Plan, Settlement, Window
+    from scheduler.models import Event, Job, JobSpec, Plan, Settlement, Window
 
 WIDTH = 110
 
@@ -49,7 +50,7 @@ def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
         f"  folder     {spec.cwd}",
         f"  user       {spec.user}, project {spec.project or '-'}, group {spec.group or '-'}",
         f"  holds      {spec.slots} slot(s), {spec.gpus} GPU(s), home {spec.home}",
-        f"  duration   {duration(spec.duration_s) if spec.duration_s else 'not given'}",
+        f"  duration   {_duration(spec)}",
         f"  release    {clock(spec.release, now, tz)}",
     ]
     if spec.deadline is not None:
@@ -60,6 +61,13 @@ def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
     if job.plan is not None:
         lines += [f"  power      {_power(job.plan)}", f"  why        {job.plan.reason}"]
     return "\n".join(lines)
+
+
+def _duration(spec: JobSpec) -> str:
+    if spec.duration_s is None:
+        return "not given"
+    learned = "" if spec.duration_source == GIVEN else f", {spec.duration_source}"
+    return f"{duration(spec.duration_s)}{learned}"
 
 
 def _power(plan: Plan) -> str:

@@ -75,18 +75,6 @@ def triple(figure: Triple | None, form: object, why: str | None = None) -> str:
     return f"{form(figure.value)} ({form(figure.low)} to {form(figure.high)})"
 
 
-def duration(seconds: float) -> str:
-    """``42 s``, ``2h 05m``, ``1d 02h``."""
-    minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    if hours < 48:
-        return f"{minutes // 60}h {minutes % 60:02d}m"
-    return f"{hours // 24}d {hours % 24:02d}h"
-
-
 def clock(moment: datetime, now: datetime, tz: tzinfo) -> str:
     """``23:10``; with the weekday on another day, with the date in another week."""
     local, today = moment.astimezone(tz), now.astimezone(tz)

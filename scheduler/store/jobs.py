@@ -97,6 +97,21 @@ class Jobs:
         with self._db.read() as session:
             return [_job(row) for row in reversed(session.exec(query).all())]
 
+    def succeeded(self, user: str, group: str, limit: int) -> list[Job]:
+        """The newest successful jobs of a user's group, newest last."""
+        query = (
+            select(JobRow)
+            .where(
+                col(JobRow.state) == str(JobState.SUCCEEDED),
+                func.json_extract(JobRow.spec, "$.user") == user,
+                func.json_extract(JobRow.spec, "$.group") == group,
+            )
+            .order_by(col(JobRow.ended_at).desc(), col(JobRow.id).desc())
+            .limit(limit)
+        )
+        with self._db.read() as session:
+            return [_job(row) for row in reversed(session.exec(query).all())]
+
     def count(self) -> dict[JobState, int]:
         """How many jobs stand in each state."""
         with self._db.read() as session:

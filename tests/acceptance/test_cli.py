@@ -65,7 +65,7 @@ def test_a_plan_in_json_has_every_field_and_reasons_for_nulls(
     assert set(plan) == {
         "region", "start", "end", "segments", "basis", "expected_g", "run_now_g",
         "saving_percent", "signal", "power", "forecast", "latest_safe_start", "reason",
-        "alternatives", "null_reasons",
+        "alternatives", "assumed", "null_reasons",
     }  # fmt: skip
     assert plan["region"] == "aws:eu-west-3"
     assert plan["basis"] == "operational", "M is not known for aws:eu-west-3"
@@ -294,3 +294,34 @@ def test_logs_keep_the_streams_apart(lowtide: Callable[..., Any]) -> None:
     result = lowtide("logs", job_id)
     assert (result.out, result.err) == ("out\n", "err\n")
     assert lowtide("logs", "-f", job_id).out == "out\n"
+
+
+def test_a_group_that_has_run_needs_neither_duration_nor_power(
+    lowtide: Callable[..., Any], tmp_path: Path
+) -> None:
+    _trace(tmp_path)
+    group = ("--group", "nightly", "--region", "local")
+    refused = lowtide("submit", *group, "--", "true")
+    assert refused.code == 2
+    assert "no successful run of group nightly" in refused.err
+    for _ in range(3):
+        assert lowtide("run", *group, "--", "sleep", "1.5").code == 0
+    shown = lowtide("submit", *group, "--", "true")
+    assert "assumed duration: the 90 % bound of 3 runs of group nightly" in shown.err
+    job = lowtide("show", shown.out.split()[0], "--json").json["job"]
+    plan = job["plan"]
+    assert plan["assumed"]["duration_s"] == job["duration_s"] == job["duration"]["assumed_s"]
+    assert 2 <= job["duration_s"] <= 10
+    assert plan["assumed"]["duration_source"].startswith("the 90 % bound of 3 runs")
+    assert job["duration"]["actual_s"] is None
+    assert job["null_reasons"]["duration.actual_s"] == "it has not run to its end"
+    assert plan["power"]["source"] == "history"
+    assert plan["power"]["detail"] == "the mean of 3 metered runs of group nightly"
+    assert "90 % bound" in lowtide("show", job["job_id"]).out
+    given = lowtide("plan", *group, "--duration", "1h", "--power", "5W", "--json").json["plan"]
+    assert given["assumed"] == {"duration_s": 3600, "duration_source": "given"}
+    assert given["power"]["source"] == "declared"
+    ended = lowtide("report", "--json").json["jobs"][0]
+    assert ended["duration"]["assumed_s"] is None
+    assert ended["null_reasons"]["duration.assumed_s"] == "not given"
+    assert ended["duration"]["actual_s"] >= 1.5

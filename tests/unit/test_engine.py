@@ -12,7 +12,7 @@ import pytest
 
 from providers.errors import NoData, Unavailable
 from scheduler import config, engine
-from scheduler.engine import Context, submission
+from scheduler.engine import Context, learning, submission
 from scheduler.errors import StoreError, UsageError
 from scheduler.models import JobState
 from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
@@ -58,7 +58,13 @@ class Bench:
         request = submission.Request(argv=argv or ("true",), **fields)
         now = self.clock.now
         spec = submission.to_spec(
-            request, self.config, now, "me", Path("/"), need_duration=bool(fields["duration"])
+            request,
+            self.config,
+            now,
+            "me",
+            Path("/"),
+            need_duration=bool(request.duration or request.group),
+            past=learning.past_runs(self.ctx, "me", request.group),
         )
         return engine.submit(self.ctx, request, spec, dict(os.environ), now)
 
@@ -339,3 +345,52 @@ def test_a_job_whose_region_left_the_config_stops_nobody_else(tmp_path: Path) ->
     trouble = [e for e in after.ctx.store.jobs.events(gone) if e.kind == "trouble"]
     assert "lab" in trouble[0].detail
     after.ctx.close()
+
+
+def _past(bench: Bench, *minutes: float, group: str = "nightly", command: str = "true") -> None:
+    """Runs of a group that have ended, one after the other."""
+    for each in minutes:
+        bench.executor.run_s = each * 60
+        bench.submit(command, group=group, min_saving="100%", deadline="40h")
+        bench.tick(seconds=1)
+        bench.tick(minutes=each, seconds=1)
+
+
+def test_a_duration_is_learned_from_the_group(bench: Bench) -> None:
+    _past(bench, 10, 12, 11)
+    _past(bench, 55, group="weekly")
+    _past(bench, 55, command="false")
+    job_id, plan = bench.submit(duration=None, group="nightly")
+    spec = bench.job(job_id).spec
+    assert spec.duration_s is not None
+    assert 12 * 60 < spec.duration_s < 20 * 60, "cautious after three runs, yet of their size"
+    assert spec.duration_source.startswith("the 90 % bound of 3 runs of group nightly: ")
+    assert spec.duration_source.endswith("(median 11 min)")
+    assert plan.duration_s == spec.duration_s
+    assert plan.duration_source == spec.duration_source
+    assert "learned from group nightly" in plan.reason
+
+
+def test_a_given_duration_stands_unless_history_is_asked_for_and_convinces(bench: Bench) -> None:
+    _past(bench, 10, 11)
+    asked: dict[str, Any] = {"duration": "1h", "group": "nightly", "duration_from": "history"}
+    _, too_few = bench.submit(**asked)
+    assert (too_few.duration_s, too_few.duration_source) == (3600, "given")
+    _past(bench, 12)
+    _, learned = bench.submit(**asked)
+    assert learned.duration_s is not None
+    assert learned.duration_s < 1200
+    _, given = bench.submit(**(asked | {"duration_from": None}))
+    assert given.duration_s == 3600
+
+
+def test_without_history_the_error_says_what_to_do(bench: Bench) -> None:
+    with pytest.raises(UsageError, match="no successful run of group new"):
+        bench.submit(duration=None, group="new")
+    with pytest.raises(UsageError, match="--duration-from history needs --group"):
+        bench.submit(duration_from="history")
+    _past(bench, 60)
+    with pytest.raises(UsageError, match=r"cannot be met.* 1 run of group nightly.*--duration"):
+        bench.submit(duration=None, group="nightly", deadline="10m")
+    with pytest.raises(UsageError, match=r"no --duration was given.* or --duration-from history"):
+        bench.submit(duration=None, group="nightly", duration_from="given")

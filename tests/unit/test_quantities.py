@@ -86,3 +86,9 @@ def test_no_text_breaks_a_parser(text: str, parse: Callable[[str], object]) -> N
     except ValueError:
         return
     assert found is not None
+
+
+def test_a_duration_for_people() -> None:
+    assert quantities.duration(42) == "42 s"
+    assert quantities.duration(7500) == "2h 05m"
+    assert quantities.duration(95000 * 2) == "2d 05h"

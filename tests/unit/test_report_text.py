@@ -89,12 +89,9 @@ def test_grams_have_three_digits_and_a_fitting_unit(value: float, shown: str) ->
     assert units.grams(value) == shown
 
 
-def test_energy_duration_and_change() -> None:
+def test_energy_and_change() -> None:
     assert units.energy(1.24) == "1.24 kWh"
     assert units.energy(0.0034) == "3.4 Wh"
-    assert units.duration(42) == "42 s"
-    assert units.duration(7500) == "2h 05m"
-    assert units.duration(95000 * 2) == "2d 05h"
     assert units.change(38.2) == "-38 %"
     assert units.change(0.2) == "0 %"
     assert units.clock(NOW + 30 * 24 * HOUR, NOW, UTC) == "2026-04-01 08:00"

@@ -228,3 +228,21 @@ def test_home_and_database_belong_to_their_owner_only(tmp_path: Path, now: datet
     Store(tmp_path / "h", now).close()
     assert (tmp_path / "h").stat().st_mode & 0o077 == 0
     assert (tmp_path / "h" / "lowtide.db").stat().st_mode & 0o077 == 0
+
+
+def test_only_the_newest_successes_of_a_users_group_are_its_past(
+    store: Store, now: datetime, make_spec: Callable[..., JobSpec]
+) -> None:
+    def ended(job_id: str, outcome: JobState, hours: int, **fields: Any) -> None:
+        job = _planned(store, make_spec(**({"group": "g"} | fields)), job_id, now)
+        assert store.jobs.claim(job, _attempt(job, now), (), 99)
+        at = now + hours * HOUR
+        assert store.jobs.transition(job_id, JobState.STARTING, outcome, at, "", ended_at=at)
+
+    for hours, job_id in enumerate(("a", "b", "c"), 1):
+        ended(job_id, JobState.SUCCEEDED, hours)
+    ended("d", JobState.FAILED, 4)
+    ended("e", JobState.SUCCEEDED, 5, group="other")
+    ended("f", JobState.SUCCEEDED, 6, user="somebody")
+    ended("h", JobState.SUCCEEDED, 7, group=None)
+    assert [job.id for job in store.jobs.succeeded("tester", "g", 2)] == ["b", "c"]
