@@ -1,4 +1,4 @@
-"""Cron times (minute, hour, day, month, weekday) to instants in UTC: the door to APScheduler's rules.
+"""Cron times (minute, hour, day, month, weekday) to instants in UTC, by APScheduler's rules.
 
 Where APScheduler and cron differ, cron wins: Sunday is 0 or 7, and of a day of the month and a
 weekday that are both restricted either one is enough. On the nights when clocks change a time that
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from apscheduler.triggers.cron import CronTrigger
 
 # In cron's order; Sunday stands at both ends.
@@ -57,11 +59,13 @@ def next_after(cron: Cron, tz: str, moment: datetime) -> datetime:
         found = _next(cron, zone, moment)
         assert found is not None  # parse has seen that it comes
         return found.astimezone(UTC)
-    wall: datetime | None = moment.astimezone(zone).replace(tzinfo=UTC, fold=0)
-    while wall := _next(cron, UTC, wall):
+    # The rule is read on clocks that never change, which see each time of the day once.
+    wall = _next(cron, UTC, moment.astimezone(zone).replace(tzinfo=UTC, fold=0))
+    while wall is not None:
         at = _instant(wall, zone)
         if at > moment:
             return at
+        wall = _next(cron, UTC, wall)
     raise AssertionError("parse has seen that it comes")
 
 
@@ -106,13 +110,13 @@ def _weekday(text: str) -> int:
 
 
 @cache
-def _trigger(rule: str, zone: ZoneInfo) -> CronTrigger:
+def _trigger(rule: str, zone: tzinfo) -> CronTrigger:
     from apscheduler.triggers.cron import CronTrigger
 
     return CronTrigger.from_crontab(rule, timezone=zone)
 
 
-def _next(cron: Cron, zone: ZoneInfo, moment: datetime) -> datetime | None:
+def _next(cron: Cron, zone: tzinfo, moment: datetime) -> datetime | None:
     later = (moment + _INSTANT).astimezone(UTC)
     found = (_trigger(rule, zone).get_next_fire_time(None, later) for rule in cron.rules)
     return min((f for f in found if f is not None), default=None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from providers.base import Launch, RunState
 from providers.errors import ExecutorError, LowtideError
 from providers.series import from_unix
+from scheduler.engine import dependencies
 from scheduler.errors import StoreError
 from scheduler.models import Attempt, Job, JobState
 
@@ -30,9 +31,12 @@ LAUNCH_PATIENCE = timedelta(seconds=5)
 def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
     """Start every planned job that is due, most urgent first, while its region has slots.
 
-    A job whose latest safe start would pass before the next pass starts now.
+    A job whose latest safe start would pass before the next pass starts now; none starts
+    before those that it waits for have succeeded.
     """
-    planned = ctx.store.jobs.find({JobState.PLANNED})
+    # A job that cannot start yet must not keep its slots from the one that it waits for.
+    found = ctx.store.jobs.find({JobState.PLANNED})
+    planned = [job for job in found if dependencies.met(ctx, job.spec)]
     due = [job for job in planned if _due(job, now, next_pass)]
     for job in sorted(due, key=_urgency):
         with alone(ctx, job.id, now):

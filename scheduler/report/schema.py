@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from providers.base import Triple
     from providers.series import Series
-    from scheduler.models import Attempt, Event, Job, Plan, Settlement, Window
+    from scheduler.models import Attempt, Event, Job, Plan, Recurrence, Settlement, Window
 
 SCHEMA_VERSION = 1
 
@@ -61,6 +61,18 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     reasons = {k.replace("power.value_w", "power"): v for k, v in plan.nulls.items()}
     reasons.setdefault("latest_safe_start", "no deadline bounds its start")
     return content | {"null_reasons": _reasons(content, reasons)}
+
+
+def recurrence_json(series: Recurrence) -> dict[str, Any]:
+    """A job that repeats; ``next`` is the first occurrence that is no job yet."""
+    return {
+        "id": series.id,
+        "name": series.template.name,
+        "every": series.every,
+        "tz": series.tz,
+        "within_s": series.within_s,
+        "next": iso(series.next),
+    }
 
 
 def _alternative(window: Window) -> dict[str, Any]:
