@@ -69,9 +69,9 @@ def before(ctx: Context, spec: JobSpec) -> list[Job]:
     return [ctx.store.jobs.get(job_id) for job_id in spec.after]
 
 
-def met(ctx: Context, spec: JobSpec) -> bool:
-    """Whether every job that it waits for has succeeded."""
-    return all(job.state is JobState.SUCCEEDED for job in before(ctx, spec))
+def missing(ctx: Context, spec: JobSpec) -> list[Job]:
+    """The jobs that it waits for and that have not succeeded."""
+    return [job for job in before(ctx, spec) if job.state is not JobState.SUCCEEDED]
 
 
 def released(ctx: Context, job: Job, now: datetime) -> JobSpec:
@@ -79,7 +79,7 @@ def released(ctx: Context, job: Job, now: datetime) -> JobSpec:
     ready = ready_at(ctx, job.spec, now)
     latest = job.spec.latest_start
     if job.spec.after and latest is not None and ready > latest:
-        said = f"{', '.join(job.spec.after)} may end after its latest safe start {iso(latest)}"
+        said = f"what it waits for ends after its latest safe start {iso(latest)}"
         ctx.store.jobs.tell(job.id, now, "late", f"{said}: it starts as soon as it can")
     return job.spec.model_copy(update={"release": ready})
 
@@ -87,9 +87,9 @@ def released(ctx: Context, job: Job, now: datetime) -> JobSpec:
 def changed(ctx: Context, job: Job, ready: datetime) -> bool:
     """Whether what it waits for moved behind its planned start, or ended since it was planned."""
     assert job.plan is not None
-    made_at, start = job.plan.made_at, job.plan.window.start
-    news = [b for b in before(ctx, job.spec) if b.ended_at is not None and b.ended_at > made_at]
-    return start < ready or bool(news)
+    others, made_at = before(ctx, job.spec), job.plan.made_at
+    ended = any(other.ended_at is not None and other.ended_at > made_at for other in others)
+    return ended or (bool(others) and job.plan.window.start < ready)
 
 
 def cancel_orphans(ctx: Context, now: datetime) -> None:
