@@ -14,9 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import platformdirs
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from scheduler import quantities
+from scheduler import quantities, zones
 from scheduler.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,6 +46,7 @@ def _zone(value: Any) -> Any:
 
 Seconds = Annotated[float, _text(quantities.duration_s), Field(gt=0)]
 Percent = Annotated[float, _text(quantities.percent), Field(ge=0, le=100)]
+TimeZone = Annotated[str, AfterValidator(zones.checked)]
 Zone = Annotated[str, BeforeValidator(_zone), Field(min_length=1)]
 
 
@@ -158,6 +167,7 @@ class Settings(_Section):
     grace: Seconds = 10.0
     refresh: Seconds = 900.0
     tick: Seconds = 10.0
+    timezone: TimeZone | None = None
     secrets: tuple[str, ...] = (
         "ELECTRICITY_MAPS_TOKEN",
         "WATTTIME_PASSWORD",

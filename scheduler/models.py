@@ -68,6 +68,8 @@ class JobSpec(BaseModel):
     ``start_by`` the start. ``regions`` empty means every configured region that can run it.
     ``duration_source`` is ``given``, or the sentence of how it was learned; ``learned_power`` is
     what past runs of the group drew, for a job that declares neither power nor energy.
+    ``recurrence`` is the id of the series that it belongs to; ``after`` holds the ids of the
+    jobs that must have succeeded before it starts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,6 +98,8 @@ class JobSpec(BaseModel):
     unit: str | None = None
     time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     retries: Annotated[int, Field(ge=0)] = 0
+    recurrence: str | None = None
+    after: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _one_figure(self) -> JobSpec:
@@ -187,6 +191,21 @@ class Job:
     ended_at: datetime | None
     cancel_requested: bool
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """A job that repeats: ``template`` is run at each ``every`` (cron, in the IANA zone ``tz``).
+
+    Each occurrence may end ``within_s`` after it. ``next`` is the first that is no job yet.
+    """
+
+    id: str
+    template: JobSpec
+    every: str
+    tz: str
+    within_s: float
+    next: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from scheduler.cli import options
-from scheduler.cli.options import example, job_options, opened, print_json, say
+from scheduler.cli.options import example, job_options, opened, print_json, say, submit_options
 from scheduler.cli.views import plan_lines
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from scheduler.engine import Context
+    from scheduler.engine.submission import Request
+    from scheduler.models import JobSpec, Plan, Recurrence
 
 NO_WATCHER = (
     "nobody is looking after the queue: start the daemon with `lowtide up &`, install it with "
@@ -22,6 +29,7 @@ NO_WATCHER = (
     epilog=example("lowtide submit --duration 2h --deadline 18h --gpus 1 -- python train.py"),
 )
 @job_options
+@submit_options
 @click.option("--dry-run", is_flag=True, help="Show the plan; queue nothing.")
 @options.json_option
 @options.config_option
@@ -29,30 +37,54 @@ NO_WATCHER = (
 def submit_command(ctx: click.Context, /, dry_run: bool, as_json: bool, **fields: Any) -> None:
     """Queue a job; it starts in the greenest window that still meets its deadline."""
     from scheduler import engine
-    from scheduler.engine import submission
+    from scheduler.engine import dependencies
     from scheduler.report import schema
 
     now = options.utc_now()
-    request = options.request_of(fields)
+    request = options.request_of(fields, to_submit=True)
     with opened(ctx) as context:
         spec = options.spec_of(context, request, now)
-        if dry_run:
-            submission.check_command(spec, os.environ)
-            made, job_id = engine.plan(context, spec, now, to_run=True), None
-        else:
-            job_id, made = engine.submit(context, request, spec, os.environ, now)
+        spec = dependencies.resolve(context, spec, request.after, now)
+        submit = _try if dry_run else _queue
+        series, job_id, made = submit(context, request, spec, now)
         if as_json:
             head: dict[str, Any] = {"schema_version": schema.SCHEMA_VERSION}
             if job_id is not None:
                 head["job_id"] = job_id
-            print_json({**head, "plan": schema.plan_json(made)})
+            tail = {} if series is None else {"recurring": schema.recurrence_json(series)}
+            print_json({**head, "plan": schema.plan_json(made), **tail})
         else:
             click.echo(job_id or "dry run: nothing was queued")
             strip, why = plan_lines(context, made, now)
             click.echo(strip)
             say(why)
+            if series is not None:
+                say(f"repeats as {series.id} ({series.every}, {series.tz})")
         if job_id is not None and not engine.watcher_seen(context, now):
             say(NO_WATCHER)
+
+
+def _queue(
+    context: Context, request: Request, spec: JobSpec, now: datetime
+) -> tuple[Recurrence | None, str | None, Plan]:
+    from scheduler import engine
+
+    if request.every is not None:
+        return engine.submit_series(context, request, spec, os.environ, now)
+    return None, *engine.submit(context, request, spec, os.environ, now)
+
+
+def _try(
+    context: Context, request: Request, spec: JobSpec, now: datetime
+) -> tuple[Recurrence | None, str | None, Plan]:
+    """What :func:`_queue` would plan; nothing is queued."""
+    from scheduler import engine
+    from scheduler.engine import recurring, submission
+
+    submission.check_command(spec, os.environ)
+    if request.every is not None:
+        _, spec = recurring.begin(context, request, spec, os.environ, now)
+    return None, None, engine.plan(context, spec, now, to_run=True)
 
 
 @click.command(

@@ -35,13 +35,15 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
     with opened(ctx) as context:
         engine.follow(context, now)
         jobs = context.store.jobs.find(limit=None if everything else LISTED)
+        series = context.store.recurrences.active()
         if as_json:
-            print_json(
-                {
-                    "schema_version": schema.SCHEMA_VERSION,
-                    "jobs": [schema.job_json(job) for job in jobs],
-                }
-            )
+            content = {
+                "schema_version": schema.SCHEMA_VERSION,
+                "jobs": [schema.job_json(job) for job in jobs],
+            }
+            if series:
+                content["recurring"] = [schema.recurrence_json(each) for each in series]
+            print_json(content)
             return
         click.echo(terminal.status_table(jobs, now, local_zone()))
         for job in jobs:
@@ -49,6 +51,8 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
                 click.echo(f"{job.id}  {plan_lines(context, job.plan, now)[0]}")
         if len(jobs) == LISTED and not everything:
             say(f"the newest {LISTED} jobs; --all lists every one")
+        if series:
+            click.echo(terminal.series_table(series, now))
 
 
 @click.command("show", epilog=example("lowtide show 3f2a91bc"))
@@ -138,11 +142,21 @@ def logs_command(ctx: click.Context, job_id: str, follow: bool) -> None:
 @options.config_option
 @click.pass_context
 def cancel_command(ctx: click.Context, job_ids: tuple[str, ...]) -> None:
-    """Cancel waiting jobs; stop running ones (TERM, grace, KILL on the whole tree)."""
+    """Cancel waiting jobs; stop running ones (TERM, grace, KILL on the whole tree).
+
+    A series (ids from `lowtide status`) makes no more jobs; one of it that runs goes on.
+    """
     from scheduler import engine
+    from scheduler.engine import recurring
 
     with opened(ctx) as context:
         for job_id in job_ids:
+            if recurring.is_series(job_id):
+                series, last = engine.cancel_series(context, job_id, options.utc_now())
+                click.echo(f"{series.id} stopped: {series.template.name} repeats no more")
+                if last is not None:
+                    click.echo(f"{last.id} {last.state}: {last.reason}")
+                continue
             job = engine.cancel(context, job_id, options.utc_now())
             # TERM, grace, KILL, and a second for the runner to write its receipt.
             patience = time.monotonic() + context.config.settings.grace + 3

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scheduler import config as configuration
+from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,6 +96,21 @@ _JOB_OPTIONS = (
 )
 
 
+_SUBMIT_OPTIONS = (
+    click.option("--every", metavar="CRON", help='Repeat it: "0 2 * * *" is 02:00 every day.'),
+    click.option("--within", metavar="SPAN", help="With --every: end so long after each time."),
+    click.option("--tz", metavar="ZONE", help="With --every: whose clocks, e.g. Europe/Berlin."),
+    click.option("--after", multiple=True, metavar="ID", help="Wait for a job; repeatable."),
+)
+
+
+def submit_options(command: Callable[..., Any]) -> Command:
+    """Options of a job that only a queue can follow: when it repeats, and what it waits for."""
+    for option in reversed(_SUBMIT_OPTIONS):
+        command = option(command)
+    return command
+
+
 def job_options(command: Callable[..., Any]) -> Command:
     """Every option that describes a job."""
     for option in reversed(_JOB_OPTIONS):
@@ -102,14 +118,19 @@ def job_options(command: Callable[..., Any]) -> Command:
     return command
 
 
-def request_of(fields: dict[str, Any]) -> Request:
+def request_of(fields: dict[str, Any], *, to_submit: bool = False) -> Request:
     """Options over the fields of ``-f FILE``; what was not given stays out."""
     from scheduler.engine import submission
 
     job_file = fields.pop("job_file")
     content = submission.from_file(Path(job_file)) if job_file else {}
     given = {name: value for name, value in fields.items() if value not in (None, (), [])}
-    return submission.Request(**(content | given))
+    request = submission.Request(**(content | given))
+    if not to_submit and (request.every is not None or request.after):
+        raise UsageError(
+            f"{job_file} repeats a job or lets it wait for others: only `lowtide submit` can"
+        )
+    return request
 
 
 def spec_of(

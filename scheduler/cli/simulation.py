@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     help="How jobs are placed.",
 )
 @click.option("--refresh", default="1h", show_default=True, metavar="SPAN", help="Plan anew.")
-@click.option("--resume-overhead", default="0s", show_default=True, metavar="SPAN", help="A resume.")
+@click.option(
+    "--resume-overhead", default="0s", show_default=True, metavar="SPAN", help="Of a resume."
+)
 @click.option("--min-run", default="0s", show_default=True, metavar="SPAN", help="Least segment.")
 @click.option("--max-segments", type=click.IntRange(1), metavar="K", help="Segments of a job.")
 @click.option("--out", metavar="FILE", help="Write the schedule as CSV.")
@@ -45,7 +48,7 @@ def simulate_command(log: str, trace: str, as_json: bool, out: str | None, **giv
     jobs = simulate.read_jobs(Path(log))
     forecast = given["forecast"]
     knowledge = simulate.read(Path(trace), forecast and Path(forecast), given["regions"])
-    with click.progressbar(length=1000, label=f"{len(jobs)} jobs", file=_talk()) as bar:
+    with click.progressbar(length=1000, label=f"{len(jobs)} jobs", file=sys.stderr) as bar:
         outcome = simulate.simulate(
             jobs, knowledge, rules, lambda done, every: bar.update(done * 1000 // every - bar.pos)
         )
@@ -54,9 +57,9 @@ def simulate_command(log: str, trace: str, as_json: bool, out: str | None, **giv
     if as_json:
         print_json(outcome.as_dict())
         return
-    from scheduler.report import terminal
+    from scheduler.report import simulation
 
-    click.echo(terminal.simulation(outcome.as_dict()))
+    click.echo(simulation.summary(outcome.as_dict()))
 
 
 def _rules(given: dict[str, Any]) -> Any:
@@ -83,10 +86,6 @@ def _span(name: str, text: str) -> float:
         return quantities.duration_s(text)
     except ValueError as e:
         raise UsageError(f"--{name.replace('_', '-')}: {e}") from e
-
-
-def _talk() -> Any:
-    return click.get_text_stream("stderr")
 
 
 def _write(outcome: Outcome, path: Path) -> None:

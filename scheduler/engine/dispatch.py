@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from providers.base import Launch, RunState
 from providers.errors import ExecutorError, LowtideError
 from providers.series import from_unix
+from scheduler.engine import dependencies
 from scheduler.errors import StoreError
 from scheduler.models import Attempt, Job, JobState
 
@@ -30,9 +31,10 @@ LAUNCH_PATIENCE = timedelta(seconds=5)
 def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
     """Start every planned job that is due, most urgent first, while its region has slots.
 
-    A job whose latest safe start would pass before the next pass starts now.
+    A job whose latest safe start would pass before the next pass starts now; none starts
+    before those that it waits for have succeeded.
     """
-    planned = ctx.store.jobs.find({JobState.PLANNED})
+    planned = _free(ctx, now, next_pass)
     due = [job for job in planned if _due(job, now, next_pass)]
     for job in sorted(due, key=_urgency):
         with alone(ctx, job.id, now):
@@ -41,6 +43,19 @@ def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
                 ctx.store.jobs.tell(job.id, now, "waiting", said)
             else:
                 _start(ctx, job, now)
+
+
+def _free(ctx: Context, now: datetime, next_pass: datetime) -> list[Job]:
+    """Planned jobs that wait for no other; one that does must not keep slots from it."""
+    found = []
+    for job in ctx.store.jobs.find({JobState.PLANNED}):
+        missing = dependencies.missing(ctx, job.spec)
+        if not missing:
+            found.append(job)
+        elif _due(job, now, next_pass):
+            said = "for " + ", ".join(f"{other.id} ({other.state})" for other in missing)
+            ctx.store.jobs.tell(job.id, now, "waiting", said)
+    return found
 
 
 def _due(job: Job, now: datetime, next_pass: datetime) -> bool:

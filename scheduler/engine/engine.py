@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from providers.errors import ProviderError, Unavailable
-from scheduler.engine import dispatch, planning, settling, submission
+from scheduler.engine import dependencies, dispatch, planning, recurring, settling, submission
 from scheduler.engine.planning import Field, Option
 from scheduler.errors import StoreError, UsageError
 from scheduler.models import Job, JobState, Plan
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.engine.context import Context
-    from scheduler.models import JobSpec
+    from scheduler.models import JobSpec, Recurrence
     from scheduler.regions import Region
 
 # A cron line looks once a minute at best, so `lowtide tick` looks that far ahead.
@@ -50,12 +50,33 @@ def submit(
     return job_id, made
 
 
+def submit_series(
+    ctx: Context,
+    request: submission.Request,
+    template: JobSpec,
+    environ: Mapping[str, str],
+    now: datetime,
+) -> tuple[Recurrence, str, Plan]:
+    """Check a job that repeats and queue its first occurrence; returns that job's id and plan."""
+    submission.check_command(template, environ)
+    variables = submission.job_environment(request, environ, ctx.config)
+    series, spec = recurring.begin(ctx, request, template, environ, now)
+    made = plan(ctx, spec, now, to_run=True)
+    job_id = secrets.token_hex(4)
+    for kept_id in (series.id, job_id):
+        ctx.runs.keep_environment(kept_id, variables)
+    ctx.store.recurrences.add(series, job_id, spec, now)
+    ctx.store.jobs.plan(ctx.store.jobs.get(job_id), made, now)
+    return series, job_id, made
+
+
 def plan(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Plan:
     """The plan that a job would get. ``to_run``: only regions that can run it may be chosen.
 
     Carbon data that nobody has is an error here (exit code 4); a source that is only silent
     now leaves the decision to the outage policy.
     """
+    spec = spec.model_copy(update={"release": dependencies.ready_at(ctx, spec, now)})
     field = _field(ctx, spec, now, to_run=to_run)
     if all(option.known.series is None for option in field.candidates):
         for option in field.candidates:
@@ -66,7 +87,7 @@ def plan(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Plan:
 
 
 def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> datetime | None:
-    """One pass: reap, refresh, plan, dispatch, settle. Returns when the next job is due.
+    """One pass: reap, repeat, refresh, plan, dispatch, settle. Returns when the next job is due.
 
     ``next_pass`` is when somebody will look again at the latest; jobs whose latest safe
     start would pass before it start now.
@@ -74,6 +95,8 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     with _one_at_a_time(ctx.config.home / "tick.lock"):
         ctx.store.beats.beat("tick", now)
         dispatch.reap(ctx, now)
+        recurring.spawn(ctx, now)
+        dependencies.cancel_orphans(ctx, now)
         _replan(ctx, now)
         dispatch.dispatch(ctx, now, next_pass or now + CRON_STEP)
         settling.settle(ctx, now)
@@ -104,6 +127,16 @@ def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
     ctx.store.jobs.request_cancel(job.id, now, "asked to stop")
     follow(ctx, now)
     return ctx.store.jobs.get(job.id)
+
+
+def cancel_series(ctx: Context, prefix: str, now: datetime) -> tuple[Recurrence, Job | None]:
+    """Stop a series and cancel its job that waits; one that runs goes on. Returns the job."""
+    with _one_at_a_time(ctx.config.home / "tick.lock"):
+        series = recurring.stop(ctx, prefix, now)
+        job = recurring.instances(ctx).get(series.id)
+    if job is None or job.state.active:
+        return series, job
+    return series, cancel(ctx, job.id, now)
 
 
 def watcher_seen(ctx: Context, now: datetime) -> bool:
@@ -137,17 +170,20 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 def _replan(ctx: Context, now: datetime) -> None:
     """Plan queued jobs; plan anew those whose forecast changed or whose start was missed."""
     for job in ctx.store.jobs.find({JobState.QUEUED, JobState.PLANNED}):
+        spec = dependencies.released(ctx, job, now)
         try:
-            field = _field(ctx, job.spec, now, to_run=True)
-            if job.plan is not None and not _stale(ctx, job, field, now):
+            field = _field(ctx, spec, now, to_run=True)
+            if job.plan is not None and not (
+                _stale(ctx, job, field, now) or dependencies.changed(ctx, job, spec.release)
+            ):
                 continue
-            made = planning.make(job.spec, field, now, job.plan)
-            made = _with_outage_policy(ctx, job.spec, field, made, now)
+            made = planning.make(spec, field, now, job.plan)
+            made = _with_outage_policy(ctx, spec, field, made, now)
         except (ProviderError, UsageError) as e:
             ctx.store.jobs.tell(job.id, now, "no plan", str(e))
             if job.plan is not None:
                 continue
-            made = _earliest(ctx, job.spec, now)
+            made = _earliest(ctx, spec, now)
         if job.plan is None or _moved(job.plan, made, now):
             ctx.store.jobs.plan(job, made, now)
 

@@ -46,6 +46,11 @@ class RunFolders:
             f.flush()
             os.fsync(f.fileno())
 
+    def copy_environment(self, source_id: str, job_id: str) -> None:
+        """Give a job the environment that was kept for another."""
+        kept = self.environment(source_id).read_text(encoding="utf-8")
+        self.keep_environment(job_id, json.loads(kept))
+
     def forget_environment(self, job_id: str) -> None:
         """Delete the environment; harmless where it is gone."""
         self.environment(job_id).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from providers.runner.journal import read_journal, read_units
 from scheduler import sci
+from scheduler.engine import dependencies
 from scheduler.engine.dispatch import alone, exit_status
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     region = ctx.regions[attempts[-1].region]
     home = ctx.regions[job.spec.home]
     here = ctx.outlook.realized(region, start, end)
-    release = job.spec.release
+    release = dependencies.ready_at(ctx, job.spec, now)
     there = ctx.outlook.realized(home, release, release + (end - start))
     home_site = home.site
     if job.plan is not None and job.plan.basis == "operational":

@@ -31,7 +31,7 @@ def _written(value: Any) -> Any:
 
 
 def _several(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, (str, int)) else value
 
 
 Text = Annotated[str, BeforeValidator(_written)]
@@ -52,6 +52,11 @@ class Request(BaseModel):
     deadline: Text | None = None
     start_by: Text | None = None
     earliest: Text | None = None
+    every: Text | None = None
+    within: Text | None = None
+    tz: Text | None = None
+    # YAML reads an id of digits alone as a number.
+    after: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
     min_saving: Text | None = None
     region: Texts = Field((), validation_alias=AliasChoices("region", "regions"))
     home: Text | None = None
@@ -88,7 +93,9 @@ def to_spec(
     ``past`` are runs of the request's group, to learn from what was not given.
     """
     settings = config.settings
-    given = _parse("--duration", request.duration, quantities.duration_s)
+    if request.every is None and (request.within or request.tz):
+        raise UsageError("--within and --tz say more of --every: give it too, or leave them out")
+    given = parsed("--duration", request.duration, quantities.duration_s)
     quantile = settings.history.quantile
     duration, source = learning.duration(request, given, past, quantile, need=need_duration)
     if duration is None and need_duration:
@@ -102,7 +109,7 @@ def to_spec(
         deadline = release + timedelta(seconds=duration + settings.defaults.slack)
     _check_times(now, release, duration, deadline, start_by, source)
     where = cwd / Path(request.cwd or ".").expanduser()
-    min_saving = _parse("--min-saving", request.min_saving, quantities.percent)
+    min_saving = parsed("--min-saving", request.min_saving, quantities.percent)
     try:
         spec = JobSpec(
             argv=request.argv,
@@ -121,12 +128,12 @@ def to_spec(
             min_saving_percent=settings.defaults.min_saving if min_saving is None else min_saving,
             regions=tuple(dict.fromkeys(request.region)),
             home=request.home or settings.home,
-            power_w=_parse("--power", request.power, quantities.power_w),
-            energy_kwh=_parse("--energy", request.energy, quantities.energy_kwh),
+            power_w=parsed("--power", request.power, quantities.power_w),
+            energy_kwh=parsed("--energy", request.energy, quantities.energy_kwh),
             gpus=request.gpus or 0,
             slots=1 if request.slots is None else request.slots,
             unit=request.unit,
-            time_limit_s=_parse("--time-limit", request.time_limit, quantities.duration_s),
+            time_limit_s=parsed("--time-limit", request.time_limit, quantities.duration_s),
             retries=settings.defaults.retries if request.retries is None else request.retries,
         )
     except ValidationError as e:
@@ -155,7 +162,8 @@ def _no_duration(group: str | None, past: Sequence[PastRun]) -> str:
     )
 
 
-def _parse(option: str, text: str | None, parse: Any) -> Any:
+def parsed(option: str, text: str | None, parse: Any) -> Any:
+    """``parse(text)``, None for no text; its :class:`ValueError` names the option."""
     try:
         return None if text is None else parse(text)
     except ValueError as e:
@@ -163,7 +171,7 @@ def _parse(option: str, text: str | None, parse: Any) -> Any:
 
 
 def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
-    found: datetime | None = _parse(option, text, lambda t: quantities.moment(t, now))
+    found: datetime | None = parsed(option, text, lambda t: quantities.moment(t, now))
     return found
 
 
@@ -177,23 +185,22 @@ def _check_times(
 ) -> None:
     for option, bound in (("--deadline", deadline), ("--start-by", start_by)):
         if bound is not None and bound <= now:
-            raise UsageError(f"{option} {_iso(bound)} has passed: it is {_iso(now)} now")
+            raise UsageError(f"{option} {iso(bound)} has passed: it is {iso(now)} now")
     if start_by is not None and start_by < release:
-        raise UsageError(
-            f"--start-by {_iso(start_by)} is before the earliest start {_iso(release)}"
-        )
+        raise UsageError(f"--start-by {iso(start_by)} is before the earliest start {iso(release)}")
     if deadline is not None and duration_s is not None:
         finish = release + timedelta(seconds=duration_s)
         if deadline < finish:
             learned = "" if source == GIVEN else f" ({source}; or give --duration)"
             raise UsageError(
-                f"--deadline {_iso(deadline)} cannot be met: starting at {_iso(release)}, the "
-                f"job ends at {_iso(finish)} at the earliest{learned}; move the deadline or "
+                f"--deadline {iso(deadline)} cannot be met: starting at {iso(release)}, the "
+                f"job ends at {iso(finish)} at the earliest{learned}; move the deadline or "
                 "--earliest"
             )
 
 
-def _iso(moment: datetime) -> str:
+def iso(moment: datetime) -> str:
+    """A moment as messages write it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -167,7 +167,7 @@ class Board:
         world = self.world
         low = max(0, world.at_or_before(earliest_s))
         high = min(world.cells, world.at_or_after(end_s))
-        edges = world.start_s + world.step_s * np.arange(low, high + 1)
+        edges = world.start_s + world.step_s * np.arange(low, high + 1, dtype=np.float64)
         edges[0], edges[-1] = max(edges[0], earliest_s), min(edges[-1], end_s)
         barred = self._barred(task, low, high)
         best = self._window(task, earliest_s, end_s)

@@ -19,7 +19,7 @@ from scheduler.planner.board import TIE, Board
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from scheduler.planner.task import Placed, Task, World
+    from scheduler.planner.task import Placed, Task
 
 # Lifting every task this often brings nearly all that it can bring (measured: the fourth pass
 # over 100,000 jobs changes the total by less than 0.01 %).

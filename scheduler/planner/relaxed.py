@@ -243,7 +243,7 @@ def _held(
 ) -> Floats:
     """Slots held up to each chosen position, as the mean over each cell."""
     cell, part = positions[0][chosen], positions[1][chosen]
-    partly = np.bincount(cell, slots * part, cells)[:cells]
-    wholly = np.bincount(cell, slots, cells)[:cells]
-    partly += np.append(np.cumsum(wholly[::-1])[::-1][1:], 0.0)
+    wholly: Floats = np.bincount(cell, slots, cells).astype(np.float64)
+    partly: Floats = np.bincount(cell, slots * part, cells).astype(np.float64)
+    partly[:-1] += np.cumsum(wholly[::-1])[::-1][1:]
     return partly

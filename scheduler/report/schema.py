@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from providers.base import Triple
     from providers.series import Series
-    from scheduler.models import Attempt, Event, Job, Plan, Settlement, Window
+    from scheduler.models import Attempt, Event, Job, Plan, Recurrence, Settlement, Window
 
 SCHEMA_VERSION = 1
 
@@ -67,6 +67,18 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     reasons.setdefault("latest_safe_start", "no deadline bounds its start")
     reasons["assumed"] = "no duration was given"
     return content | {"null_reasons": _reasons(content, reasons)}
+
+
+def recurrence_json(series: Recurrence) -> dict[str, Any]:
+    """A job that repeats; ``next`` is the first occurrence that is no job yet."""
+    return {
+        "id": series.id,
+        "name": series.template.name,
+        "every": series.every,
+        "tz": series.tz,
+        "within_s": series.within_s,
+        "next": iso(series.next),
+    }
 
 
 def _alternative(window: Window) -> dict[str, Any]:

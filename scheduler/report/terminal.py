@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from scheduler.models import GIVEN, saving_percent
 from scheduler.quantities import duration
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, tzinfo
 
-    from scheduler.models import Event, Job, JobSpec, Plan, Settlement, Window
+    from scheduler.models import Event, Job, JobSpec, Plan, Recurrence, Settlement, Window
 
 WIDTH = 110
 
@@ -41,6 +42,21 @@ def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
     return draw(drawn, width=WIDTH)
 
 
+def series_table(series: Sequence[Recurrence], now: datetime) -> str:
+    """One line a job that repeats; times on the clocks of its own zone."""
+    drawn = table("repeats", "name", "every", "zone", "within>", "next")
+    for each in series:
+        drawn.add_row(
+            each.id,
+            each.template.name,
+            each.every,
+            each.tz,
+            duration(each.within_s),
+            clock(each.next, now, ZoneInfo(each.tz)),
+        )
+    return draw(drawn, width=WIDTH)
+
+
 def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
     """What was asked for, and where it stands."""
     spec = job.spec
@@ -58,6 +74,10 @@ def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
         lines.append(f"  deadline   {clock(spec.deadline, now, tz)}, finish by{assumed}")
     if spec.start_by is not None:
         lines.append(f"  start by   {clock(spec.start_by, now, tz)}")
+    if spec.recurrence is not None:
+        lines.append(f"  series     {spec.recurrence}")
+    if spec.after:
+        lines.append(f"  after      {', '.join(spec.after)}")
     if job.plan is not None:
         lines += [f"  power      {_power(job.plan)}", f"  why        {job.plan.reason}"]
     return "\n".join(lines)

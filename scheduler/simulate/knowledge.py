@@ -48,7 +48,7 @@ class Knowledge:
     @property
     def end_s(self) -> float:
         """The end of the last cell."""
-        return self.start_s + self.actual.shape[1] * self.step_s
+        return self.start_s + int(self.actual.shape[1]) * self.step_s
 
     @cached_property
     def moments(self) -> tuple[float, ...]:
@@ -101,9 +101,9 @@ def read(trace: Path, forecast: Path | None, regions: Sequence[str]) -> Knowledg
     cells = round((end - start) / step)
     rows, notes = [], []
     for one in series:
-        row, said = _row(one, start, step, cells)
+        row, filled = _row(one, start, step, cells)
         rows.append(row)
-        notes += said
+        notes += filled
     made = Knowledge(names, start, step, np.array(rows), notes=tuple(notes))
     if forecast is None:
         return made
@@ -115,7 +115,8 @@ def read(trace: Path, forecast: Path | None, regions: Sequence[str]) -> Knowledg
 def _common_step(series: Sequence[Series]) -> float:
     edges = [np.concatenate((s.starts, s.ends)) for s in series]
     origin = edges[0][0]
-    return float(np.gcd.reduce(np.rint(np.concatenate(edges) - origin).astype(np.int64)))
+    lengths = np.rint(np.concatenate(edges) - origin).astype(np.int64)
+    return float(np.gcd.reduce(lengths))
 
 
 def _row(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS = ("job_id", "submitted_utc", "duration_s", "deadline_utc", "slots", "power_w")
+Row = dict[str, str]
 _TRUE, _FALSE = {"1", "true", "yes"}, {"0", "false", "no"}
 
 
@@ -42,7 +43,7 @@ class LogJob:
     pausable: bool | None = None
 
 
-def rows_of(path: Path, columns: tuple[str, ...], what: str) -> Iterator[tuple[int, dict[str, str]]]:
+def rows_of(path: Path, columns: tuple[str, ...], what: str) -> Iterator[tuple[int, Row]]:
     """Number and fields of each row of a CSV file; :class:`UsageError` where it is none."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:

@@ -130,7 +130,8 @@ def settle(
     bounded: list[Task] = []
     for i in kept:
         job, task, place, ideal = jobs[i], tasks[i], placed[i], oracle[i]
-        assert place is not None and ideal is not None
+        assert place is not None
+        assert ideal is not None
         kw, home = task.kw[0], 0 if task.regions is None else task.regions[0]
         run_now += world.grams(home, kw, ((task.release_s, task.release_s + task.duration_s),))
         best += world.grams(ideal.region, kw, ideal.spans)

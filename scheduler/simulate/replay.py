@@ -138,7 +138,8 @@ def _refusal(
 
 def _pausing(job: LogJob, rules: Rules) -> Pausing | None:
     """Who may pause: under ``segments`` all but those that the log forbids it, else those that
-    the log allows it."""
+    the log allows it.
+    """
     if rules.policy in ("run-now", "window"):
         return None
     allowed = rules.policy == "segments" if job.pausable is None else job.pausable
@@ -329,7 +330,9 @@ class _Replay:
             started = i in self._run
             return (self._rest(task, placed, now_s) if started else task), placed
         past = tuple((a, min(b, now_s)) for a, b in placed.spans if a < now_s)
-        rest = replace(placed, spans=tuple((max(a, now_s), b) for a, b in placed.spans if b > now_s))
+        rest = replace(
+            placed, spans=tuple((max(a, now_s), b) for a, b in placed.spans if b > now_s)
+        )
         self._run[i] = self._whole(i, replace(placed, spans=past)).spans
         return self._rest(task, rest, now_s), rest
 

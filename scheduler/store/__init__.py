@@ -8,6 +8,7 @@ from scheduler.errors import ConfigError
 from scheduler.store.database import Database
 from scheduler.store.jobs import LEGAL_MOVES, Jobs
 from scheduler.store.memory import Beats, Forecasts, Settlements
+from scheduler.store.recurrences import Recurrences
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +33,7 @@ class Store:
             ) from e
         self._database = Database(home / "lowtide.db", now.timestamp())
         self.jobs = Jobs(self._database)
+        self.recurrences = Recurrences(self._database)
         self.forecasts = Forecasts(self._database)
         self.settlements = Settlements(self._database)
         self.beats = Beats(self._database)

@@ -53,19 +53,8 @@ class Jobs:
 
     def add(self, job_id: str, spec: JobSpec, at: datetime) -> None:
         """Put a job into the queue."""
-        latest = spec.latest_start
         with self._db.write() as session:
-            session.add(
-                JobRow(
-                    id=job_id,
-                    state=JobState.QUEUED,
-                    spec=spec.model_dump_json(),
-                    slots=spec.slots,
-                    submitted_at=spec.submitted_at.timestamp(),
-                    latest_start=latest.timestamp() if latest else None,
-                )
-            )
-            _tell(session, job_id, at, "submitted", f"by {spec.user}")
+            enqueue(session, job_id, spec, at)
 
     def get(self, prefix: str) -> Job:
         """The job whose id starts with ``prefix``; :class:`UsageError` where not exactly one."""
@@ -263,6 +252,22 @@ class Jobs:
             return False
         _tell(session, job_id, at, str(after), detail)
         return True
+
+
+def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
+    """Put a job into the queue within the caller's transaction."""
+    latest = spec.latest_start
+    session.add(
+        JobRow(
+            id=job_id,
+            state=JobState.QUEUED,
+            spec=spec.model_dump_json(),
+            slots=spec.slots,
+            submitted_at=spec.submitted_at.timestamp(),
+            latest_start=latest.timestamp() if latest else None,
+        )
+    )
+    _tell(session, job_id, at, "submitted", f"by {spec.user}")
 
 
 def _tell(session: Session, job_id: str, at: datetime, kind: str, detail: str) -> None:

@@ -51,6 +51,15 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "CREATE TABLE beat (name VARCHAR NOT NULL PRIMARY KEY, at FLOAT NOT NULL)",
         ),
     ),
+    (
+        "0002-recurrence",
+        (
+            """CREATE TABLE recurrence (
+                id VARCHAR NOT NULL PRIMARY KEY, template TEXT NOT NULL, every VARCHAR NOT NULL,
+                tz VARCHAR NOT NULL, within_s FLOAT NOT NULL, next FLOAT NOT NULL,
+                submitted_at FLOAT NOT NULL, stopped_at FLOAT)""",
+        ),
+    ),
 )
 
 

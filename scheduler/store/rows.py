@@ -98,6 +98,21 @@ class SettlementRow(SQLModel, table=True):
     payload: str = Field(sa_column=Column(Text, nullable=False))
 
 
+class RecurrenceRow(SQLModel, table=True):
+    """A series of jobs; ``template`` is JSON of a spec, ``next`` the occurrence to be made."""
+
+    __tablename__ = "recurrence"
+
+    id: str = Field(primary_key=True)
+    template: str = Field(sa_column=Column(Text, nullable=False))
+    every: str
+    tz: str
+    within_s: float
+    next: float
+    submitted_at: float
+    stopped_at: float | None = None
+
+
 class BeatRow(SQLModel, table=True):
     """When a daemon or a tick was last seen."""
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOUR = ("--duration", "1h")
+DAILY = (*HOUR, "--every", "0 2 * * *")
 JOB = ("--", "true")
 
 
@@ -46,6 +47,20 @@ def _refused(result: Any, code: int, *said: str) -> None:
         ((*HOUR, "--cwd", "no/such/folder"), "no folder"),
         ((*HOUR, "--env", "LOWTIDE_TEST_UNSET"), "no such variable"),
         ((*HOUR, "--region", "aws:eu-north-1"), "no executor"),
+        ((*HOUR, "--every", "0 2 * *", "--within", "6h"), "4 fields"),
+        ((*HOUR, "--every", "", "--within", "6h"), "0 fields"),
+        ((*HOUR, "--every", "0 2 * * 8", "--within", "6h"), "weekday"),
+        ((*HOUR, "--every", "0 0 31 2 *", "--within", "6h"), "never comes"),
+        ((*DAILY, "--within", "6h", "--tz", "Europe/Berln"), "did you mean 'Europe/Berlin'"),
+        ((*DAILY, "--within", "30m"), "--duration"),
+        ((*DAILY, "--within", "soon"), "no span"),
+        (DAILY, "--within"),
+        ((*DAILY, "--within", "6h", "--deadline", "9h"), "--deadline"),
+        ((*DAILY, "--within", "6h", "--start-by", "9h"), "--start-by"),
+        ((*DAILY, "--within", "6h", "--earliest", "9h"), "--earliest"),
+        ((*HOUR, "--within", "6h"), "--every"),
+        ((*HOUR, "--tz", "UTC"), "--every"),
+        ((*HOUR, "--after", "nosuch"), "nosuch"),
         ((), "--duration"),
         ((*HOUR, "--time-limit", "0s"), "above zero"),
     ],
@@ -78,6 +93,7 @@ def test_plan_works_where_nothing_can_run(lowtide: Callable[..., Any]) -> None:
         ("a: [1\nb: 2\n", "line 2"),
         ("regoins: {}\n", "did you mean 'regions'"),
         ("providers: [nonsense]\n", "nonsense"),
+        ("timezone: Europe/Berln\n", "did you mean 'Europe/Berlin'"),
         ("regions: {local: {zone: DE, executor: slrum}}\n", "slrum"),
     ],
 )

@@ -21,10 +21,10 @@ SCHEDULER = (
     {"daemon"},
     {"testing"},
     {"engine"},
-    {"report"},
-    {"planner", "sci", "store", "regions"},
+    {"report", "simulate"},
+    {"planner", "sci", "store", "regions", "cron"},
     {"config"},
-    {"quantities", "models"},
+    {"quantities", "models", "zones"},
     {"errors"},
 )
 PROVIDERS = (
@@ -41,7 +41,7 @@ PROVIDERS = (
 DOORS = {
     "sqlmodel": {"scheduler/store"},
     "sqlalchemy": {"scheduler/store"},
-    "apscheduler": {"scheduler/daemon.py"},
+    "apscheduler": {"scheduler/daemon.py", "scheduler/cron.py"},
     "yaml": {"scheduler/config.py"},
     "platformdirs": {"scheduler/config.py"},
     "pynvml": {"providers/meters/nvml.py"},

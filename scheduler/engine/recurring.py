@@ -1,0 +1,132 @@
+"""Jobs that repeat: a series makes ordinary jobs, each as soon as the one before has ended."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from scheduler import cron, quantities, zones
+from scheduler.engine import submission
+from scheduler.errors import UsageError
+from scheduler.models import JobState, Recurrence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from scheduler.engine.context import Context
+    from scheduler.models import Job, JobSpec
+
+# Ids of jobs are hexadecimal: one letter keeps those of series apart.
+PREFIX = "r"
+# Each occurrence has its own times, and its predecessor is the one before.
+EXCLUDED = ("deadline", "start_by", "earliest", "after")
+_INSTANT = timedelta(microseconds=1)
+
+
+def is_series(job_id: str) -> bool:
+    """Whether an id that a user wrote is that of a series."""
+    return job_id.startswith(PREFIX)
+
+
+def begin(
+    ctx: Context,
+    request: submission.Request,
+    template: JobSpec,
+    environ: Mapping[str, str],
+    now: datetime,
+) -> tuple[Recurrence, JobSpec]:
+    """The series that ``request`` asks for, past its first occurrence, and its first job."""
+    for name in EXCLUDED:
+        if getattr(request, name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} with --every: each occurrence has its own; use --within")
+    if request.within is None:
+        raise UsageError("--every without --within: say how long after each occurrence it may end")
+    within_s = submission.parsed("--within", request.within, quantities.duration_s)
+    if template.duration_s is not None and within_s < template.duration_s:
+        raise UsageError(
+            f"--within {request.within} is shorter than the job ({template.duration_s:g} s): "
+            "give it at least --duration"
+        )
+    rule = submission.parsed("--every", request.every, cron.parse)
+    tz = submission.parsed("--tz", request.tz, zones.checked)
+    tz = tz or ctx.config.settings.timezone or zones.of_system(environ)
+    first = cron.next_after(rule, tz, now)
+    series = Recurrence(
+        id=PREFIX + secrets.token_hex(4),
+        template=template,
+        every=rule.text,
+        tz=tz,
+        within_s=within_s,
+        next=cron.next_after(rule, tz, first),
+    )
+    return series, occurrence(series, first, now)
+
+
+def occurrence(series: Recurrence, at: datetime, now: datetime) -> JobSpec:
+    """The job of the occurrence ``at``."""
+    return series.template.model_copy(
+        update={
+            "submitted_at": now,
+            "release": at,
+            "deadline": at + timedelta(seconds=series.within_s),
+            "deadline_assumed": False,
+            "recurrence": series.id,
+        }
+    )
+
+
+def instances(ctx: Context) -> dict[str, Job]:
+    """Jobs of series that have not ended, by the id of their series."""
+    living = ctx.store.jobs.find({state for state in JobState if not state.ended})
+    return {job.spec.recurrence: job for job in living if job.spec.recurrence is not None}
+
+
+def spawn(ctx: Context, now: datetime) -> None:
+    """Make the next job of every active series whose last one has ended."""
+    active = ctx.store.recurrences.active()
+    # Read after the series: one that was submitted in between is not yet seen above.
+    living = instances(ctx) if active else {}
+    for series in active:
+        if series.id not in living:
+            _make_next(ctx, series, now)
+
+
+def _make_next(ctx: Context, series: Recurrence, now: datetime) -> None:
+    at = _newest(series, now)
+    following = cron.next_after(cron.parse(series.every), series.tz, at)
+    job_id = secrets.token_hex(4)
+    try:
+        ctx.runs.copy_environment(series.id, job_id)
+    except OSError as e:
+        ctx.store.jobs.tell(series.id, now, "trouble", f"its environment cannot be read: {e}")
+        return
+    spec = occurrence(series, at, now)
+    if not ctx.store.recurrences.advance(series, following, job_id, spec, now):
+        ctx.runs.forget_environment(job_id)
+    elif at > series.next:
+        said = f"occurrences from {submission.iso(series.next)} on, up to this one"
+        ctx.store.jobs.tell(job_id, now, "skipped", said)
+
+
+def _newest(series: Recurrence, now: datetime) -> datetime:
+    """The newest due occurrence that can still end in time, else the next one to come."""
+    rule = cron.parse(series.every)
+    spare_s = series.within_s - (series.template.duration_s or 0.0)
+    oldest = now - timedelta(seconds=spare_s)
+    at = series.next
+    if at < oldest:
+        at = cron.next_after(rule, series.tz, oldest - _INSTANT)
+    while (later := cron.next_after(rule, series.tz, at)) <= now:
+        at = later
+    return at
+
+
+def stop(ctx: Context, prefix: str, now: datetime) -> Recurrence:
+    """Make no more jobs of a series; those that it made are left as they are."""
+    series = ctx.store.recurrences.get(prefix)
+    ctx.store.recurrences.stop(series.id, now)
+    ctx.runs.forget_environment(series.id)
+    return series

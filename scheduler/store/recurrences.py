@@ -1,0 +1,95 @@
+"""Jobs that repeat. A series and the jobs made of it change in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlmodel import col, select, update
+
+from providers.series import from_unix
+from scheduler.errors import UsageError
+from scheduler.models import JobSpec, Recurrence
+from scheduler.store.jobs import enqueue
+from scheduler.store.rows import RecurrenceRow
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from scheduler.store.database import Database
+
+
+class Recurrences:
+    """The series that were submitted; a stopped one stays, but is not seen here again."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, series: Recurrence, job_id: str, spec: JobSpec, at: datetime) -> None:
+        """Store a series and put its first job into the queue."""
+        with self._db.write() as session:
+            session.add(
+                RecurrenceRow(
+                    id=series.id,
+                    template=series.template.model_dump_json(),
+                    every=series.every,
+                    tz=series.tz,
+                    within_s=series.within_s,
+                    next=series.next.timestamp(),
+                    submitted_at=at.timestamp(),
+                )
+            )
+            enqueue(session, job_id, spec, at)
+
+    def active(self) -> list[Recurrence]:
+        """Every series that was not stopped, in order of submission."""
+        query = select(RecurrenceRow).where(col(RecurrenceRow.stopped_at).is_(None))
+        query = query.order_by(col(RecurrenceRow.submitted_at), col(RecurrenceRow.id))
+        with self._db.read() as session:
+            return [_series(row) for row in session.exec(query)]
+
+    def get(self, prefix: str) -> Recurrence:
+        """The active series whose id starts with ``prefix``; else :class:`UsageError`."""
+        found = [series for series in self.active() if series.id.startswith(prefix)]
+        if len(found) != 1 or not prefix:
+            near = f"{', '.join(s.id for s in found)} match" if found else "none matches"
+            raise UsageError(f"no single active series {prefix!r}: {near}; see `lowtide status`")
+        return found[0]
+
+    def advance(
+        self, series: Recurrence, following: datetime, job_id: str, spec: JobSpec, at: datetime
+    ) -> bool:
+        """Make the next job and move on to ``following``; False if another did, or it stopped."""
+        with self._db.write() as session:
+            moved = session.exec(
+                update(RecurrenceRow)
+                .where(
+                    col(RecurrenceRow.id) == series.id,
+                    col(RecurrenceRow.next) == series.next.timestamp(),
+                    col(RecurrenceRow.stopped_at).is_(None),
+                )
+                .values(next=following.timestamp())
+            )
+            if moved.rowcount != 1:
+                return False
+            enqueue(session, job_id, spec, at)
+            return True
+
+    def stop(self, series_id: str, at: datetime) -> None:
+        """Make no more jobs of a series."""
+        with self._db.write() as session:
+            session.exec(
+                update(RecurrenceRow)
+                .where(col(RecurrenceRow.id) == series_id)
+                .values(stopped_at=at.timestamp())
+            )
+
+
+def _series(row: RecurrenceRow) -> Recurrence:
+    return Recurrence(
+        id=row.id,
+        template=JobSpec.model_validate_json(row.template),
+        every=row.every,
+        tz=row.tz,
+        within_s=row.within_s,
+        next=from_unix(row.next),
+    )
