@@ -45,9 +45,17 @@ def _zone(value: Any) -> Any:
 
 
 Seconds = Annotated[float, _text(quantities.duration_s), Field(gt=0)]
+Span = Annotated[float, _text(quantities.span_s), Field(ge=0)]
 Percent = Annotated[float, _text(quantities.percent), Field(ge=0, le=100)]
 TimeZone = Annotated[str, AfterValidator(zones.checked)]
 Zone = Annotated[str, BeforeValidator(_zone), Field(min_length=1)]
+
+
+# Slots all day, or 24 numbers: of each hour in UTC.
+Slots = Annotated[int, Field(ge=0)]
+Capacity = (
+    Annotated[int, Field(ge=1)] | Annotated[tuple[Slots, ...], Field(min_length=24, max_length=24)]
+)
 
 
 class _Section(BaseModel):
@@ -108,12 +116,28 @@ class HardwareSettings(_Section):
         return self
 
 
+class Price(_Section):
+    """What holding and running things costs in a region, in the config's ``currency``."""
+
+    per_slot_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    per_gpu_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    per_kwh: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
+class Transfer(_Section):
+    """What bringing a gigabyte of data to another region takes."""
+
+    seconds_per_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 8.0
+    kwh_per_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
+
+
 class RegionSettings(_Section):
     """A place where jobs can run, or that is only compared (no executor)."""
 
     zone: Zone | None = None
     executor: str | None = None
-    slots: Annotated[int, Field(ge=1)] | None = None
+    slots: Capacity | None = None
+    price: Price | None = None
     pue: Pue | None = None
     hardware: HardwareSettings | None = None
     providers: tuple[str, ...] | None = None
@@ -125,6 +149,8 @@ class Defaults(_Section):
     slack: Seconds = 86400.0
     min_saving: Percent = 0.0
     retries: Annotated[int, Field(ge=0)] = 0
+    resume_overhead: Span = 60.0
+    min_run: Span = 600.0
 
 
 class Outage(_Section):
@@ -162,6 +188,9 @@ class Settings(_Section):
     defaults: Defaults = Defaults()
     outage: Outage = Outage()
     history: History = History()
+    transfer: Transfer = Transfer()
+    currency: str = "EUR"
+    hysteresis: Percent = 1.0
     meters: tuple[str, ...] = ("nvml", "rapl", "model")
     sample_interval: Seconds = 1.0
     grace: Seconds = 10.0

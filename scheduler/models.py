@@ -61,6 +61,42 @@ class Power:
     detail: str = ""
 
 
+class Pausable(BaseModel):
+    """How a job may be paused.
+
+    ``signal`` is ``checkpoint`` (TERM; it exits 75 and is run again) or ``stop`` (SIGSTOP; what
+    it holds stays held). Each resume costs ``resume_s``; no segment is shorter than
+    ``min_run_s``; None: as many segments as pay.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resume_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    min_run_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    max_segments: Annotated[int, Field(ge=1)] | None = None
+    signal: Literal["checkpoint", "stop"] = "checkpoint"
+
+
+class Objective(BaseModel):
+    """What a plan weighs beside grams: shares of the decision, and bounds on it.
+
+    ``money`` and ``delay`` are shares between 0 and 1; grams have the rest. ``max_cost`` is in
+    the config's currency. ``cautious``: a delay must pay even on the forecast's upper bound.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    money: Annotated[float, Field(ge=0, le=1)] = 0.0
+    delay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    max_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    cautious: bool = False
+
+    @property
+    def needs_prices(self) -> bool:
+        """Whether only regions with a price can be compared."""
+        return self.money > 0 or self.max_cost is not None
+
+
 class JobSpec(BaseModel):
     """What the user asked for, with every default filled in and every time absolute.
 
@@ -69,7 +105,8 @@ class JobSpec(BaseModel):
     ``duration_source`` is ``given``, or the sentence of how it was learned; ``learned_power`` is
     what past runs of the group drew, for a job that declares neither power nor energy.
     ``recurrence`` is the id of the series that it belongs to; ``after`` holds the ids of the
-    jobs that must have succeeded before it starts.
+    jobs that must have succeeded before it starts. ``data_gb`` must be brought to any region but
+    home; of two jobs that cannot both have their slots the one of higher ``priority`` goes first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,6 +137,10 @@ class JobSpec(BaseModel):
     retries: Annotated[int, Field(ge=0)] = 0
     recurrence: str | None = None
     after: tuple[str, ...] = ()
+    pausable: Pausable | None = None
+    objective: Objective = Objective()
+    data_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    priority: int = 0
 
     @model_validator(mode="after")
     def _one_figure(self) -> JobSpec:
@@ -120,10 +161,11 @@ class JobSpec(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A contiguous run in one region; ``grams`` None where the intensity or power is unknown.
+    """A run in one region; ``grams`` None where the intensity or power is unknown.
 
-    ``g_per_kwh`` is the mean intensity over the window (without PUE); ``end`` is None for a job
-    whose duration nobody gave.
+    ``g_per_kwh`` is the mean intensity over the run (without PUE); ``end`` is None for a job
+    whose duration nobody gave. ``segments`` are its parts where it pauses in between. ``cost``
+    is in the config's currency, None where no price is known.
     """
 
     region: str
@@ -132,6 +174,13 @@ class Window:
     grams: Triple | None
     g_per_kwh: Triple | None
     dispatchable: bool = True
+    segments: tuple[tuple[datetime, datetime], ...] = ()
+    cost: float | None = None
+
+    @property
+    def spans(self) -> tuple[tuple[datetime, datetime | None], ...]:
+        """Its parts, the whole where it does not pause."""
+        return self.segments or ((self.start, self.end),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +209,9 @@ class Plan:
     @property
     def duration_s(self) -> float | None:
         """How long the job was taken to run; None where nobody knew."""
-        if self.window.end is None:
+        if self.run_now.end is None:
             return None
-        return (self.window.end - self.window.start).total_seconds()
+        return (self.run_now.end - self.run_now.start).total_seconds()
 
     @property
     def saving_percent(self) -> float | None:

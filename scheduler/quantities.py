@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 _SPAN_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 365 * 86400}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdwy])", re.IGNORECASE)
+_DATA_GB = {"tb": 1e3, "gb": 1.0, "mb": 1e-3}
 _POWER_W = {"mw": 1e6, "kw": 1e3, "w": 1.0}
 _ENERGY_KWH = {"mwh": 1e3, "kwh": 1.0, "wh": 1e-3}
 
@@ -25,6 +26,11 @@ def duration_s(text: str) -> float:
     if not 0 < seconds <= 100 * _SPAN_UNITS_S["y"]:
         raise ValueError(f"{text!r} must be above zero and at most 100y")
     return seconds
+
+
+def span_s(text: str) -> float:
+    """As :func:`duration_s`, and ``0`` or ``0s`` for none."""
+    return 0.0 if text.strip().lower() in {"0", "0s", "0m", "0h"} else duration_s(text)
 
 
 def duration(seconds: float) -> str:
@@ -63,6 +69,11 @@ def percent(text: str) -> float:
     if not 0 <= value <= 100:
         raise ValueError(f"{text!r} is no share between 0% and 100%: write e.g. 5%")
     return value
+
+
+def data_gb(text: str) -> float:
+    """``40GB`` or ``1.5TB`` in gigabytes (10^9 bytes); above zero."""
+    return _with_unit(text, _DATA_GB, "40GB or 1.5TB")
 
 
 def power_w(text: str) -> float:

@@ -13,7 +13,7 @@ from scheduler.errors import UsageError
 from scheduler.models import Hardware, Site
 
 if TYPE_CHECKING:
-    from scheduler.config import Bounds, Config, HardwareSettings, RegionSettings
+    from scheduler.config import Bounds, Config, HardwareSettings, Price, RegionSettings
 
 # An undeclared PUE lies between a large cloud's fleet (Google 1.09, AWS 1.15 in 2024) and the
 # industry's mean (1.58, Uptime Institute Global Data Center Survey 2023); the value is the middle.
@@ -26,17 +26,21 @@ UNKNOWN_PUE_SOURCE = (
 
 @dataclass(frozen=True)
 class Region:
-    """A place where jobs can run (``executor`` set) or be compared."""
+    """A place where jobs can run (``executor`` set) or be compared.
+
+    ``slots`` are those of each hour of the day in UTC (24), None: what its executor has.
+    """
 
     name: str
     place: str
     zone: str | None
     executor: str | None
-    slots: int | None
+    slots: tuple[int, ...] | None
     pue: Triple
     pue_source: str
     chain: tuple[str, ...]
     hardware_settings: HardwareSettings | None
+    price: Price | None = None
 
     @cached_property
     def hardware(self) -> Hardware | None:
@@ -99,12 +103,17 @@ def _region(
         place=listed.place if listed else "this machine" if name == "local" else "own",
         zone=(own.zone if own else None) or (listed.zone if listed else None),
         executor=own.executor if own else None,
-        slots=own.slots if own else None,
+        slots=_by_hour(own.slots) if own else None,
         pue=pue,
         pue_source=pue_source,
         chain=(own.providers if own else None) or providers,
         hardware_settings=own.hardware if own else None,
+        price=own.price if own else None,
     )
+
+
+def _by_hour(slots: int | tuple[int, ...] | None) -> tuple[int, ...] | None:
+    return (slots,) * 24 if isinstance(slots, int) else slots
 
 
 def _declared(figure: Bounds) -> Triple:

@@ -80,10 +80,8 @@ def _rules(given: dict[str, Any]) -> Any:
 def _span(name: str, text: str) -> float:
     from scheduler import quantities
 
-    if text.strip().rstrip("smhdw") in {"0", "0.0"}:
-        return 0.0
     try:
-        return quantities.duration_s(text)
+        return quantities.span_s(text)
     except ValueError as e:
         raise UsageError(f"--{name.replace('_', '-')}: {e}") from e
 

@@ -5,13 +5,13 @@ from scheduler.engine.engine import (
     cancel,
     cancel_series,
     follow,
-    plan,
     sole_daemon,
     submit,
     submit_series,
     tick,
     watcher_seen,
 )
+from scheduler.engine.planner import plan
 from scheduler.engine.settling import compute as settlement_of
 
 __all__ = [

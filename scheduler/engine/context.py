@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from providers import registry
@@ -73,9 +74,13 @@ class Context:
             self._executors[name] = registry.load("executors", name)({}, self.config.base_dir)
         return self._executors[name]
 
-    def capacity(self, region: str) -> int:
-        """Slots that jobs may hold in ``region`` at once."""
-        return self.regions[region].slots or self.executor(region).slots()
+    def capacity(self, region: str, now: datetime) -> int:
+        """Slots that jobs may hold in ``region`` at once, at the hour of ``now``."""
+        return self.capacity_by_hour(region)[now.astimezone(UTC).hour]
+
+    def capacity_by_hour(self, region: str) -> tuple[int, ...]:
+        """The same for each hour of the day in UTC (24)."""
+        return self.regions[region].slots or (self.executor(region).slots(),) * 24
 
     def close(self) -> None:
         """Close the store."""

@@ -64,8 +64,10 @@ def _due(job: Job, now: datetime, next_pass: datetime) -> bool:
     return job.plan.window.start <= now or (latest is not None and latest < next_pass)
 
 
-def _urgency(job: Job) -> tuple[datetime, datetime, str]:
-    return (job.spec.latest_start or job.spec.release, job.spec.submitted_at, job.id)
+def _urgency(job: Job) -> tuple[int, datetime, datetime, str]:
+    """Priority first, then the nearest latest start."""
+    spec = job.spec
+    return (-spec.priority, spec.latest_start or spec.release, spec.submitted_at, job.id)
 
 
 def _room_is_promised(ctx: Context, job: Job, planned: Sequence[Job], now: datetime) -> bool:
@@ -83,14 +85,14 @@ def _room_is_promised(ctx: Context, job: Job, planned: Sequence[Job], now: datet
     ]
     if not rivals:
         return False
-    first = min(_urgency(other)[0] for other in rivals)
+    first = min(_urgency(other)[1] for other in rivals)
     running = [
         other.spec.slots
         for other in ctx.store.jobs.find({JobState.STARTING, JobState.RUNNING})
         if other.region == region and _expected_end(other, now) > first
     ]
     wanted = sum(running) + job.spec.slots + sum(other.spec.slots for other in rivals)
-    return wanted > ctx.capacity(region)
+    return wanted > ctx.capacity(region, now)
 
 
 def _expected_end(job: Job, now: datetime) -> datetime:
@@ -116,7 +118,7 @@ def _start(ctx: Context, job: Job, now: datetime) -> None:
         claimed_at=now,
         gpus=tuple(gpus),
     )
-    if not ctx.store.jobs.claim(job, attempt, gpus, ctx.capacity(region)):
+    if not ctx.store.jobs.claim(job, attempt, gpus, ctx.capacity(region, now)):
         ctx.store.jobs.tell(job.id, now, "waiting", f"no free slots in {region}")
         return
     launch(ctx, replace(job, attempt=number, region=region), attempt, now)

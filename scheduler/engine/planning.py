@@ -1,77 +1,116 @@
-"""From what is known to a plan: candidates, power, embodied carbon, and the reason in words."""
+"""From what is known to a plan: request, places, decision, and the reason in words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from providers.errors import NoData
 from providers.series import from_unix
-from scheduler import sci
-from scheduler.engine import power as powers
-from scheduler.models import GIVEN, Plan, Window
-from scheduler.planner import window as planner
+from scheduler.engine import places, power, reasons
+from scheduler.models import Plan, Window
+from scheduler.planner import choice, window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from providers.base import Triple
-    from scheduler.engine.outlook import Known
+    from scheduler.engine.places import Field, Option
     from scheduler.models import Basis, JobSpec, Power
-    from scheduler.regions import Region
+    from scheduler.planner.choice import Choice, Decision, Place, Request, Rule
+    from scheduler.planner.segments import Spans
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """A region with what is known of it."""
+class Case:
+    """One job as the planner is asked about it: everything weighed, nothing decided."""
 
-    region: Region
-    known: Known
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """Who takes part in a plan: who may be chosen, who is only compared, and the home."""
-
-    candidates: tuple[Option, ...]
-    compared: tuple[Option, ...]
-    home: Option
+    spec: JobSpec
+    field: Field
+    power: Power
+    request: Request
+    places: tuple[Place, ...]
+    basis: Basis
+    run_now: Window
+    late: bool
+    now: datetime
 
 
-def make(spec: JobSpec, field: Field, now: datetime, previous: Plan | None = None) -> Plan:
+def make(
+    spec: JobSpec,
+    field: Field,
+    now: datetime,
+    previous: Plan | None = None,
+    *,
+    currency: str = "",
+    hysteresis_percent: float = 0.0,
+) -> Plan:
     """Plan one job on what is known; never asks anybody.
 
     With no usable series the job starts at its earliest time and every gram is None, named
-    with its reason. Raises :class:`providers.errors.NoData` where series are there, but a
-    hole lies in every possible window.
+    with its reason. A ``previous`` plan is kept where moving saves less than
+    ``hysteresis_percent`` of a start at release. Raises :class:`providers.errors.NoData` where
+    series are there, but a hole lies in every possible window.
     """
-    power = powers.expected(spec)
-    earliest = max(spec.release, now)
+    expected = power.expected(spec)
     if spec.duration_s is None:
-        return _without_duration(spec, field, earliest, now, power)
+        return _without_duration(spec, field, max(spec.release, now), now, expected)
+    case = prepare(spec, field, now, previous, currency=currency)
+    decision = window.decide(case.places, case.request, case.basis)
+    if previous is not None:
+        decision = _kept(case, decision, previous, hysteresis_percent)
+    return plan_of(case, decision)
+
+
+def prepare(
+    spec: JobSpec,
+    field: Field,
+    now: datetime,
+    previous: Plan | None = None,
+    *,
+    currency: str = "",
+) -> Case:
+    """Weigh what is asked; the job has a duration."""
+    expected = power.expected(spec)
+    earliest = max(spec.release, now)
     bound = spec.latest_start or earliest
     latest = max(bound, earliest)
-    request = planner.Request(
-        duration_s=spec.duration_s,
-        earliest_s=earliest.timestamp(),
-        latest_s=latest.timestamp(),
-        power_w=power.watts,
-        min_saving_percent=spec.min_saving_percent,
+    able = places.affordable(spec, field.candidates, expected.watts, currency)
+    field = replace(field, candidates=able)
+    asked = places.request(spec, earliest.timestamp(), latest.timestamp(), expected.watts)
+    basis = _basis((*field.candidates, field.home, *field.compared))
+    run_now = _run_now(spec, field, asked, basis, previous)
+    asked, tolls = places.weigh(spec, asked, field.candidates, run_now)
+    weighed = tuple(
+        places.place(spec, o, field, basis, tolls.get(o.region.name, 0.0)) for o in field.candidates
     )
-    everyone = (*field.candidates, field.home, *field.compared)
-    basis = _basis(everyone)
-    places = [_place(spec, o, basis) for o in field.candidates]
-    decision = planner.decide(places, request)
-    run_now = _run_now(spec, field.home, request, basis, previous)
-    nulls = _nulls(field, power, decision.chosen is not None, run_now)
+    return Case(spec, field, expected, asked, weighed, basis, run_now, earliest > bound, now)
+
+
+def together(case: Case, region: str, spans: Spans) -> Plan | None:
+    """The plan where the whole queue was planned at once; None where nothing is known there."""
+    place = next(p for p in case.places if p.region == region)
+    chosen = choice.price(place, spans, case.request, case.basis)
+    if chosen is None:
+        return None
+    own = window.decide(case.places, case.request, case.basis)
+    rule: Rule = "lowest" if own.chosen == chosen else "together"
+    return plan_of(case, replace(own, chosen=chosen, rule=rule))
+
+
+def plan_of(case: Case, decision: Decision) -> Plan:
+    """The decision with everything that people and the store want to know of it."""
+    spec, field = case.spec, case.field
+    nulls = reasons.nulls_of(field, case.power, decision.chosen is not None, case.run_now)
     if decision.chosen is None:
-        _refuse_holes(spec, field)
+        reasons.refuse_holes(spec, field)
         region = field.candidates[0].region
+        start = from_unix(case.request.earliest_s)
         chosen = Window(
             region.name,
-            earliest,
-            earliest + timedelta(seconds=spec.duration_s),
+            start,
+            start + timedelta(seconds=case.request.duration_s),
             None,
             None,
             dispatchable=region.executor is not None,
@@ -79,23 +118,23 @@ def make(spec: JobSpec, field: Field, now: datetime, previous: Plan | None = Non
         source = issued = signal = None
     else:
         option = next(o for o in field.candidates if o.region.name == decision.chosen.region)
-        chosen = _window(decision.chosen, option.region)
+        chosen = _window(case, decision.chosen, option)
         assert option.known.series is not None  # the planner chose it
         series = option.known.series.clip(decision.chosen.start_s, decision.chosen.end_s)
         source, issued, signal = series.source, series.issued_at, series.signal
     rows = {o.known.row_id for o in (*field.candidates, field.home)} - {None}
     return Plan(
-        made_at=now,
+        made_at=case.now,
         window=chosen,
-        run_now=run_now,
-        basis=basis,
+        run_now=case.run_now,
+        basis=case.basis,
         signal=signal,
-        power=power,
+        power=case.power,
         forecast_source=source,
         forecast_issued_at=issued,
         latest_safe_start=spec.latest_start,
-        reason=_reason(spec, field, decision, chosen, earliest > bound),
-        alternatives=_alternatives(spec, field, decision, request, basis, chosen),
+        reason=reasons.reason(spec, field, decision, chosen, case.late),
+        alternatives=_alternatives(case, decision, chosen),
         nulls=nulls,
         forecast_ids=tuple(sorted(r for r in rows if r is not None)),
         duration_source=spec.duration_source,
@@ -103,17 +142,21 @@ def make(spec: JobSpec, field: Field, now: datetime, previous: Plan | None = Non
 
 
 def moved(plan: Plan, shift: timedelta, reason: str) -> Plan:
-    """The same plan, later by ``shift``, for the stated reason."""
+    """The same plan, in one piece, later by ``shift``, for the stated reason."""
     end = plan.window.end
     window = replace(
-        plan.window, start=plan.window.start + shift, end=None if end is None else end + shift
+        plan.window,
+        start=plan.window.start + shift,
+        end=None if end is None else end + shift,
+        segments=(),
     )
     return replace(plan, window=window, reason=reason)
 
 
 def blind(field: Field) -> Field:
     """The same regions as if nothing were known of them."""
-    return Field(
+    return replace(
+        field,
         candidates=tuple(replace(o, known=replace(o.known, series=None)) for o in field.candidates),
         compared=(),
         home=replace(field.home, known=replace(field.home.known, series=None)),
@@ -125,55 +168,68 @@ def _basis(everyone: Sequence[Option]) -> Basis:
     return "total" if known else "operational"
 
 
-def _place(spec: JobSpec, option: Option, basis: Basis) -> planner.Place:
-    embodied = None
-    if basis == "total" and option.region.hardware is not None:
-        embodied = sci.embodied_g(option.region.hardware, 1 / 3600, spec.slots, spec.gpus)
-    return planner.Place(option.region.name, option.known.series, option.region.pue, embodied)
+def _kept(case: Case, decision: Decision, previous: Plan, percent: float) -> Decision:
+    """The decision, or the window that the job had, where moving it is not worth it."""
+    held = previous.window
+    place = next((p for p in case.places if p.region == held.region), None)
+    if decision.chosen is None or place is None or held.end is None:
+        return decision
+    spans = tuple((a.timestamp(), b.timestamp()) for a, b in held.spans if b is not None)
+    fits = case.request.earliest_s <= spans[0][0] and spans[-1][1] <= case.request.deadline_s
+    kept = choice.price(place, spans, case.request, case.basis) if fits else None
+    # To end earlier at no more carbon is always worth it.
+    if kept is None or decision.chosen.end_s <= kept.end_s:
+        return decision
+    unit = decision.at_release.score if decision.at_release is not None else kept.score
+    if kept.score - decision.chosen.score >= unit * percent / 100:
+        return decision
+    return replace(decision, chosen=kept, rule="kept")
 
 
-def _window(choice: planner.Choice, region: Region) -> Window:
+def _window(case: Case, chosen: Choice, option: Option) -> Window:
+    segments = tuple((from_unix(a), from_unix(b)) for a, b in chosen.spans)
+    run_s = sum(b - a for a, b in chosen.spans)
     return Window(
-        region.name,
-        from_unix(choice.start_s),
-        from_unix(choice.end_s),
-        choice.grams,
-        choice.g_per_kwh,
-        dispatchable=region.executor is not None,
+        option.region.name,
+        segments[0][0],
+        segments[-1][1],
+        chosen.grams,
+        chosen.g_per_kwh,
+        dispatchable=option.region.executor is not None,
+        segments=segments if len(segments) > 1 else (),
+        cost=places.cost(case.spec, option.region, run_s, case.power.watts),
     )
 
 
 def _run_now(
-    spec: JobSpec, home: Option, request: planner.Request, basis: Basis, previous: Plan | None
+    spec: JobSpec, field: Field, request: Request, basis: Basis, previous: Plan | None
 ) -> Window:
     """Start at release in the home region; a later plan keeps what the first one expected."""
     if previous is not None and previous.run_now.grams is not None and previous.basis == basis:
         return previous.run_now
-    end = spec.release + timedelta(seconds=request.duration_s)
-    place = _place(spec, home, basis)
-    found = planner.at(place, spec.release.timestamp(), request, basis)
+    region, start = field.home.region, spec.release
+    end = start + timedelta(seconds=request.duration_s)
+    place = places.place(spec, field.home, field, basis)
+    found = window.at(place, start.timestamp(), request, basis)
+    cost = places.cost(spec, region, request.duration_s, request.power_w)
+    able = region.executor is not None
     if found is None:
-        return Window(home.region.name, spec.release, end, None, None)
-    return _window(found, home.region)
+        return Window(region.name, start, end, None, None, cost=cost)
+    return Window(region.name, start, end, found.grams, found.g_per_kwh, able, cost=cost)
 
 
-def _alternatives(
-    spec: JobSpec,
-    field: Field,
-    decision: planner.Decision,
-    request: planner.Request,
-    basis: Basis,
-    chosen: Window,
-) -> tuple[Window, ...]:
-    others = planner.decide([_place(spec, o, basis) for o in field.compared], request)
+def _alternatives(case: Case, decision: Decision, chosen: Window) -> tuple[Window, ...]:
+    field = case.field
+    compared = [places.place(case.spec, o, field, case.basis) for o in field.compared]
+    others = window.decide(compared, replace(case.request, pausing=None))
     pairs = (
         *zip(decision.per_place, field.candidates, strict=True),
         *zip(others.per_place, field.compared, strict=True),
     )
     found = [
-        _window(choice, option.region)
-        for choice, option in pairs
-        if choice is not None and option.region.name != chosen.region
+        _window(case, one, option)
+        for one, option in pairs
+        if one is not None and option.region.name != chosen.region
     ]
 
     def rank(w: Window) -> tuple[float, datetime, str]:
@@ -181,39 +237,6 @@ def _alternatives(
         return (figure.value if figure else 0.0, w.start, w.region)
 
     return tuple(sorted(found, key=rank))
-
-
-def _refuse_holes(spec: JobSpec, field: Field) -> None:
-    """Series are there, but no window of the job's length is free of holes."""
-    for option in field.candidates:
-        if option.known.series is not None and spec.duration_s is not None:
-            start = spec.release.timestamp()
-            end = start + spec.duration_s
-            if spec.latest_start is not None:
-                end = max(end, spec.latest_start.timestamp() + spec.duration_s)
-            holes = ", ".join(
-                f"{from_unix(a):%Y-%m-%dT%H:%MZ} to {from_unix(b):%Y-%m-%dT%H:%MZ}"
-                for a, b in option.known.series.gaps(start, end)[:3]
-            )
-            raise NoData(
-                f"no window of {spec.duration_s:g} s without a hole in {option.region.zone} "
-                f"({option.known.series.source}; missing {holes}): add a provider to fill it"
-            )
-
-
-def _nulls(field: Field, power: Power, planned: bool, run_now: Window) -> dict[str, str]:
-    nulls: dict[str, str] = {}
-    if power.watts is None:
-        nulls |= dict.fromkeys(("power.value_w", "expected_g", "run_now_g"), power.detail)
-    if not planned:
-        reason = field.candidates[0].known.reason
-        for key in ("expected_g", "signal", "forecast.source", "forecast.issued_at"):
-            nulls.setdefault(key, reason)
-    if run_now.grams is None:
-        nulls.setdefault("run_now_g", field.home.known.reason or "the forecast has a hole there")
-    if "expected_g" in nulls or "run_now_g" in nulls:
-        nulls["saving_percent"] = nulls.get("run_now_g") or nulls["expected_g"]
-    return nulls
 
 
 def _without_duration(
@@ -247,43 +270,3 @@ def _without_duration(
         ),
         forecast_ids=tuple(r for r in {o.known.row_id for o in field.candidates} if r is not None),
     )
-
-
-def _reason(
-    spec: JobSpec, field: Field, decision: planner.Decision, chosen: Window, late: bool
-) -> str:
-    if late:
-        said = "the latest safe start has passed, so it starts at once"
-    elif decision.chosen is None:
-        said = f"it starts at its earliest time: {field.candidates[0].known.reason}"
-    elif decision.rule == "min_saving":
-        said = (
-            f"no delay is worth it: the best window saves less than {spec.min_saving_percent:g} % "
-            "against a start at release"
-        )
-    elif chosen.start <= max(spec.release, chosen.start) and decision.at_release == decision.chosen:
-        said = "no later window is lower, so it starts at its earliest time"
-    else:
-        said = "the lowest forecast carbon within its slack"
-    if chosen.g_per_kwh is not None:
-        said += f" ({chosen.g_per_kwh.value:.0f} g/kWh in {chosen.region}"
-        if decision.at_release is not None and decision.at_release != decision.chosen:
-            said += f", {decision.at_release.g_per_kwh.value:.0f} at the earliest start"
-        said += ")"
-    if spec.duration_source != GIVEN:
-        said += f"; its duration is learned from group {spec.group}"
-    if spec.deadline_assumed and spec.deadline is not None:
-        said += (
-            "; no deadline was given, so release + duration + the default slack is taken: "
-            f"{spec.deadline:%Y-%m-%dT%H:%MZ}"
-        )
-    notes = dict.fromkeys(n for o in field.candidates for n in o.known.notes)
-    notes |= {
-        f"{o.region.name}: {o.known.reason}": None
-        for o in field.candidates
-        if o.known.series is None and decision.chosen is not None
-    }
-    only_compared = [o.region.name for o in field.compared if o.region.name in spec.regions]
-    if only_compared:
-        notes[f"{', '.join(only_compared)}: no executor, compared only"] = None
-    return "; ".join([said, *notes])

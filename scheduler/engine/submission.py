@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from scheduler import quantities
 from scheduler.config import read_yaml, validate
-from scheduler.engine import learning
+from scheduler.engine import learning, wishes
 from scheduler.errors import UsageError
 from scheduler.models import GIVEN, JobSpec
 
@@ -70,6 +70,17 @@ class Request(BaseModel):
     env: Texts = ()
     no_env: bool = False
     cwd: Text | None = None
+    pausable: bool = False
+    resume_overhead: Text | None = None
+    min_run: Text | None = None
+    max_segments: Annotated[int, Field(ge=1)] | None = None
+    pause_signal: Literal["checkpoint", "stop"] | None = None
+    data: Text | None = None
+    priority: int = 0
+    weigh: Texts = ()
+    max_cost: Text | None = None
+    max_delay: Text | None = None
+    risk: Literal["expected", "cautious"] | None = None
 
 
 def from_file(path: Path) -> dict[str, Any]:
@@ -108,6 +119,10 @@ def to_spec(
     if assumed and duration is not None:
         deadline = release + timedelta(seconds=duration + settings.defaults.slack)
     _check_times(now, release, duration, deadline, start_by, source)
+    delay = parsed("--max-delay", request.max_delay, quantities.span_s)
+    if delay is not None:
+        latest = release + timedelta(seconds=delay)
+        start_by = latest if start_by is None else min(start_by, latest)
     where = cwd / Path(request.cwd or ".").expanduser()
     min_saving = parsed("--min-saving", request.min_saving, quantities.percent)
     try:
@@ -135,6 +150,10 @@ def to_spec(
             unit=request.unit,
             time_limit_s=parsed("--time-limit", request.time_limit, quantities.duration_s),
             retries=settings.defaults.retries if request.retries is None else request.retries,
+            pausable=wishes.pausable(request, config),
+            objective=wishes.objective(request),
+            data_gb=parsed("--data", request.data, quantities.data_gb) or 0.0,
+            priority=request.priority,
         )
     except ValidationError as e:
         fault = e.errors(include_url=False)[0]

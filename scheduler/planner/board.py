@@ -30,10 +30,12 @@ class Board:
         self.world = world
         self._slots = None if world.slots is None else world.slots.copy()
         self._gpus = None if world.gpus is None else world.gpus.copy()
+        self._holed = bool(world.holes.any())
 
     def see(self, world: World) -> None:
         """Another forecast for the same lattice; what is held stays held."""
         self.world = world
+        self._holed = bool(world.holes.any())
 
     def hold(self, task: Task, placed: Placed, *, times: int = 1) -> None:
         """Take the capacity of a placed task; ``times`` -1 gives it back."""
@@ -45,6 +47,16 @@ class Board:
     def release(self, task: Task, placed: Placed) -> None:
         """Give the capacity of a placed task back."""
         self.hold(task, placed, times=-1)
+
+    def fits(self, task: Task, placed: Placed) -> bool:
+        """Whether what a place needs is free."""
+        row = 0 if task.regions is None else task.regions.index(placed.region)
+        row = placed.region if task.regions is None else row
+        for a, b in placed.spans:
+            low, high = self._touched(a, b)
+            if low < 0 or high > self.world.cells or self._barred(task, low, high)[row].any():
+                return False
+        return True
 
     def cheapest(self, task: Task, earliest_s: float, latest_end_s: float) -> Placed | None:
         """The cheapest place that starts and ends within the bounds; None where none is free.
@@ -59,13 +71,20 @@ class Board:
         return self._window(task, earliest_s, end_s)
 
     def soonest(self, task: Task, earliest_s: float) -> Placed | None:
-        """The earliest start from ``earliest_s`` on, of equal ones the first region."""
+        """The earliest start from ``earliest_s`` on, of equal ones the first region.
+
+        Where only holes in the intensity are in the way, it runs in them.
+        """
+        found = self._soonest(task, earliest_s, holes=False)
+        return found or (self._soonest(task, earliest_s, holes=True) if self._holed else None)
+
+    def _soonest(self, task: Task, earliest_s: float, *, holes: bool) -> Placed | None:
         world, cells = self.world, self._length(task)
         low = max(0, world.at_or_before(earliest_s))
         reach = max(4 * cells, 64)
         while low < world.cells:
             high = min(low + reach, world.cells)
-            free = ~self._barred(task, low, high)
+            free = ~self._barred(task, low, high, holes=holes)
             if earliest_s > world.time(low) + INSTANT_S:
                 placed = self._exactly(task, earliest_s, free, low)
                 if placed is not None:
@@ -94,10 +113,12 @@ class Board:
     def _region(self, task: Task, row: int) -> int:
         return row if task.regions is None else task.regions[row]
 
-    def _barred(self, task: Task, low: int, high: int) -> NDArray[np.bool_]:
-        """Allowed regions x cells in which the task cannot run."""
+    def _barred(self, task: Task, low: int, high: int, *, holes: bool = False) -> NDArray[np.bool_]:
+        """Allowed regions x cells in which the task cannot run; ``holes``: where it may."""
         rows = self._rows(task)
         barred = self.world.holes[rows, low:high]
+        if holes:
+            barred = np.zeros_like(barred)
         for left, demand in ((self._slots, task.slots), (self._gpus, task.gpus)):
             if left is not None and demand:
                 barred = barred | (left[rows, low:high] < demand)

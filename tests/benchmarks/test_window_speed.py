@@ -12,7 +12,8 @@ import pytest
 
 from providers.base import Triple
 from providers.series import Series
-from scheduler.planner.window import Place, Request, decide
+from scheduler.planner.choice import Place, Request
+from scheduler.planner.window import decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from providers.base import Triple
 from providers.series import Series
-from scheduler.planner.window import Decision, Place, Request, at, decide
+from scheduler.planner.choice import Decision, Place, Request
+from scheduler.planner.window import at, decide
 
 ISSUED = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = 60.0

@@ -148,19 +148,31 @@ def test_the_environment_is_kept_from_others_and_without_provider_keys(
     assert "MINE" not in json.loads(bench.ctx.runs.environment(slim).read_text())
 
 
-def test_slots_are_never_exceeded_and_the_urgent_job_goes_first(bench: Bench) -> None:
+def test_slots_are_never_exceeded_and_both_are_in_time(bench: Bench) -> None:
     bench.executor.capacity = 1
     late, _ = bench.submit(deadline="8h", start_by=None)
-    urgent, _ = bench.submit(deadline="6h")
+    urgent, plan = bench.submit(deadline="6h")
+    assert plan.window.start != NOW + 4 * HOUR, "the slot is taken then"
     bench.tick(hours=4)
-    states = {bench.job(late).state, bench.job(urgent).state}
-    assert states == {JobState.STARTING, JobState.PLANNED}
-    assert bench.job(urgent).state is JobState.STARTING
-    assert any(e.kind == "waiting" for e in bench.ctx.store.jobs.events(late))
+    states = [bench.job(late).state, bench.job(urgent).state]
+    assert sorted(states) == [JobState.PLANNED, JobState.STARTING]
     bench.tick(hours=1, seconds=5)
     bench.tick(seconds=5)
-    assert bench.job(urgent).state is JobState.SUCCEEDED
-    assert bench.job(late).state.active or bench.job(late).plan is not None
+    bench.tick(hours=1, seconds=5)
+    for job_id in (late, urgent):
+        job = bench.job(job_id)
+        assert job.state is JobState.SUCCEEDED
+        assert job.ended_at is not None
+        assert job.spec.deadline is not None
+        assert job.ended_at <= job.spec.deadline
+
+
+def test_a_job_that_cannot_be_in_time_beside_the_queue_is_refused(bench: Bench) -> None:
+    bench.executor.capacity = 1
+    bench.submit(deadline="2h", duration="2h")
+    with pytest.raises(UsageError, match=r"at 2026-03-02T11:00:00Z at the earliest; move the dead"):
+        bench.submit(deadline="2h", duration="1h")
+    assert len(bench.ctx.store.jobs.find()) == 1
 
 
 def test_slots_are_kept_for_a_more_urgent_job_that_is_not_due_yet(bench: Bench) -> None:
@@ -170,7 +182,9 @@ def test_slots_are_kept_for_a_more_urgent_job_that_is_not_due_yet(bench: Bench) 
     long, _ = bench.submit(deadline="12h", duration="5h", start_by=None, min_saving="99%")
     bench.tick(seconds=5)
     assert bench.job(long).state is JobState.PLANNED
-    assert "urgent" in bench.ctx.store.jobs.events(long)[-1].detail
+    beside = bench.job(long).plan
+    assert beside is not None
+    assert beside.window.start == NOW + 5 * HOUR, "planned together, after the urgent one"
     bench.tick(hours=4)
     assert bench.job(urgent).state.active
 

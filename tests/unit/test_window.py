@@ -9,7 +9,8 @@ import pytest
 
 from providers.base import Triple
 from providers.series import Series
-from scheduler.planner.window import Place, Request, at, decide
+from scheduler.planner.choice import Place, Request
+from scheduler.planner.window import at, decide
 
 HOUR = 3600.0
 ONE = Triple.exact(1.0)

@@ -1,0 +1,169 @@
+"""Plans made and renewed: one job at submission, the whole queue at each pass."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from providers.errors import ProviderError, Unavailable
+from scheduler.engine import dependencies, planning, queue
+from scheduler.engine.field import field_of
+from scheduler.errors import UsageError
+from scheduler.models import JobState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from scheduler.engine.context import Context
+    from scheduler.engine.places import Field
+    from scheduler.engine.planning import Case
+    from scheduler.models import Job, JobSpec, Plan
+
+# A job that waits for slots past its start is planned anew this often.
+STILL_DUE = timedelta(minutes=10)
+WAITING = frozenset({JobState.QUEUED, JobState.PLANNED})
+
+
+def plan(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Plan:
+    """The plan that a job would get.
+
+    ``to_run``: only regions that can run it may be chosen, and it must fit beside the queue.
+    Carbon data that nobody has is an error here (exit code 4); a source that is only silent
+    now leaves the decision to the outage policy. :class:`UsageError` where deadlines cannot
+    all be met.
+    """
+    spec = spec.model_copy(update={"release": dependencies.ready_at(ctx, spec, now)})
+    field = field_of(ctx, spec, now, to_run=to_run)
+    if all(option.known.series is None for option in field.candidates):
+        for option in field.candidates:
+            error = option.known.error
+            if error is not None and not isinstance(error, Unavailable):
+                raise error
+    made = _make(ctx, spec, field, now)
+    if not to_run or spec.duration_s is None:
+        return made
+    newcomer = queue.Member("", _case(ctx, spec, field, now), made, fresh=True, after=spec.after)
+    return queue.admit(ctx, newcomer, _members(ctx, now), now)
+
+
+def replan(ctx: Context, now: datetime) -> None:
+    """Plan queued jobs; plan anew those whose forecast changed or whose start was missed.
+
+    Where jobs are in each other's way, all are planned together.
+    """
+    changed = {job.id for job in ctx.store.jobs.find(WAITING) if _replan(ctx, job, now)}
+    if not changed:
+        return
+    members = _members(ctx, now, changed)
+    percent = ctx.config.settings.hysteresis
+    joint = queue.plan(ctx, members, now, hysteresis_percent=percent)
+    if joint is None:
+        return
+    for job_id, made in joint.plans.items():
+        ctx.store.jobs.plan(ctx.store.jobs.get(job_id), made, now)
+
+
+def _replan(ctx: Context, job: Job, now: datetime) -> bool:
+    """Plan a job for itself where that is due; whether its plan is another one now."""
+    spec = dependencies.released(ctx, job, now)
+    try:
+        field = field_of(ctx, spec, now, to_run=True)
+        if job.plan is not None and not _stale(ctx, job, field, spec.release, now):
+            return False
+        made = _make(ctx, spec, field, now, job.plan)
+    except (ProviderError, UsageError) as e:
+        ctx.store.jobs.tell(job.id, now, "no plan", str(e))
+        if job.plan is not None:
+            return False
+        made = _earliest(ctx, spec, now)
+    if job.plan is None or _moved(job.plan, made, now):
+        ctx.store.jobs.plan(job, made, now)
+        return True
+    return False
+
+
+def _members(
+    ctx: Context, now: datetime, changed: frozenset[str] | set[str] = frozenset()
+) -> list[queue.Member]:
+    """Every planned job as the joint plan sees it."""
+    found = []
+    waiting = ctx.store.jobs.find(WAITING)
+    ids = {job.id for job in waiting}
+    for job in waiting:
+        if job.plan is None or job.plan.window.g_per_kwh is None or job.spec.duration_s is None:
+            continue
+        try:
+            spec = _after_started(ctx, job.spec, ids, now)
+            field = field_of(ctx, spec, now, to_run=True)
+            case = _case(ctx, spec, field, now, job.plan)
+        except (ProviderError, UsageError):
+            continue  # its own plan stands, and its story says why
+        found.append(queue.Member(job.id, case, job.plan, job.id in changed, job.spec.after))
+    return found
+
+
+def _after_started(ctx: Context, spec: JobSpec, waiting: set[str], now: datetime) -> JobSpec:
+    """Released when those before it that no longer wait have ended; the plan orders the rest."""
+    begun = tuple(job_id for job_id in spec.after if job_id not in waiting)
+    ready = dependencies.ready_at(ctx, spec.model_copy(update={"after": begun}), now)
+    return spec.model_copy(update={"release": ready})
+
+
+def _make(
+    ctx: Context, spec: JobSpec, field: Field, now: datetime, previous: Plan | None = None
+) -> Plan:
+    settings = ctx.config.settings
+    made = planning.make(
+        spec,
+        field,
+        now,
+        previous,
+        currency=settings.currency,
+        hysteresis_percent=settings.hysteresis,
+    )
+    return _with_outage_policy(ctx, spec, field, made, now)
+
+
+def _case(
+    ctx: Context, spec: JobSpec, field: Field, now: datetime, previous: Plan | None = None
+) -> Case:
+    return planning.prepare(spec, field, now, previous, currency=ctx.config.settings.currency)
+
+
+def _stale(ctx: Context, job: Job, field: Field, ready: datetime, now: datetime) -> bool:
+    assert job.plan is not None
+    rows = {o.known.row_id for o in (*field.candidates, field.home)} - {None}
+    missed = now - job.plan.window.start > timedelta(seconds=3 * ctx.config.settings.tick)
+    told_anew = not rows <= set(job.plan.forecast_ids)
+    return missed or told_anew or dependencies.changed(ctx, job, ready)
+
+
+def _moved(old: Plan, new: Plan, now: datetime) -> bool:
+    """Whether a new plan is worth a line in the story: one that is still due says it rarely."""
+    same_place = old.window.region == new.window.region
+    if same_place and old.window.start <= now and new.window.start <= now:
+        return now - old.made_at > STILL_DUE
+    same_start = old.window.start == new.window.start
+    return not (same_place and same_start) or old.forecast_ids != new.forecast_ids
+
+
+def _with_outage_policy(
+    ctx: Context, spec: JobSpec, field: Field, made: Plan, now: datetime
+) -> Plan:
+    """Without any forecast: hold until the latest safe start where the policy says so."""
+    silent = [o for o in field.candidates if isinstance(o.known.error, Unavailable)]
+    if ctx.config.settings.outage.policy != "hold" or made.window.grams is not None or not silent:
+        return made
+    latest = spec.latest_start
+    if latest is None or latest <= made.window.start or made.window.end is None:
+        return made
+    shift = latest - made.window.start
+    return planning.moved(
+        made, shift, "no source answers: held until the latest safe start (outage.policy: hold)"
+    )
+
+
+def _earliest(ctx: Context, spec: JobSpec, now: datetime) -> Plan:
+    """A plan that needs no data: the earliest time in the first region that can run the job."""
+    field = field_of(ctx, spec, now, to_run=True)
+    return planning.make(spec, planning.blind(field), now)

@@ -1,0 +1,324 @@
+"""The whole queue at once, where jobs compete for slots.
+
+Each job is first planned for itself, exactly. Only where those plans together hold more than a
+region has are they planned jointly, on a lattice: first the jobs that are new or whose forecast
+changed are put beside the others; then all are planned anew, and that is taken where it saves
+enough or makes a late job punctual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from providers.series import from_unix
+from scheduler.engine import planning
+from scheduler.engine.submission import iso
+from scheduler.errors import UsageError
+from scheduler.models import JobState
+from scheduler.planner import choice, fleet
+from scheduler.planner.board import Board
+from scheduler.planner.bound import lower_bound
+from scheduler.planner.task import COARSEST_S, INSTANT_S, Placed, Task, World
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from providers.series import Series
+    from scheduler.engine.context import Context
+    from scheduler.engine.planning import Case
+    from scheduler.models import Job, Plan
+
+# A job of unknown length is taken to hold its slots so much longer (s), at every look.
+UNKNOWN_REST_S = 3600.0
+# So many looks at the queue may lie between the end of one job and the start of the next.
+PASSES = 3
+# Prices of slots are sought this often for the bound; it is only for people to see.
+ITERATIONS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A waiting job in the joint plan. ``fresh``: its own plan was made just now."""
+
+    job_id: str
+    case: Case
+    plan: Plan
+    fresh: bool
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a job that has started holds until it is expected to end (Unix seconds)."""
+
+    region: str
+    slots: int
+    gpus: int
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """The plans that changed, and how near the whole is to the best possible.
+
+    ``cost`` and ``bound`` are in the unit of the objective, grams for the most part.
+    """
+
+    plans: Mapping[str, Plan]
+    cost: float
+    bound: float
+    late: int
+
+
+def held(ctx: Context, now: datetime) -> list[Held]:
+    """What started jobs hold; a paused one holds nothing, unless it is only stopped."""
+    found = []
+    for job in ctx.store.jobs.find({JobState.STARTING, JobState.RUNNING}):
+        region = job.region or job.spec.home
+        found.append(Held(region, job.spec.slots, job.spec.gpus, _rest_s(job, now)))
+    return found
+
+
+def _rest_s(job: Job, now: datetime) -> float:
+    if job.spec.duration_s is None:
+        return now.timestamp() + UNKNOWN_REST_S
+    begun = job.started_at or now
+    end = begun + timedelta(seconds=job.spec.duration_s)
+    if job.plan is not None and job.plan.window.segments:
+        ends = [b for _, b in job.plan.window.segments if b > now]
+        end = ends[0] if ends else end
+    return max(now, end).timestamp()
+
+
+def plan(
+    ctx: Context, members: Sequence[Member], now: datetime, *, hysteresis_percent: float
+) -> Joint | None:
+    """Plan all members jointly; None where nobody is in anybody's way."""
+    able = [m for m in members if _known(m)]
+    scene = _Scene(ctx, able, held(ctx, now), now)
+    if not scene.crowded():
+        return None
+    start = scene.beside()
+    made = fleet.plan(scene.tasks, scene.board(), now_s=now.timestamp(), start=start)
+    margin = max(abs(start.cost), 1e-12) * hysteresis_percent / 100
+    if made.late >= start.late and made.cost > start.cost - margin:
+        made = start
+    return Joint(scene.plans(made), made.cost, scene.bound(made), made.late)
+
+
+def admit(ctx: Context, newcomer: Member, others: Sequence[Member], now: datetime) -> Plan:
+    """The newcomer's plan beside the queue; :class:`UsageError` where deadlines cannot all hold.
+
+    The rule: who was there first keeps its deadline. The newcomer is put beside the plans that
+    stand; where it would be late there, all are planned anew, and where one is late even then
+    (that was not before), it is refused, with what would make it fit.
+    """
+    if not _known(newcomer):
+        return newcomer.plan
+    members = [*(m for m in others if _known(m)), newcomer]
+    scene = _Scene(ctx, members, held(ctx, now), now)
+    if not scene.crowded():
+        return newcomer.plan
+    start = scene.beside()
+    place = start.placed[-1]
+    before = sum(p is None or p.late for p in start.placed[:-1])
+    if place is None or place.late:
+        made = fleet.plan(scene.tasks, scene.board(), now_s=now.timestamp(), start=start)
+        if made.late > before:
+            _refuse(newcomer, place, len(members) - 1)
+        place = made.placed[-1]
+    assert place is not None
+    changed = scene.plan_at(len(members) - 1, place)
+    return changed or newcomer.plan
+
+
+def _refuse(newcomer: Member, place: Placed | None, others: int) -> None:
+    spec = newcomer.case.spec
+    asked = f"its {spec.slots} slot(s)" + (f" and {spec.gpus} GPU(s)" if spec.gpus else "")
+    if place is None:
+        raise UsageError(
+            f"beside {others} queued job(s), {asked} are not free before the end of what is "
+            "planned: ask for fewer slots, or allow another --region"
+        )
+    raise UsageError(
+        f"the deadline {iso(from_unix(newcomer.case.request.deadline_s))} cannot be met beside "
+        f"{others} queued job(s): {asked} are free for it so that it ends at "
+        f"{iso(from_unix(place.end_s))} at the earliest; move the deadline there, ask for fewer "
+        "slots, or allow another --region"
+    )
+
+
+def _known(member: Member) -> bool:
+    """Whether it can be placed on the lattice: it has a length, and a forecast somewhere."""
+    window = member.plan.window
+    return window.end is not None and window.g_per_kwh is not None
+
+
+class _Scene:
+    """Members, regions and capacities on one lattice."""
+
+    def __init__(
+        self, ctx: Context, members: Sequence[Member], holds: Sequence[Held], now: datetime
+    ) -> None:
+        self._members = members
+        self._margin_s = PASSES * ctx.config.settings.tick
+        series: dict[str, Series | None] = {}
+        for member in members:
+            for place in member.case.places:
+                series.setdefault(place.region, place.series)
+        self._regions = tuple(series)
+        step = COARSEST_S
+        first = now.timestamp() // step * step
+        ends = [m.case.request.deadline_s for m in members] + [_end_s(m.plan) for m in members]
+        # One after the other they end by then: where one cannot be in time, that says when it can.
+        ends.append(max(ends, default=first) + sum(m.case.request.duration_s for m in members))
+        cells = int((max(ends) - first) / step) + 2
+        grid = first + step * np.arange(cells + 1, dtype=np.float64)
+        slots = np.array([self._slots(ctx, name, grid[:-1]) for name in self._regions])
+        boards = np.array([[_boards(ctx, name, holds)] * cells for name in self._regions])
+        for hold in holds:
+            if hold.region in series:
+                row, until = self._regions.index(hold.region), int((hold.end_s - first) / step) + 1
+                slots[row, :until] -= hold.slots
+                boards[row, :until] -= hold.gpus
+        g_per_kwh = np.array([_cells(series[name], grid) for name in self._regions])
+        self._world = World(first, step, g_per_kwh, np.maximum(slots, 0), np.maximum(boards, 0))
+        index = {member.job_id: i for i, member in enumerate(members)}
+        self.tasks = [self._task(m, index) for m in members]
+
+    def board(self) -> Board:
+        """Empty but for what has started."""
+        return Board(self._world)
+
+    def crowded(self) -> bool:
+        """Whether the plans as they stand hold more than there is."""
+        free = np.array(self._world.slots)
+        gpus = np.array(self._world.gpus)
+        for member, task in zip(self._members, self.tasks, strict=True):
+            row = self._regions.index(member.plan.window.region)
+            for a, b in _spans(member.plan):
+                cells = slice(self._cell(a), self._cell(b - INSTANT_S) + 1)
+                free[row, cells] -= task.slots
+                gpus[row, cells] -= task.gpus
+        return bool((free < 0).any() or (gpus < 0).any())
+
+    def beside(self) -> fleet.FleetPlan:
+        """Plans that stand keep their place, in order of their start; the rest go beside them."""
+        board, placed = self.board(), [None] * len(self.tasks)
+        standing = [i for i, m in enumerate(self._members) if not m.fresh]
+        fresh = [i for i, m in enumerate(self._members) if m.fresh]
+        found: list[Placed | None] = list(placed)
+        for i in sorted(standing, key=lambda i: self._members[i].plan.window.start):
+            plan, task = self._members[i].plan, self.tasks[i]
+            there = board.priced(task, self._regions.index(plan.window.region), _spans(plan))
+            if board.fits(task, there):
+                board.hold(task, there)
+                found[i] = there
+            else:
+                fresh.append(i)
+        fresh.sort(key=lambda i: (-self.tasks[i].priority, -self.tasks[i].area, i))
+        for i in fresh:
+            task = self.tasks[i]
+            waits = [p.end_s for j in task.after if (p := found[j]) is not None]
+            found[i] = fleet.place(task, board, max([task.release_s, *waits]))
+        return fleet.FleetPlan(tuple(found))
+
+    def bound(self, made: fleet.FleetPlan) -> float:
+        """No plan of the members that is punctual where this one is costs less."""
+        assert self._world.slots is not None
+        loose = [
+            replace(t, deadline_s=max(t.deadline_s, p.end_s))
+            for t, p in zip(self.tasks, made.placed, strict=True)
+            if p is not None
+        ]
+        found = lower_bound(
+            loose,
+            self._world.start_s,
+            self._world.step_s,
+            self._world.g_per_kwh,
+            self._world.slots.astype(np.float64),
+            known_cost=made.cost,
+            iterations=ITERATIONS,
+        )
+        return min(found, made.cost)
+
+    def plans(self, made: fleet.FleetPlan) -> dict[str, Plan]:
+        """Plans of the members whose place changed."""
+        found = {}
+        for i, place in enumerate(made.placed):
+            plan = None if place is None else self.plan_at(i, place)
+            if plan is not None:
+                found[self._members[i].job_id] = plan
+        return found
+
+    def plan_at(self, i: int, place: Placed) -> Plan | None:
+        """A member's plan there; None where that is where it was."""
+        member = self._members[i]
+        region = self._regions[place.region]
+        if member.plan.window.region == region and _spans(member.plan) == place.spans:
+            return None
+        return planning.together(member.case, region, place.spans)
+
+    def _cell(self, time_s: float) -> int:
+        return max(0, int((time_s - self._world.start_s) / self._world.step_s))
+
+    def _slots(self, ctx: Context, region: str, times: NDArray[np.float64]) -> NDArray[np.int32]:
+        by_hour = np.array(ctx.capacity_by_hour(region), dtype=np.int32)
+        return by_hour[(times // 3600).astype(np.int64) % 24]
+
+    def _task(self, member: Member, index: Mapping[str, int]) -> Task:
+        case, asked = member.case, member.case.request
+        known = [p for p in case.places if p.series is not None]
+        release = asked.earliest_s + max(p.ready_s for p in known)
+        # One that starts when another ends starts a pass or two later than planned.
+        spare = asked.deadline_s - asked.duration_s - release
+        return Task(
+            # Where data must be brought first, the longest way counts for all regions.
+            release_s=release,
+            deadline_s=asked.deadline_s - min(self._margin_s, max(0.0, spare)),
+            duration_s=asked.duration_s,
+            slots=case.spec.slots,
+            gpus=case.spec.gpus,
+            kw=tuple(choice.area_weight(p, asked) * 3600.0 for p in known),
+            flat=tuple(choice.toll(p, asked, case.basis) for p in known),
+            once=tuple(p.once_g * asked.carbon_share for p in known),
+            delay=asked.delay_g_per_s,
+            regions=tuple(self._regions.index(p.region) for p in known),
+            priority=case.spec.priority,
+            after=tuple(index[name] for name in member.after if name in index),
+            pausing=asked.pausing,
+        )
+
+
+def _boards(ctx: Context, region: str, holds: Sequence[Held]) -> int:
+    """Boards that are idle or held by our own jobs."""
+    own = sum(hold.gpus for hold in holds if hold.region == region)
+    return own + len(ctx.executor(region).free_gpus(ctx.store.jobs.held_gpus()))
+
+
+def _spans(plan: Plan) -> tuple[tuple[float, float], ...]:
+    return tuple((a.timestamp(), b.timestamp()) for a, b in plan.window.spans if b is not None)
+
+
+def _end_s(plan: Plan) -> float:
+    return max((b for _, b in _spans(plan)), default=0.0)
+
+
+def _cells(series: Series | None, grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each cell; NaN where it is not all known."""
+    if series is None:
+        return np.full(len(grid) - 1, np.nan)
+    widths = np.diff(grid)
+    known = np.diff(series.covered(grid)) >= widths - 1e-3
+    # The first cell began before now: what is left of it stands for all of it.
+    partly = np.diff(series.covered(grid))
+    means = np.diff(series.integral(grid)) / np.maximum(partly, 1e-9)
+    known[0] = partly[0] > 0
+    return np.where(known, means, np.nan)

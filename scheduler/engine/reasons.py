@@ -1,0 +1,93 @@
+"""Why a plan is as it is, in words; and what in it is unknown, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from providers.errors import NoData
+from providers.series import from_unix
+from scheduler.models import GIVEN
+
+if TYPE_CHECKING:
+    from scheduler.engine.places import Field
+    from scheduler.models import JobSpec, Power, Window
+    from scheduler.planner.choice import Decision
+
+
+def refuse_holes(spec: JobSpec, field: Field) -> None:
+    """Series are there, but no window of the job's length is free of holes."""
+    for option in field.candidates:
+        if option.known.series is not None and spec.duration_s is not None:
+            start = spec.release.timestamp()
+            end = start + spec.duration_s
+            if spec.latest_start is not None:
+                end = max(end, spec.latest_start.timestamp() + spec.duration_s)
+            holes = ", ".join(
+                f"{from_unix(a):%Y-%m-%dT%H:%MZ} to {from_unix(b):%Y-%m-%dT%H:%MZ}"
+                for a, b in option.known.series.gaps(start, end)[:3]
+            )
+            raise NoData(
+                f"no window of {spec.duration_s:g} s without a hole in {option.region.zone} "
+                f"({option.known.series.source}; missing {holes}): add a provider to fill it"
+            )
+
+
+def nulls_of(field: Field, power: Power, planned: bool, run_now: Window) -> dict[str, str]:
+    nulls: dict[str, str] = {}
+    if power.watts is None:
+        nulls |= dict.fromkeys(("power.value_w", "expected_g", "run_now_g"), power.detail)
+    if not planned:
+        reason = field.candidates[0].known.reason
+        for key in ("expected_g", "signal", "forecast.source", "forecast.issued_at"):
+            nulls.setdefault(key, reason)
+    if run_now.grams is None:
+        nulls.setdefault("run_now_g", field.home.known.reason or "the forecast has a hole there")
+    if "expected_g" in nulls or "run_now_g" in nulls:
+        nulls["saving_percent"] = nulls.get("run_now_g") or nulls["expected_g"]
+    return nulls
+
+
+def reason(spec: JobSpec, field: Field, decision: Decision, chosen: Window, late: bool) -> str:
+    if late:
+        said = "the latest safe start has passed, so it starts at once"
+    elif decision.chosen is None:
+        said = f"it starts at its earliest time: {field.candidates[0].known.reason}"
+    elif decision.rule == "min_saving":
+        said = (
+            f"no delay is worth it: the best window saves less than {spec.min_saving_percent:g} % "
+            "against a start at release"
+        )
+    elif decision.rule == "cautious":
+        said = "no delay is sure to save: the forecast's upper bound of the best window is too high"
+    elif decision.rule == "kept":
+        said = "it keeps its window: moving it would save too little"
+    elif decision.rule == "together":
+        said = "the lowest forecast carbon beside the other jobs of the queue"
+    elif chosen.start <= max(spec.release, chosen.start) and decision.at_release == decision.chosen:
+        said = "no later window is lower, so it starts at its earliest time"
+    else:
+        said = "the lowest forecast carbon within its slack"
+    if len(chosen.segments) > 1:
+        said += f", in {len(chosen.segments)} segments"
+    if chosen.g_per_kwh is not None:
+        said += f" ({chosen.g_per_kwh.value:.0f} g/kWh in {chosen.region}"
+        if decision.at_release is not None and decision.at_release != decision.chosen:
+            said += f", {decision.at_release.g_per_kwh.value:.0f} at the earliest start"
+        said += ")"
+    if spec.duration_source != GIVEN:
+        said += f"; its duration is learned from group {spec.group}"
+    if spec.deadline_assumed and spec.deadline is not None:
+        said += (
+            "; no deadline was given, so release + duration + the default slack is taken: "
+            f"{spec.deadline:%Y-%m-%dT%H:%MZ}"
+        )
+    notes = dict.fromkeys(n for o in field.candidates for n in o.known.notes)
+    notes |= {
+        f"{o.region.name}: {o.known.reason}": None
+        for o in field.candidates
+        if o.known.series is None and decision.chosen is not None
+    }
+    only_compared = [o.region.name for o in field.compared if o.region.name in spec.regions]
+    if only_compared:
+        notes[f"{', '.join(only_compared)}: no executor, compared only"] = None
+    return "; ".join([said, *notes])

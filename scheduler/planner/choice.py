@@ -1,0 +1,161 @@
+"""What is weighed when a job's time and place are chosen, and what a choice costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from providers.base import JOULES_PER_KWH, Triple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from providers.series import Series
+    from scheduler.models import Basis
+    from scheduler.planner.segments import Pausing, Spans
+
+# Two windows are equal when they differ by less than float rounding can make.
+TIE = 1e-9
+
+
+Rule = Literal["lowest", "min_saving", "cautious", "kept", "together", "no_series"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A region that may be chosen. ``series`` None: nothing is known of its intensity.
+
+    ``embodied_g_per_s`` is M's rate for what the job would hold there; None where unknown.
+    ``ready_s`` is how long it takes to bring the job's data there, ``once_g`` what that emits,
+    ``toll_g_per_s`` what else a second there weighs (money, in grams).
+    """
+
+    region: str
+    series: Series | None
+    pue: Triple
+    embodied_g_per_s: Triple | None = None
+    ready_s: float = 0.0
+    once_g: float = 0.0
+    toll_g_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be placed: times are Unix seconds, ``latest_s`` bounds the start of a run in
+    one piece, and with it the end of any.
+
+    ``power_w`` None: unknown; windows can still be compared (power is a common factor), but
+    have no grams and count no embodied carbon. ``carbon_share`` is what grams weigh beside
+    money and delay; ``delay_g_per_s`` what a second until the end weighs. ``cautious``: a delay
+    must pay even if the later window is as dirty as its band allows.
+    """
+
+    duration_s: float
+    earliest_s: float
+    latest_s: float
+    power_w: Triple | None
+    min_saving_percent: float = 0.0
+    pausing: Pausing | None = None
+    carbon_share: float = 1.0
+    delay_g_per_s: float = 0.0
+    cautious: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.duration_s > 0 and self.earliest_s <= self.latest_s):
+            raise ValueError(f"no window: {self}")
+
+    @property
+    def deadline_s(self) -> float:
+        """When it must have ended."""
+        return self.latest_s + self.duration_s
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One or more spans in a region. ``score`` orders choices of one request, nothing else."""
+
+    region: str
+    spans: Spans
+    grams: Triple | None
+    g_per_kwh: Triple
+    score: float
+
+    @property
+    def start_s(self) -> float:
+        """When it first starts."""
+        return self.spans[0][0]
+
+    @property
+    def end_s(self) -> float:
+        """When it is done."""
+        return self.spans[-1][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The choice, the best start at the earliest time, and each place's best choice.
+
+    ``rule`` says why: ``lowest`` score, the delay not worth it (``min_saving``; ``cautious``:
+    not sure to save), a move not worth it (``kept``), the rest of the queue (``together``), or
+    ``no_series`` (then ``chosen`` is None).
+    """
+
+    chosen: Choice | None
+    at_release: Choice | None
+    per_place: tuple[Choice | None, ...]
+    basis: Basis
+    rule: Rule
+
+
+def basis_of(places: Sequence[Place], request: Request) -> Basis:
+    """``total`` only where M is known for every place compared, else ``operational``."""
+    known = all(place.embodied_g_per_s is not None for place in places)
+    return "total" if known and places and request.power_w is not None else "operational"
+
+
+def price(place: Place, spans: Spans, request: Request, basis: Basis) -> Choice | None:
+    """What running over ``spans`` costs; None where the intensity is not all known."""
+    series = place.series
+    if series is None:
+        return None
+    means = [series.mean(a, b) for a, b in spans]
+    known = [m for m in means if m is not None]
+    if len(known) < len(spans):
+        return None
+    run_s = sum(b - a for a, b in spans)
+    shares = [(b - a) / run_s for a, b in spans]
+    mean = known[0]
+    if len(known) > 1:
+        parts = [m.scaled(share) for m, share in zip(known, shares, strict=True)]
+        mean = sum(parts[1:], parts[0])
+    return priced(place, spans, mean, request, basis)
+
+
+def priced(place: Place, spans: Spans, mean: Triple, request: Request, basis: Basis) -> Choice:
+    """The same where the mean intensity (g/kWh) is known."""
+    run_s = sum(b - a for a, b in spans)
+    grams = None
+    if request.power_w is not None:
+        grams = (request.power_w * mean * place.pue).scaled(run_s / JOULES_PER_KWH)
+        if basis == "total" and place.embodied_g_per_s is not None:
+            grams = grams + place.embodied_g_per_s.scaled(run_s)
+        if place.once_g:
+            grams = grams + Triple.exact(place.once_g)
+    score = area_weight(place, request) * mean.value * run_s + toll(place, request, basis) * run_s
+    score += place.once_g * request.carbon_share
+    score += request.delay_g_per_s * (spans[-1][1] - request.earliest_s)
+    return Choice(place.region, spans, grams, mean, score)
+
+
+def area_weight(place: Place, request: Request) -> float:
+    """The score of one g/kWh for one second."""
+    watts = 1.0 if request.power_w is None else request.power_w.value
+    return watts * place.pue.value * request.carbon_share / JOULES_PER_KWH
+
+
+def toll(place: Place, request: Request, basis: Basis) -> float:
+    """What a second there weighs whatever the intensity is."""
+    rate = place.toll_g_per_s
+    if basis == "total" and place.embodied_g_per_s is not None:
+        rate += place.embodied_g_per_s.value * request.carbon_share
+    return rate
