@@ -146,14 +146,21 @@ class MeterKind(Protocol):
 
 # --- executors and the runner -----------------------------------------------------------
 
+# What a job that checkpointed exits with: "run me again" (EX_TEMPFAIL in sysexits.h).
+CHECKPOINTED = 75
+
+PauseSignal = Literal["checkpoint", "stop"]
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """One attempt at one job, as handed to an executor.
 
     ``run_dir`` belongs to this attempt alone; ``env_file`` is a JSON object (0600) that
-    outlives the attempt only if it is retried. ``token`` marks every process of the
-    attempt (``LOWTIDE_RUN`` in its environment).
+    outlives the attempt only if it is run again. ``work_dir`` is the job's own, the same for
+    all its attempts (``LOWTIDE_RUN_DIR``). ``token`` marks every process of the attempt
+    (``LOWTIDE_RUN`` in its environment). ``pause_signal`` says how it may be paused: see
+    :meth:`Executor.pause`; None: it may not.
     """
 
     job_id: str
@@ -164,6 +171,7 @@ class Launch:
     run_dir: str
     env_file: str
     units_file: str
+    work_dir: str
     region: str
     slots: int
     gpus: tuple[str, ...] = ()
@@ -171,10 +179,11 @@ class Launch:
     time_limit_s: float | None = None
     grace_s: float = 10.0
     interval_s: float = 1.0
+    pause_signal: PauseSignal | None = None
 
 
-Phase = Literal["absent", "running", "orphaned", "ended", "gone"]
-EndReason = Literal["exited", "stopped", "time_limit", "not_started"]
+Phase = Literal["absent", "running", "paused", "orphaned", "ended", "gone"]
+EndReason = Literal["exited", "stopped", "time_limit", "paused", "not_started"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +191,9 @@ class Receipt:
     """The runner's last word on an attempt; times are Unix seconds.
 
     Exactly one of ``exit_code`` and ``signal`` is set, unless the command could not be
-    started (``reason == "not_started"``, ``error`` says why).
+    started (``reason == "not_started"``, ``error`` says why). ``paused``: a job that may
+    checkpoint exited with 75, or died of the TERM that asked it to. ``pauses`` are the times
+    ``(from, to)`` for which its processes were stopped.
     """
 
     job_id: str
@@ -194,6 +205,7 @@ class Receipt:
     signal: int | None
     cpu_s: float
     error: str | None = None
+    pauses: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +213,8 @@ class RunState:
     """What the run folder and the process table say of an attempt.
 
     ``absent``: never started (no start marker; a runner may be on its way);
-    ``running``: its runner lives; ``orphaned``: the runner died, the job's processes live;
+    ``running``: its runner lives; ``paused``: the same, with the job's processes stopped;
+    ``orphaned``: the runner died, the job's processes live;
     ``ended``: there is a receipt; ``gone``: started, but no runner, process or receipt.
     """
 
@@ -246,6 +259,19 @@ class Executor(Protocol):
 
     def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
         """Ask for TERM, grace, KILL on the whole tree; returns at once, may be repeated."""
+        ...
+
+    def pause(self, run_dir: Path, token: str) -> None:
+        """Ask a running attempt to pause, as its launch says; returns at once, may be repeated.
+
+        ``checkpoint``: TERM to its first process, which may take its time and exits with
+        :data:`CHECKPOINTED`; it is never killed for being slow. ``stop``: SIGSTOP to the tree,
+        until :meth:`resume`. Without effect where it does not run or may not be paused.
+        """
+        ...
+
+    def resume(self, run_dir: Path, token: str) -> None:
+        """Let a stopped attempt go on (SIGCONT); without effect on any other."""
         ...
 
 

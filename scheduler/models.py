@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from providers.base import Method, Triple
+from providers.base import Method, PauseSignal, Triple
 from providers.series import Kind, Signal
 
 Basis = Literal["operational", "total"]
@@ -74,7 +74,7 @@ class Pausable(BaseModel):
     resume_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     min_run_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     max_segments: Annotated[int, Field(ge=1)] | None = None
-    signal: Literal["checkpoint", "stop"] = "checkpoint"
+    signal: PauseSignal = "checkpoint"
 
 
 class Objective(BaseModel):

@@ -183,3 +183,9 @@ class FakeExecutor:
         """End it now, unless it has ended; one that was never started will not be."""
         if self.poll(run_dir, token).phase in {"running", "absent"}:
             self.stopped.setdefault(str(run_dir), self.clock.now)
+
+    def pause(self, run_dir: Path, token: str) -> None:
+        """TODO."""
+
+    def resume(self, run_dir: Path, token: str) -> None:
+        """TODO."""

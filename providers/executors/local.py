@@ -78,6 +78,12 @@ class Local:
         for pid in proc.marked(token):
             _signal(pid, signal.SIGKILL if late else signal.SIGTERM)
 
+    def pause(self, run_dir: Path, token: str) -> None:
+        """TODO."""
+
+    def resume(self, run_dir: Path, token: str) -> None:
+        """TODO."""
+
     def _look(self, run_dir: Path, token: str) -> RunState:
         marker = journal.read_json(run_dir / "started")
         if marker is None and not (run_dir / "started").exists():

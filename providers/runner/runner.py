@@ -137,6 +137,7 @@ def _environment(launch: Launch) -> Mapping[str, str]:
         "LOWTIDE_REGION": launch.region,
         "LOWTIDE_UNITS": launch.units_file,
         "LOWTIDE_RUN": launch.token,
+        "LOWTIDE_RUN_DIR": launch.work_dir,
     }
     if launch.gpus:
         variables |= {

@@ -138,6 +138,7 @@ def launch(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
                 run_dir=attempt.run_dir,
                 env_file=str(ctx.runs.environment(job.id)),
                 units_file=str(ctx.runs.units(job.id)),
+                work_dir=str(ctx.runs.work(job.id)),
                 region=attempt.region,
                 slots=job.spec.slots,
                 gpus=attempt.gpus,
@@ -145,6 +146,7 @@ def launch(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
                 time_limit_s=job.spec.time_limit_s,
                 grace_s=settings.grace,
                 interval_s=settings.sample_interval,
+                pause_signal=job.spec.pausable.signal if job.spec.pausable else None,
             )
         )
     except (ExecutorError, OSError) as e:

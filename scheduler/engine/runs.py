@@ -33,6 +33,12 @@ class RunFolders:
         """Where the job appends ``name=value`` lines, over all its attempts."""
         return self._root / job_id / "units"
 
+    def work(self, job_id: str) -> Path:
+        """The job's own folder, for checkpoints, over all its attempts (0700)."""
+        folder = self.of(job_id) / "work"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder
+
     def environment(self, job_id: str) -> Path:
         """The submitter's environment (0600), deleted when the job has ended."""
         return self._root / job_id / "env.json"

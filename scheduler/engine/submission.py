@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from providers.base import PauseSignal
 from scheduler import quantities
 from scheduler.config import read_yaml, validate
 from scheduler.engine import learning, wishes
@@ -74,7 +75,7 @@ class Request(BaseModel):
     resume_overhead: Text | None = None
     min_run: Text | None = None
     max_segments: Annotated[int, Field(ge=1)] | None = None
-    pause_signal: Literal["checkpoint", "stop"] | None = None
+    pause_signal: PauseSignal | None = None
     data: Text | None = None
     priority: int = 0
     weigh: Texts = ()
@@ -242,7 +243,14 @@ def check_command(spec: JobSpec, environ: Mapping[str, str]) -> None:
 ESSENTIAL = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 # What the runner sets for each attempt: never that of a job which submits another.
-OURS = ("LOWTIDE_JOB_ID", "LOWTIDE_ATTEMPT", "LOWTIDE_REGION", "LOWTIDE_UNITS", "LOWTIDE_RUN")
+OURS = (
+    "LOWTIDE_JOB_ID",
+    "LOWTIDE_ATTEMPT",
+    "LOWTIDE_REGION",
+    "LOWTIDE_UNITS",
+    "LOWTIDE_RUN",
+    "LOWTIDE_RUN_DIR",
+)
 
 
 def job_environment(request: Request, environ: Mapping[str, str], config: Config) -> dict[str, str]:

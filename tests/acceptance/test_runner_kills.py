@@ -41,6 +41,7 @@ def _launch(root: Path, *argv: str) -> Launch:
         run_dir=str(root / "run"),
         env_file=str(environment),
         units_file=str(root / "units"),
+        work_dir=str(root),
         region="local",
         slots=1,
         meters=("model",),

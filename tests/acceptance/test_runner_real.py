@@ -46,6 +46,7 @@ class Bench:
                 "run_dir": str(self.root / f"run-{number}"),
                 "env_file": str(environment),
                 "units_file": str(self.root / "units"),
+                "work_dir": str(self.root),
                 "region": "local",
                 "slots": 1,
                 "meters": ("model",),

@@ -33,6 +33,7 @@ def _launch(root: Path, name: str, *argv: str) -> Launch:
         run_dir=str(root / name),
         env_file=str(environment),
         units_file=str(root / "units"),
+        work_dir=str(root),
         region="local",
         slots=1,
     )

@@ -48,6 +48,7 @@ def launch(tmp_path: Path) -> Launch:
         run_dir=str(tmp_path / "run"),
         env_file=str(environment),
         units_file=str(tmp_path / "units"),
+        work_dir=str(tmp_path),
         region="local",
         slots=1,
         meters=("model",),
