@@ -36,6 +36,7 @@ class JobState(StrEnum):
     PLANNED = "planned"
     STARTING = "starting"
     RUNNING = "running"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -48,7 +49,7 @@ class JobState(StrEnum):
 
     @property
     def active(self) -> bool:
-        """Whether it holds slots."""
+        """Whether its processes run, or are about to."""
         return self in {JobState.STARTING, JobState.RUNNING}
 
 
@@ -187,8 +188,9 @@ class Window:
 class Plan:
     """A decision: where and when, what it is expected to emit, and why.
 
-    ``run_now`` is the start at release in the home region. ``nulls`` names each unknown
-    field with its reason. ``duration_source`` is that of the spec.
+    ``window`` is the whole run; of a job that has paused, ``goes_on_at`` is where what is left
+    of it begins. ``run_now`` is the start at release in the home region. ``nulls`` names each
+    unknown field with its reason. ``duration_source`` is that of the spec.
     """
 
     made_at: datetime
@@ -205,6 +207,18 @@ class Plan:
     nulls: dict[str, str] = field(default_factory=dict)
     forecast_ids: tuple[int, ...] = ()
     duration_source: str = GIVEN
+    goes_on_at: datetime | None = None
+    currency: str = ""
+
+    @property
+    def start(self) -> datetime:
+        """When it next starts."""
+        return self.goes_on_at or self.window.start
+
+    @property
+    def ahead(self) -> tuple[tuple[datetime, datetime | None], ...]:
+        """The parts of the window from :attr:`start` on."""
+        return tuple((a, b) for a, b in self.window.spans if a >= self.start)
 
     @property
     def duration_s(self) -> float | None:
@@ -228,7 +242,10 @@ def saving_percent(baseline: Triple | None, chosen: Triple | None) -> float | No
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the store holds it."""
+    """A job as the store holds it.
+
+    ``waited_s`` is for how long, between its first start and its end, it did not run.
+    """
 
     id: str
     spec: JobSpec
@@ -240,6 +257,20 @@ class Job:
     ended_at: datetime | None
     cancel_requested: bool
     reason: str
+    waited_s: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether it holds slots: a job that is only stopped keeps them."""
+        stops = self.spec.pausable is not None and self.spec.pausable.signal == "stop"
+        return self.state.active or (self.state is JobState.PAUSED and stops)
+
+    @property
+    def ran_s(self) -> float | None:
+        """How long it ran over all its starts; None before its end."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds() - self.waited_s
 
 
 @dataclass(frozen=True, slots=True)

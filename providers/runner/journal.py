@@ -212,6 +212,12 @@ def read_receipt(run_dir: Path) -> Receipt | None:
         return None
 
 
+def read_pauses(run_dir: Path) -> tuple[tuple[float, float | None], ...]:
+    """When the attempt's processes were stopped (Unix s), None as the end of one that still is."""
+    content = read_json(run_dir / "pauses.json") or {}
+    return tuple((a, b) for a, b in content.get("pauses", ()))
+
+
 def read_units(path: Path) -> dict[str, float]:
     """Sums of the ``name=value`` lines a job has written; other lines do not count.
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING
 
 from providers import registry
+from providers.errors import LowtideError
 from scheduler.engine.outlook import Outlook
 from scheduler.engine.runs import RunFolders
-from scheduler.errors import ConfigError, UsageError
+from scheduler.errors import ConfigError, StoreError, UsageError
 from scheduler.regions import Regions
 from scheduler.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from providers.base import Executor
@@ -85,3 +87,14 @@ class Context:
     def close(self) -> None:
         """Close the store."""
         self.store.close()
+
+
+@contextmanager
+def alone(ctx: Context, job_id: str, now: datetime) -> Iterator[None]:
+    """Keep one job's trouble (its region left the config, say) from stopping all others."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except LowtideError as e:
+        ctx.store.jobs.tell(job_id, now, "trouble", str(e))

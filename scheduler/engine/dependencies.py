@@ -89,7 +89,7 @@ def changed(ctx: Context, job: Job, ready: datetime) -> bool:
     assert job.plan is not None
     others, made_at = before(ctx, job.spec), job.plan.made_at
     ended = any(other.ended_at is not None and other.ended_at > made_at for other in others)
-    return ended or (bool(others) and job.plan.window.start < ready)
+    return ended or (bool(others) and job.plan.start < ready)
 
 
 def cancel_orphans(ctx: Context, now: datetime) -> None:

@@ -1,54 +1,82 @@
-"""Starting jobs that are due, and following those that run."""
+"""Starting, pausing and resuming jobs when that is due."""
 
 from __future__ import annotations
 
 import secrets
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.base import Launch, RunState
-from providers.errors import ExecutorError, LowtideError
-from providers.series import from_unix
-from scheduler.engine import dependencies
-from scheduler.errors import StoreError
+from providers.base import Launch
+from providers.errors import ExecutorError
+from scheduler.engine import dependencies, rest
+from scheduler.engine.context import alone
 from scheduler.models import Attempt, Job, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from providers.base import Receipt
     from scheduler.engine.context import Context
 
-# The runner's exit code for a command that could not be started, as a shell would give it.
-NOT_STARTED_EXIT = 127
-# How long the runner of an attempt may take to leave its mark before it is started again.
-LAUNCH_PATIENCE = timedelta(seconds=5)
+# Jobs with an attempt that may not have ended.
+HOLDING = frozenset({JobState.STARTING, JobState.RUNNING, JobState.PAUSED})
 
 
 def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
-    """Start every planned job that is due, most urgent first, while its region has slots.
+    """Start or resume every job that is due, most urgent first, while its region has slots.
 
     A job whose latest safe start would pass before the next pass starts now; none starts
-    before those that it waits for have succeeded.
+    before those that it waits for have succeeded. Running jobs at the end of a segment pause.
     """
+    pause(ctx, now)
     planned = _free(ctx, now, next_pass)
     due = [job for job in planned if _due(job, now, next_pass)]
     for job in sorted(due, key=_urgency):
         with alone(ctx, job.id, now):
-            if _room_is_promised(ctx, job, planned, now):
+            if job.holds:
+                resume(ctx, job, now)
+            elif _room_is_promised(ctx, job, planned, now):
                 said = "its slots are kept for a more urgent job; starts after it"
                 ctx.store.jobs.tell(job.id, now, "waiting", said)
             else:
                 _start(ctx, job, now)
 
 
+def pause(ctx: Context, now: datetime) -> None:
+    """Ask every running job whose segment is over to pause, where its deadline allows it."""
+    for job in ctx.store.jobs.find({JobState.RUNNING}):
+        end = rest.segment_end(job)
+        if end is None or end > now or job.cancel_requested:
+            continue
+        with alone(ctx, job.id, now):
+            if rest.may_pause(ctx, job, now):
+                attempt = ctx.store.jobs.attempts(job.id)[-1]
+                said = f"asked to: its segment ends {end:%Y-%m-%dT%H:%M:%SZ}"
+                ctx.store.jobs.tell(job.id, now, "pause", said)
+                ctx.executor(attempt.region).pause(Path(attempt.run_dir), attempt.token)
+            else:
+                said = "it runs on to its end: after a pause it could miss its deadline"
+                ctx.store.jobs.tell(job.id, now, "no pause", said)
+
+
+def resume(ctx: Context, job: Job, now: datetime) -> None:
+    """Let a stopped job's processes go on."""
+    attempt = ctx.store.jobs.attempts(job.id)[-1]
+    if ctx.store.jobs.transition(job.id, JobState.PAUSED, JobState.RUNNING, now, "goes on"):
+        ctx.executor(attempt.region).resume(Path(attempt.run_dir), attempt.token)
+
+
 def _free(ctx: Context, now: datetime, next_pass: datetime) -> list[Job]:
-    """Planned jobs that wait for no other; one that does must not keep slots from it."""
+    """Planned and paused jobs, as what is left of them, that wait for no other.
+
+    One that does must not keep slots from it.
+    """
     found = []
-    for job in ctx.store.jobs.find({JobState.PLANNED}):
+    for whole in ctx.store.jobs.find({JobState.PLANNED, JobState.PAUSED}):
+        job = rest.as_left(ctx, whole, now)
+        if job.cancel_requested:
+            continue
         missing = dependencies.missing(ctx, job.spec)
         if not missing:
             found.append(job)
@@ -61,7 +89,7 @@ def _free(ctx: Context, now: datetime, next_pass: datetime) -> list[Job]:
 def _due(job: Job, now: datetime, next_pass: datetime) -> bool:
     assert job.plan is not None  # planned jobs have one
     latest = job.spec.latest_start
-    return job.plan.window.start <= now or (latest is not None and latest < next_pass)
+    return job.plan.start <= now or (latest is not None and latest < next_pass)
 
 
 def _urgency(job: Job) -> tuple[int, datetime, datetime, str]:
@@ -88,14 +116,20 @@ def _room_is_promised(ctx: Context, job: Job, planned: Sequence[Job], now: datet
     first = min(_urgency(other)[1] for other in rivals)
     running = [
         other.spec.slots
-        for other in ctx.store.jobs.find({JobState.STARTING, JobState.RUNNING})
-        if other.region == region and _expected_end(other, now) > first
+        for other in ctx.store.jobs.find(HOLDING)
+        if other.holds and other.region == region and expected_end(other, now) > first
     ]
     wanted = sum(running) + job.spec.slots + sum(other.spec.slots for other in rivals)
     return wanted > ctx.capacity(region, now)
 
 
-def _expected_end(job: Job, now: datetime) -> datetime:
+def expected_end(job: Job, now: datetime) -> datetime:
+    """When a job that holds slots is expected to give them back; ``now`` where it is late."""
+    window = None if job.plan is None else job.plan.window
+    if window is not None and window.segments:
+        stops = job.spec.pausable is not None and job.spec.pausable.signal == "stop"
+        end = None if stops else rest.segment_end(job)
+        return max(now, end or window.segments[-1][1])
     begun = job.started_at or now
     return max(now, begun + timedelta(seconds=job.spec.duration_s or 0.0))
 
@@ -143,7 +177,7 @@ def launch(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
                 slots=job.spec.slots,
                 gpus=attempt.gpus,
                 meters=settings.meters,
-                time_limit_s=job.spec.time_limit_s,
+                time_limit_s=rest.time_limit_s(ctx, job, now),
                 grace_s=settings.grace,
                 interval_s=settings.sample_interval,
                 pause_signal=job.spec.pausable.signal if job.spec.pausable else None,
@@ -151,139 +185,3 @@ def launch(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
         )
     except (ExecutorError, OSError) as e:
         ctx.store.jobs.tell(job.id, now, "start failed", f"{e}; tried again at the next pass")
-
-
-def reap(ctx: Context, now: datetime) -> None:
-    """Look at every job that holds slots, and record what became of it."""
-    for job in ctx.store.jobs.find({JobState.STARTING, JobState.RUNNING}):
-        with alone(ctx, job.id, now):
-            attempt = ctx.store.jobs.attempts(job.id)[-1]
-            executor = ctx.executor(attempt.region)
-            state = executor.poll(Path(attempt.run_dir), attempt.token)
-            _follow(ctx, job, attempt, state, now)
-            if job.cancel_requested and state.phase in {"running", "orphaned"}:
-                executor.stop(Path(attempt.run_dir), attempt.token, ctx.config.settings.grace)
-
-
-@contextmanager
-def alone(ctx: Context, job_id: str, now: datetime) -> Iterator[None]:
-    """Keep one job's trouble (its region left the config, say) from stopping all others."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except LowtideError as e:
-        ctx.store.jobs.tell(job_id, now, "trouble", str(e))
-
-
-def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: datetime) -> None:
-    jobs = ctx.store.jobs
-    if state.phase == "absent":
-        if job.cancel_requested:
-            grace = ctx.config.settings.grace
-            ctx.executor(attempt.region).stop(Path(attempt.run_dir), attempt.token, grace)
-            _end(ctx, job, attempt, JobState.CANCELLED, now, "cancelled before it started")
-        elif now - attempt.claimed_at > LAUNCH_PATIENCE:
-            launch(ctx, job, attempt, now)
-        return
-    if attempt.started_at is None and state.started_at is not None:
-        begun = from_unix(state.started_at)
-        jobs.update_attempt(attempt, started_at=begun)
-        if job.state is JobState.STARTING and state.phase in {"running", "orphaned"}:
-            jobs.transition(
-                job.id,
-                job.state,
-                JobState.RUNNING,
-                now,
-                f"started {begun:%Y-%m-%dT%H:%M:%SZ}",
-                started_at=job.started_at or begun,
-            )
-    if state.phase == "orphaned":
-        jobs.tell(job.id, now, "gap", "the runner died: the job goes on, its energy is not read")
-    elif state.phase == "gone":
-        gone = f"its processes are gone without a receipt ({state.detail or 'exit unknown'})"
-        outcome = JobState.CANCELLED if job.cancel_requested else JobState.LOST
-        _end(ctx, job, attempt, outcome, now, gone)
-    elif state.phase == "ended" and state.receipt is not None:
-        _ended(ctx, job, attempt, state.receipt, now)
-
-
-def _ended(ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: datetime) -> None:
-    code = receipt.exit_code
-    if receipt.reason == "not_started":
-        outcome, said, code = JobState.FAILED, f"not started: {receipt.error}", NOT_STARTED_EXIT
-    elif receipt.reason == "time_limit":
-        outcome, said = JobState.FAILED, f"stopped at its time limit ({job.spec.time_limit_s:g} s)"
-    elif receipt.reason == "stopped":
-        outcome, said = JobState.CANCELLED, "stopped"
-    elif receipt.exit_code == 0:
-        outcome, said = JobState.SUCCEEDED, "exit code 0"
-    elif receipt.signal is not None:
-        outcome, said = JobState.FAILED, f"killed by signal {receipt.signal}"
-    else:
-        outcome, said = JobState.FAILED, f"exit code {receipt.exit_code}"
-    if outcome is JobState.CANCELLED and not job.cancel_requested:
-        said = "stopped by a signal to its runner"
-    ctx.store.jobs.update_attempt(
-        attempt,
-        started_at=from_unix(receipt.started_at),
-        exit_code=code,
-        signal=receipt.signal,
-    )
-    _end(
-        ctx,
-        job,
-        attempt,
-        outcome,
-        now,
-        said,
-        from_unix(receipt.ended_at),
-        from_unix(receipt.started_at),
-    )
-
-
-def _end(
-    ctx: Context,
-    job: Job,
-    attempt: Attempt,
-    outcome: JobState,
-    now: datetime,
-    said: str,
-    ended_at: datetime | None = None,
-    started_at: datetime | None = None,
-) -> None:
-    """Close an attempt; the job ends, or goes back to the queue under ``--retries``."""
-    jobs = ctx.store.jobs
-    current = jobs.get(job.id)
-    moved = jobs.transition(
-        job.id,
-        current.state,
-        outcome,
-        now,
-        said,
-        ended_at=ended_at or now,
-        started_at=current.started_at or started_at,
-    )
-    if not moved:
-        return
-    jobs.update_attempt(attempt, ended_at=ended_at or now, outcome=str(outcome))
-    left = job.spec.retries + 1 - attempt.number
-    if outcome in {JobState.FAILED, JobState.LOST} and left > 0 and not job.cancel_requested:
-        jobs.transition(
-            job.id,
-            outcome,
-            JobState.QUEUED,
-            now,
-            f"retry {attempt.number} of {job.spec.retries}",
-            ended_at=None,
-            plan=None,
-        )
-    else:
-        ctx.runs.forget_environment(job.id)
-
-
-def exit_status(attempt: Attempt) -> int | None:
-    """An attempt's exit code as a shell gives it: 128 + n for signal n; None if unknown."""
-    if attempt.signal is not None:
-        return 128 + attempt.signal
-    return attempt.exit_code

@@ -10,7 +10,16 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from scheduler.engine import dependencies, dispatch, planner, recurring, settling, submission
+from scheduler.engine import (
+    dependencies,
+    dispatch,
+    planner,
+    reap,
+    recurring,
+    rest,
+    settling,
+    submission,
+)
 from scheduler.errors import StoreError, UsageError
 from scheduler.models import Job, JobState
 
@@ -66,31 +75,36 @@ def submit_series(
 
 
 def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> datetime | None:
-    """One pass: reap, repeat, refresh, plan, dispatch, settle. Returns when the next job is due.
+    """One pass: reap, repeat, refresh, plan, dispatch, settle. Returns when a job is due next.
 
     ``next_pass`` is when somebody will look again at the latest; jobs whose latest safe
     start would pass before it start now.
     """
     with _one_at_a_time(ctx.config.home / "tick.lock"):
         ctx.store.beats.beat("tick", now)
-        dispatch.reap(ctx, now)
+        reap.reap(ctx, now)
         recurring.spawn(ctx, now)
         dependencies.cancel_orphans(ctx, now)
         planner.replan(ctx, now)
         dispatch.dispatch(ctx, now, next_pass or now + CRON_STEP)
         settling.settle(ctx, now)
-    starts = [
-        min(job.plan.window.start, job.spec.latest_start or job.plan.window.start)
-        for job in ctx.store.jobs.find({JobState.PLANNED})
+    moments = [
+        min(job.plan.start, rest.of(ctx, job, now).spec.latest_start or job.plan.start)
+        for job in ctx.store.jobs.find({JobState.PLANNED, JobState.PAUSED})
         if job.plan is not None
     ]
-    return min((s for s in starts if s > now), default=None)
+    moments += [
+        end
+        for job in ctx.store.jobs.find({JobState.RUNNING})
+        if (end := rest.segment_end(job)) is not None
+    ]
+    return min((m for m in moments if m > now), default=None)
 
 
 def follow(ctx: Context, now: datetime) -> None:
     """Look what became of the jobs that hold slots; starts and plans nothing."""
     with _one_at_a_time(ctx.config.home / "tick.lock"):
-        dispatch.reap(ctx, now)
+        reap.reap(ctx, now)
 
 
 def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
@@ -98,8 +112,9 @@ def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
     job = ctx.store.jobs.get(job_id)
     if job.state.ended:
         raise UsageError(f"job {job.id} has ended ({job.state}): nothing to cancel")
-    if not job.state.active and ctx.store.jobs.transition(
-        job.id, job.state, JobState.CANCELLED, now, "cancelled before it started", ended_at=now
+    said = "cancelled before it started" if job.started_at is None else "cancelled while it waited"
+    if not job.holds and ctx.store.jobs.transition(
+        job.id, job.state, JobState.CANCELLED, now, said, ended_at=now
     ):
         ctx.runs.forget_environment(job.id)
         return ctx.store.jobs.get(job.id)
@@ -113,7 +128,7 @@ def cancel_series(ctx: Context, prefix: str, now: datetime) -> tuple[Recurrence,
     with _one_at_a_time(ctx.config.home / "tick.lock"):
         series = recurring.stop(ctx, prefix, now)
         job = recurring.instances(ctx).get(series.id)
-    if job is None or job.state.active:
+    if job is None or job.state.active or job.state is JobState.PAUSED:
         return series, job
     return series, cancel(ctx, job.id, now)
 

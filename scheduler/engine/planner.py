@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from providers.errors import ProviderError, Unavailable
-from scheduler.engine import dependencies, planning, queue
+from scheduler.engine import dependencies, planning, queue, rest
 from scheduler.engine.field import field_of
 from scheduler.errors import UsageError
 from scheduler.models import JobState
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from scheduler.engine.places import Field
     from scheduler.engine.planning import Case
     from scheduler.models import Job, JobSpec, Plan
+    from scheduler.planner.segments import Spans
 
 # A job that waits for slots past its start is planned anew this often.
 STILL_DUE = timedelta(minutes=10)
-WAITING = frozenset({JobState.QUEUED, JobState.PLANNED})
+WAITING = frozenset({JobState.QUEUED, JobState.PLANNED, JobState.PAUSED})
 
 
 def plan(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Plan:
@@ -65,21 +67,32 @@ def replan(ctx: Context, now: datetime) -> None:
 
 def _replan(ctx: Context, job: Job, now: datetime) -> bool:
     """Plan a job for itself where that is due; whether its plan is another one now."""
-    spec = dependencies.released(ctx, job, now)
+    left = rest.of(ctx, job, now)
+    spec = dependencies.released(ctx, replace(job, spec=left.spec), now)
+    paused = _paused_since(job.plan, left)
     try:
         field = field_of(ctx, spec, now, to_run=True)
-        if job.plan is not None and not _stale(ctx, job, field, spec.release, now):
+        if job.plan is not None and not _stale(ctx, job, field, spec.release, now) and not paused:
             return False
-        made = _make(ctx, spec, field, now, job.plan)
+        made = _make(ctx, spec, field, now, job.plan, left.done)
     except (ProviderError, UsageError) as e:
         ctx.store.jobs.tell(job.id, now, "no plan", str(e))
-        if job.plan is not None:
+        if job.plan is not None and not paused:
             return False
-        made = _earliest(ctx, spec, now)
-    if job.plan is None or _moved(job.plan, made, now):
+        made = planning.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
+    if job.plan is None or paused or _moved(job.plan, made, now):
         ctx.store.jobs.plan(job, made, now)
         return True
     return False
+
+
+def _paused_since(plan: Plan | None, left: rest.Rest) -> bool:
+    """Whether the job has paused since the plan was made."""
+    return (
+        plan is not None
+        and left.paused_at_s is not None
+        and plan.made_at.timestamp() < left.paused_at_s
+    )
 
 
 def _members(
@@ -92,10 +105,13 @@ def _members(
     for job in waiting:
         if job.plan is None or job.plan.window.g_per_kwh is None or job.spec.duration_s is None:
             continue
+        if job.holds:
+            continue  # its slots stay held: it is in nobody's way but theirs
         try:
-            spec = _after_started(ctx, job.spec, ids, now)
+            left = rest.of(ctx, job, now)
+            spec = _after_started(ctx, left.spec, ids, now)
             field = field_of(ctx, spec, now, to_run=True)
-            case = _case(ctx, spec, field, now, job.plan)
+            case = _case(ctx, spec, field, now, job.plan, left.done)
         except (ProviderError, UsageError):
             continue  # its own plan stands, and its story says why
         found.append(queue.Member(job.id, case, job.plan, job.id in changed, job.spec.after))
@@ -110,7 +126,12 @@ def _after_started(ctx: Context, spec: JobSpec, waiting: set[str], now: datetime
 
 
 def _make(
-    ctx: Context, spec: JobSpec, field: Field, now: datetime, previous: Plan | None = None
+    ctx: Context,
+    spec: JobSpec,
+    field: Field,
+    now: datetime,
+    previous: Plan | None = None,
+    done: Spans = (),
 ) -> Plan:
     settings = ctx.config.settings
     made = planning.make(
@@ -118,6 +139,7 @@ def _make(
         field,
         now,
         previous,
+        done=done,
         currency=settings.currency,
         hysteresis_percent=settings.hysteresis,
     )
@@ -125,15 +147,21 @@ def _make(
 
 
 def _case(
-    ctx: Context, spec: JobSpec, field: Field, now: datetime, previous: Plan | None = None
+    ctx: Context,
+    spec: JobSpec,
+    field: Field,
+    now: datetime,
+    previous: Plan | None = None,
+    done: Spans = (),
 ) -> Case:
-    return planning.prepare(spec, field, now, previous, currency=ctx.config.settings.currency)
+    currency = ctx.config.settings.currency
+    return planning.prepare(spec, field, now, previous, done=done, currency=currency)
 
 
 def _stale(ctx: Context, job: Job, field: Field, ready: datetime, now: datetime) -> bool:
     assert job.plan is not None
     rows = {o.known.row_id for o in (*field.candidates, field.home)} - {None}
-    missed = now - job.plan.window.start > timedelta(seconds=3 * ctx.config.settings.tick)
+    missed = now - job.plan.start > timedelta(seconds=3 * ctx.config.settings.tick)
     told_anew = not rows <= set(job.plan.forecast_ids)
     return missed or told_anew or dependencies.changed(ctx, job, ready)
 
@@ -141,9 +169,9 @@ def _stale(ctx: Context, job: Job, field: Field, ready: datetime, now: datetime)
 def _moved(old: Plan, new: Plan, now: datetime) -> bool:
     """Whether a new plan is worth a line in the story: one that is still due says it rarely."""
     same_place = old.window.region == new.window.region
-    if same_place and old.window.start <= now and new.window.start <= now:
+    if same_place and old.start <= now and new.start <= now:
         return now - old.made_at > STILL_DUE
-    same_start = old.window.start == new.window.start
+    same_start = old.ahead == new.ahead
     return not (same_place and same_start) or old.forecast_ids != new.forecast_ids
 
 

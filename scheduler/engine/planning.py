@@ -10,6 +10,7 @@ from providers.series import from_unix
 from scheduler.engine import places, power, reasons
 from scheduler.models import Plan, Window
 from scheduler.planner import choice, window
+from scheduler.planner.segments import INSTANT_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,8 @@ class Case:
     run_now: Window
     late: bool
     now: datetime
+    done: Spans = ()
+    currency: str = ""
 
 
 def make(
@@ -43,20 +46,22 @@ def make(
     now: datetime,
     previous: Plan | None = None,
     *,
+    done: Spans = (),
     currency: str = "",
     hysteresis_percent: float = 0.0,
 ) -> Plan:
     """Plan one job on what is known; never asks anybody.
 
-    With no usable series the job starts at its earliest time and every gram is None, named
-    with its reason. A ``previous`` plan is kept where moving saves less than
-    ``hysteresis_percent`` of a start at release. Raises :class:`providers.errors.NoData` where
-    series are there, but a hole lies in every possible window.
+    ``spec`` is what is left of a job that was done in part over ``done``. With no usable
+    series the job starts at its earliest time and every gram is None, named with its reason. A
+    ``previous`` plan is kept where moving saves less than ``hysteresis_percent`` of a start at
+    release. Raises :class:`providers.errors.NoData` where series are there, but a hole lies in
+    every possible window.
     """
     expected = power.expected(spec)
     if spec.duration_s is None:
         return _without_duration(spec, field, max(spec.release, now), now, expected)
-    case = prepare(spec, field, now, previous, currency=currency)
+    case = prepare(spec, field, now, previous, done=done, currency=currency)
     decision = window.decide(case.places, case.request, case.basis)
     if previous is not None:
         decision = _kept(case, decision, previous, hysteresis_percent)
@@ -69,6 +74,7 @@ def prepare(
     now: datetime,
     previous: Plan | None = None,
     *,
+    done: Spans = (),
     currency: str = "",
 ) -> Case:
     """Weigh what is asked; the job has a duration."""
@@ -85,7 +91,8 @@ def prepare(
     weighed = tuple(
         places.place(spec, o, field, basis, tolls.get(o.region.name, 0.0)) for o in field.candidates
     )
-    return Case(spec, field, expected, asked, weighed, basis, run_now, earliest > bound, now)
+    late = earliest > bound
+    return Case(spec, field, expected, asked, weighed, basis, run_now, late, now, done, currency)
 
 
 def together(case: Case, region: str, spans: Spans) -> Plan | None:
@@ -122,6 +129,9 @@ def plan_of(case: Case, decision: Decision) -> Plan:
         assert option.known.series is not None  # the planner chose it
         series = option.known.series.clip(decision.chosen.start_s, decision.chosen.end_s)
         source, issued, signal = series.source, series.issued_at, series.signal
+    if case.done and chosen.grams is None and case.power.watts is not None:
+        nulls.setdefault("expected_g", "no forecast is left of the time before its pause")
+        nulls.setdefault("saving_percent", nulls["expected_g"])
     rows = {o.known.row_id for o in (*field.candidates, field.home)} - {None}
     return Plan(
         made_at=case.now,
@@ -134,11 +144,22 @@ def plan_of(case: Case, decision: Decision) -> Plan:
         forecast_issued_at=issued,
         latest_safe_start=spec.latest_start,
         reason=reasons.reason(spec, field, decision, chosen, case.late),
-        alternatives=_alternatives(case, decision, chosen),
+        alternatives=() if case.done else _alternatives(case, decision, chosen),
         nulls=nulls,
         forecast_ids=tuple(sorted(r for r in rows if r is not None)),
         duration_source=spec.duration_source,
+        goes_on_at=from_unix(_begins(case, decision)) if case.done else None,
+        currency=case.currency,
     )
+
+
+def _begins(case: Case, decision: Decision) -> float:
+    return case.request.earliest_s if decision.chosen is None else decision.chosen.start_s
+
+
+def carried_on(plan: Plan, now: datetime) -> Plan:
+    """The plan of a job that has just paused, its next segment as it was planned before."""
+    return replace(plan, made_at=now, goes_on_at=plan.ahead[1][0] if len(plan.ahead) > 1 else now)
 
 
 def moved(plan: Plan, shift: timedelta, reason: str) -> Plan:
@@ -174,8 +195,11 @@ def _kept(case: Case, decision: Decision, previous: Plan, percent: float) -> Dec
     place = next((p for p in case.places if p.region == held.region), None)
     if decision.chosen is None or place is None or held.end is None:
         return decision
-    spans = tuple((a.timestamp(), b.timestamp()) for a, b in held.spans if b is not None)
+    spans = tuple((a.timestamp(), b.timestamp()) for a, b in previous.ahead if b is not None)
     fits = case.request.earliest_s <= spans[0][0] and spans[-1][1] <= case.request.deadline_s
+    run_s = sum(b - a for a, b in spans)
+    reload_s = case.request.pausing.resume_s if case.request.pausing is not None else 0.0
+    fits = fits and run_s >= case.request.duration_s + reload_s * (len(spans) - 1) - INSTANT_S
     kept = choice.price(place, spans, case.request, case.basis) if fits else None
     # To end earlier at no more carbon is always worth it.
     if kept is None or decision.chosen.end_s <= kept.end_s:
@@ -187,6 +211,8 @@ def _kept(case: Case, decision: Decision, previous: Plan, percent: float) -> Dec
 
 
 def _window(case: Case, chosen: Choice, option: Option) -> Window:
+    if case.done and chosen.region == case.spec.regions[0]:
+        chosen = _whole(case, chosen)
     segments = tuple((from_unix(a), from_unix(b)) for a, b in chosen.spans)
     run_s = sum(b - a for a, b in chosen.spans)
     return Window(
@@ -199,6 +225,14 @@ def _window(case: Case, chosen: Choice, option: Option) -> Window:
         segments=segments if len(segments) > 1 else (),
         cost=places.cost(case.spec, option.region, run_s, case.power.watts),
     )
+
+
+def _whole(case: Case, chosen: Choice) -> Choice:
+    """The choice with what was done before it; grams only where a forecast of that is left."""
+    place = next(p for p in case.places if p.region == chosen.region)
+    spans = (*case.done, *chosen.spans)
+    found = choice.price(place, spans, case.request, case.basis)
+    return found or replace(chosen, spans=spans, grams=None)
 
 
 def _run_now(

@@ -9,16 +9,15 @@ enough or makes a late job punctual.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from providers.series import from_unix
-from scheduler.engine import planning
+from scheduler.engine import planning, rest
+from scheduler.engine.dispatch import HOLDING, expected_end
 from scheduler.engine.submission import iso
 from scheduler.errors import UsageError
-from scheduler.models import JobState
 from scheduler.planner import choice, fleet
 from scheduler.planner.board import Board
 from scheduler.planner.bound import lower_bound
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
 # A job of unknown length is taken to hold its slots so much longer (s), at every look.
 UNKNOWN_REST_S = 3600.0
-# So many looks at the queue may lie between the end of one job and the start of the next.
-PASSES = 3
 # Prices of slots are sought this often for the bound; it is only for people to see.
 ITERATIONS = 40
 
@@ -80,21 +77,17 @@ class Joint:
 def held(ctx: Context, now: datetime) -> list[Held]:
     """What started jobs hold; a paused one holds nothing, unless it is only stopped."""
     found = []
-    for job in ctx.store.jobs.find({JobState.STARTING, JobState.RUNNING}):
-        region = job.region or job.spec.home
-        found.append(Held(region, job.spec.slots, job.spec.gpus, _rest_s(job, now)))
+    for job in ctx.store.jobs.find(HOLDING):
+        if job.holds:
+            region = job.region or job.spec.home
+            found.append(Held(region, job.spec.slots, job.spec.gpus, _rest_s(job, now)))
     return found
 
 
 def _rest_s(job: Job, now: datetime) -> float:
     if job.spec.duration_s is None:
         return now.timestamp() + UNKNOWN_REST_S
-    begun = job.started_at or now
-    end = begun + timedelta(seconds=job.spec.duration_s)
-    if job.plan is not None and job.plan.window.segments:
-        ends = [b for _, b in job.plan.window.segments if b > now]
-        end = ends[0] if ends else end
-    return max(now, end).timestamp()
+    return expected_end(job, now).timestamp()
 
 
 def plan(
@@ -168,7 +161,7 @@ class _Scene:
         self, ctx: Context, members: Sequence[Member], holds: Sequence[Held], now: datetime
     ) -> None:
         self._members = members
-        self._margin_s = PASSES * ctx.config.settings.tick
+        self._margin_s = rest.PASSES * ctx.config.settings.tick
         series: dict[str, Series | None] = {}
         for member in members:
             for place in member.case.places:
@@ -215,7 +208,7 @@ class _Scene:
         standing = [i for i, m in enumerate(self._members) if not m.fresh]
         fresh = [i for i, m in enumerate(self._members) if m.fresh]
         found: list[Placed | None] = list(placed)
-        for i in sorted(standing, key=lambda i: self._members[i].plan.window.start):
+        for i in sorted(standing, key=lambda i: self._members[i].plan.start):
             plan, task = self._members[i].plan, self.tasks[i]
             there = board.priced(task, self._regions.index(plan.window.region), _spans(plan))
             if board.fits(task, there):
@@ -304,7 +297,7 @@ def _boards(ctx: Context, region: str, holds: Sequence[Held]) -> int:
 
 
 def _spans(plan: Plan) -> tuple[tuple[float, float], ...]:
-    return tuple((a.timestamp(), b.timestamp()) for a, b in plan.window.spans if b is not None)
+    return tuple((a.timestamp(), b.timestamp()) for a, b in plan.ahead if b is not None)
 
 
 def _end_s(plan: Plan) -> float:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from providers.runner.journal import read_journal, read_units
 from scheduler import sci
 from scheduler.engine import dependencies
-from scheduler.engine.dispatch import alone, exit_status
+from scheduler.engine.context import alone
+from scheduler.engine.reap import exit_status
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -29,14 +29,26 @@ LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
         (JobState.PLANNED, JobState.STARTING),  # claimed
         (JobState.PLANNED, JobState.CANCELLED),
         (JobState.STARTING, JobState.RUNNING),
+        (JobState.STARTING, JobState.PAUSED),
+        (JobState.RUNNING, JobState.PAUSED),
+        (JobState.PAUSED, JobState.PAUSED),  # planned anew
+        (JobState.PAUSED, JobState.STARTING),  # what it checkpointed is run again
+        (JobState.PAUSED, JobState.RUNNING),  # its stopped processes go on
         *(
             (start, end)
-            for start in (JobState.STARTING, JobState.RUNNING)
+            for start in (JobState.STARTING, JobState.RUNNING, JobState.PAUSED)
             for end in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.LOST)
         ),
         (JobState.FAILED, JobState.QUEUED),  # retried
         (JobState.LOST, JobState.QUEUED),
     }
+)
+
+
+# An attempt that holds slots and boards: it has not ended, whatever it does just now.
+_HOLDING = (
+    col(JobRow.state).in_([str(JobState.STARTING), str(JobState.RUNNING), str(JobState.PAUSED)]),
+    col(AttemptRow.ended_at).is_(None),
 )
 
 
@@ -125,33 +137,32 @@ class Jobs:
             return self._move(session, job_id, before, after, at, detail, **changes)
 
     def plan(self, job: Job, plan: Plan, at: datetime) -> bool:
-        """Store a plan: queued or planned -> planned."""
+        """Store a plan: queued or planned -> planned; a paused job stays paused."""
         return self.transition(
             job.id,
             job.state,
-            JobState.PLANNED,
+            JobState.PAUSED if job.state is JobState.PAUSED else JobState.PLANNED,
             at,
-            f"{plan.window.region} from {plan.window.start:%Y-%m-%dT%H:%M:%SZ}: {plan.reason}",
+            f"{plan.window.region} from {plan.start:%Y-%m-%dT%H:%M:%SZ}: {plan.reason}",
             plan=_plans().dump_json(plan).decode(),
             region=plan.window.region,
-            planned_start=plan.window.start.timestamp(),
+            planned_start=plan.start.timestamp(),
         )
 
     def claim(self, job: Job, attempt: Attempt, gpus: Sequence[str], capacity: int) -> bool:
-        """Planned -> starting, with its attempt, unless the region's slots would be exceeded."""
+        """Planned or paused -> starting, with its attempt, unless slots would be exceeded."""
         with self._db.write() as session:
             held = session.exec(
-                select(func.coalesce(func.sum(JobRow.slots), 0)).where(
-                    JobRow.region == attempt.region,
-                    col(JobRow.state).in_([str(JobState.STARTING), str(JobState.RUNNING)]),
-                )
+                select(func.coalesce(func.sum(JobRow.slots), 0))
+                .join(AttemptRow, col(AttemptRow.job_id) == JobRow.id)
+                .where(AttemptRow.region == attempt.region, *_HOLDING)
             ).one()
             if held + job.spec.slots > capacity:
                 return False
             if not self._move(
                 session,
                 job.id,
-                JobState.PLANNED,
+                job.state,
                 JobState.STARTING,
                 attempt.claimed_at,
                 f"attempt {attempt.number} in {attempt.region}",
@@ -184,10 +195,7 @@ class Jobs:
             query = (
                 select(AttemptRow.gpus)
                 .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
-                .where(
-                    col(JobRow.state).in_([str(JobState.STARTING), str(JobState.RUNNING)]),
-                    col(AttemptRow.ended_at).is_(None),
-                )
+                .where(*_HOLDING)
             )
             return frozenset(g for text in session.exec(query) for g in text.split(",") if g)
 
@@ -291,6 +299,7 @@ def _job(row: JobRow) -> Job:
         ended_at=_moment(row.ended_at),
         cancel_requested=bool(row.cancel_requested),
         reason=row.reason,
+        waited_s=row.waited_s,
     )
 
 

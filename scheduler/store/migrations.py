@@ -60,6 +60,15 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 submitted_at FLOAT NOT NULL, stopped_at FLOAT)""",
         ),
     ),
+    (
+        "0003-pauses-and-queue-plan",
+        (
+            "ALTER TABLE job ADD COLUMN waited_s FLOAT NOT NULL DEFAULT 0",
+            """CREATE TABLE queue_plan (
+                id INTEGER NOT NULL PRIMARY KEY, made_at FLOAT NOT NULL, jobs INTEGER NOT NULL,
+                cost FLOAT NOT NULL, lower_bound FLOAT NOT NULL, late INTEGER NOT NULL)""",
+        ),
+    ),
 )
 
 

@@ -29,6 +29,7 @@ class JobRow(SQLModel, table=True):
     ended_at: float | None = None
     cancel_requested: bool = False
     reason: str = ""
+    waited_s: float = 0.0
 
 
 class EventRow(SQLModel, table=True):
@@ -111,6 +112,19 @@ class RecurrenceRow(SQLModel, table=True):
     next: float
     submitted_at: float
     stopped_at: float | None = None
+
+
+class QueuePlanRow(SQLModel, table=True):
+    """The last time that the whole queue was planned together; one row."""
+
+    __tablename__ = "queue_plan"
+
+    id: int = Field(default=1, primary_key=True)
+    made_at: float
+    jobs: int
+    cost: float
+    lower_bound: float
+    late: int
 
 
 class BeatRow(SQLModel, table=True):

@@ -1,0 +1,218 @@
+"""Following jobs that hold slots, and recording what became of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from providers.base import CHECKPOINTED, RunState
+from providers.series import from_unix
+from scheduler.engine import rest
+from scheduler.engine.context import alone
+from scheduler.engine.dispatch import HOLDING, launch
+from scheduler.models import Attempt, Job, JobState
+from scheduler.quantities import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from providers.base import Receipt
+    from scheduler.engine.context import Context
+
+# The runner's exit code for a command that could not be started, as a shell would give it.
+NOT_STARTED_EXIT = 127
+# How long the runner of an attempt may take to leave its mark before it is started again.
+LAUNCH_PATIENCE = timedelta(seconds=5)
+# A job that checkpoints so often in a row without progress has failed.
+IDLE_STARTS = 3
+
+
+def reap(ctx: Context, now: datetime) -> None:
+    """Look at every job that holds slots, and record what became of it."""
+    for job in ctx.store.jobs.find(HOLDING):
+        with alone(ctx, job.id, now):
+            attempt = ctx.store.jobs.attempts(job.id)[-1]
+            if attempt.ended_at is not None:
+                continue  # it has checkpointed
+            executor = ctx.executor(attempt.region)
+            state = executor.poll(Path(attempt.run_dir), attempt.token)
+            _follow(ctx, job, attempt, state, now)
+            if job.cancel_requested and state.phase in {"running", "paused", "orphaned"}:
+                executor.stop(Path(attempt.run_dir), attempt.token, ctx.config.settings.grace)
+
+
+def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: datetime) -> None:
+    jobs = ctx.store.jobs
+    if state.phase == "absent":
+        if job.cancel_requested:
+            grace = ctx.config.settings.grace
+            ctx.executor(attempt.region).stop(Path(attempt.run_dir), attempt.token, grace)
+            _end(ctx, job, attempt, JobState.CANCELLED, now, "cancelled before it started")
+        elif now - attempt.claimed_at > LAUNCH_PATIENCE:
+            launch(ctx, job, attempt, now)
+        return
+    if attempt.started_at is None and state.started_at is not None:
+        begun = from_unix(state.started_at)
+        jobs.update_attempt(attempt, started_at=begun)
+        if job.state is JobState.STARTING and state.phase in {"running", "paused", "orphaned"}:
+            jobs.transition(
+                job.id,
+                job.state,
+                JobState.RUNNING,
+                now,
+                f"started {begun:%Y-%m-%dT%H:%M:%SZ}",
+                started_at=job.started_at or begun,
+            )
+    if state.phase == "paused" and jobs.get(job.id).state is JobState.RUNNING:
+        said = "its processes are stopped; what they hold stays held"
+        jobs.transition(job.id, JobState.RUNNING, JobState.PAUSED, now, said)
+    elif state.phase == "orphaned":
+        jobs.tell(job.id, now, "gap", "the runner died: the job goes on, its energy is not read")
+    elif state.phase == "gone":
+        gone = f"its processes are gone without a receipt ({state.detail or 'exit unknown'})"
+        outcome = JobState.CANCELLED if job.cancel_requested else JobState.LOST
+        _end(ctx, job, attempt, outcome, now, gone)
+    elif state.phase == "ended" and state.receipt is not None:
+        _ended(ctx, job, attempt, state.receipt, now)
+
+
+def _ended(ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: datetime) -> None:
+    code = receipt.exit_code
+    if receipt.reason == "not_started":
+        outcome, said, code = JobState.FAILED, f"not started: {receipt.error}", NOT_STARTED_EXIT
+    elif receipt.reason == "time_limit":
+        outcome, said = JobState.FAILED, f"stopped at its time limit ({job.spec.time_limit_s:g} s)"
+    elif receipt.reason == "paused" and not job.cancel_requested:
+        _checkpointed(ctx, job, attempt, receipt, now)
+        return
+    elif receipt.reason == "paused":
+        outcome, said = JobState.CANCELLED, "stopped at its checkpoint"
+    elif receipt.reason == "stopped":
+        outcome, said = JobState.CANCELLED, "stopped"
+    elif receipt.exit_code == 0:
+        outcome, said = JobState.SUCCEEDED, "exit code 0"
+    elif receipt.signal is not None:
+        outcome, said = JobState.FAILED, f"killed by signal {receipt.signal}"
+    else:
+        outcome, said = JobState.FAILED, f"exit code {receipt.exit_code}"
+    if outcome is JobState.CANCELLED and not job.cancel_requested:
+        said = "stopped by a signal to its runner"
+    ctx.store.jobs.update_attempt(
+        attempt,
+        started_at=from_unix(receipt.started_at),
+        exit_code=code,
+        signal=receipt.signal,
+    )
+    _end(
+        ctx,
+        job,
+        attempt,
+        outcome,
+        now,
+        said,
+        from_unix(receipt.ended_at),
+        from_unix(receipt.started_at),
+    )
+
+
+def _checkpointed(
+    ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: datetime
+) -> None:
+    """Close a segment; what is left of the job is planned at once."""
+    jobs, ended_at = ctx.store.jobs, from_unix(receipt.ended_at)
+    kept = receipt.exit_code == CHECKPOINTED
+    outcome = str(JobState.PAUSED) if kept else rest.INTERRUPTED
+    closed = replace(
+        attempt, started_at=from_unix(receipt.started_at), ended_at=ended_at, outcome=outcome
+    )
+    before = jobs.attempts(job.id)[:-1]
+    if kept and _idle(job, [*before, closed]):
+        said = f"exit code {CHECKPOINTED} {IDLE_STARTS} times in a row without any progress"
+        _end(ctx, job, attempt, JobState.FAILED, now, said, ended_at, closed.started_at)
+        return
+    said = f"checkpointed after {duration(rest.ran_s([closed], now))}"
+    if not kept:
+        said = (
+            "it ended on SIGTERM without a checkpoint (exit code 75): it starts anew and is not "
+            "paused again; a job that cannot checkpoint wants --pause-signal stop"
+        )
+    current = jobs.get(job.id)
+    begun = current.started_at or closed.started_at
+    if jobs.transition(job.id, current.state, JobState.PAUSED, now, said, started_at=begun):
+        jobs.update_attempt(
+            attempt,
+            started_at=closed.started_at,
+            ended_at=ended_at,
+            exit_code=receipt.exit_code,
+            signal=receipt.signal,
+            outcome=outcome,
+        )
+
+
+def _idle(job: Job, attempts: Sequence[Attempt]) -> bool:
+    """Whether the last starts all checkpointed before any progress: such a job never ends."""
+    reload_s = job.spec.pausable.resume_s if job.spec.pausable is not None else 0.0
+    last = attempts[-IDLE_STARTS:]
+    return len(last) == IDLE_STARTS and all(
+        a.outcome == str(JobState.PAUSED) and rest.ran_s([a], a.ended_at) <= max(reload_s, 1.0)
+        for a in last
+        if a.ended_at is not None
+    )
+
+
+def _end(
+    ctx: Context,
+    job: Job,
+    attempt: Attempt,
+    outcome: JobState,
+    now: datetime,
+    said: str,
+    ended_at: datetime | None = None,
+    started_at: datetime | None = None,
+) -> None:
+    """Close an attempt; the job ends, or goes back to the queue under ``--retries``."""
+    jobs = ctx.store.jobs
+    current, end = jobs.get(job.id), ended_at or now
+    attempts = jobs.attempts(job.id)
+    closed = replace(attempts[-1], ended_at=end, started_at=attempts[-1].started_at or started_at)
+    begun = current.started_at or started_at
+    waited_s = 0.0
+    if begun is not None:
+        ran = rest.ran_s([*attempts[:-1], closed], now)
+        waited_s = max(0.0, (end - begun).total_seconds() - ran)
+    moved = jobs.transition(
+        job.id,
+        current.state,
+        outcome,
+        now,
+        said,
+        ended_at=end,
+        started_at=begun,
+        waited_s=waited_s,
+    )
+    if not moved:
+        return
+    jobs.update_attempt(attempt, ended_at=end, outcome=str(outcome))
+    bad = {JobState.FAILED, JobState.LOST}
+    tries = sum(a.outcome in {str(s) for s in bad} for a in attempts[:-1]) + 1
+    if outcome in bad and tries <= job.spec.retries and not job.cancel_requested:
+        jobs.transition(
+            job.id,
+            outcome,
+            JobState.QUEUED,
+            now,
+            f"retry {tries} of {job.spec.retries}",
+            ended_at=None,
+            plan=None,
+        )
+    else:
+        ctx.runs.forget_environment(job.id)
+
+
+def exit_status(attempt: Attempt) -> int | None:
+    """An attempt's exit code as a shell gives it: 128 + n for signal n; None if unknown."""
+    if attempt.signal is not None:
+        return 128 + attempt.signal
+    return attempt.exit_code
