@@ -162,7 +162,7 @@ class Jobs:
             if not self._move(
                 session,
                 job.id,
-                job.state,
+                JobState.PAUSED if job.state is JobState.PAUSED else JobState.PLANNED,
                 JobState.STARTING,
                 attempt.claimed_at,
                 f"attempt {attempt.number} in {attempt.region}",

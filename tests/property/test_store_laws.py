@@ -66,6 +66,8 @@ plans = st.builds(
     alternatives=st.lists(windows, max_size=2).map(tuple),
     nulls=st.dictionaries(name, text, max_size=2),
     forecast_ids=st.lists(st.integers(1, 99), max_size=2).map(tuple),
+    goes_on_at=st.none() | moments,
+    currency=text,
 )
 
 
@@ -115,7 +117,9 @@ class Moves(RuleBasedStateMachine):
         job = self.store.jobs.get("j")
         attempt = Attempt("j", self.attempts + 1, "local", "/r", "t", NOW + timedelta(seconds=1))
         claimed = self.store.jobs.claim(job, attempt, (), 1)
-        assert claimed == (self.state is JobState.PLANNED)
+        # A paused job whose attempt is still open holds the one slot itself.
+        paused = self.state is JobState.PAUSED and not self.attempts
+        assert claimed == (self.state is JobState.PLANNED or paused)
         if claimed:
             self.state = JobState.STARTING
             self.attempts += 1
