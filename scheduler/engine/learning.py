@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from providers.base import JOULES_PER_KWH
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from providers.base import Triple
     from scheduler.engine.context import Context
     from scheduler.engine.submission import Request
-    from scheduler.models import Attempt, JobSpec, Power, Settlement
+    from scheduler.models import JobSpec, Power, Settlement
 
 # Enough for any quantile up to 0.98; older runs tell of code and data that have changed since.
 NEWEST = 50
@@ -28,28 +27,18 @@ CONVINCING = 3
 def past_runs(ctx: Context, user: str, group: str | None) -> tuple[PastRun, ...]:
     """The newest :data:`NEWEST` successful runs of the user's group, newest last.
 
-    A run lasts over all its attempts, as its settlement counts it; one whose start or end
-    nobody saw is left out.
+    A run lasts over all its attempts, without what it waited between them; one whose start or
+    end nobody saw is left out.
     """
     if group is None:
         return ()
     found = []
     for job in ctx.store.jobs.succeeded(user, group, NEWEST):
-        seconds = _ran_s(ctx.store.jobs.attempts(job.id))
-        if seconds is not None:
+        seconds = job.ran_s
+        if seconds:
             watts = _watts(ctx.store.settlements.latest(job.id), seconds)
             found.append(PastRun(seconds, watts, job.spec.slots, job.spec.gpus))
     return tuple(found)
-
-
-def _ran_s(attempts: Sequence[Attempt]) -> float | None:
-    spans = [
-        None if a.ended_at is None else (a.ended_at - a.started_at).total_seconds()
-        for a in attempts
-        if a.started_at is not None
-    ]
-    known = [s for s in spans if s is not None]
-    return math.fsum(known) if len(known) == len(spans) and sum(known) > 0 else None
 
 
 def _watts(settlement: Settlement | None, seconds: float) -> Triple | None:

@@ -7,17 +7,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.runner.journal import read_journal, read_units
+from providers.runner.journal import read_journal, read_pauses, read_units
 from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
 from scheduler.engine.reap import exit_status
+from scheduler.models import JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from scheduler.engine.context import Context
-    from scheduler.models import Job, Settlement
+    from scheduler.models import Attempt, Job, Settlement
 
 
 def settle(ctx: Context, now: datetime) -> None:
@@ -30,6 +32,27 @@ def settle(ctx: Context, now: datetime) -> None:
                 ctx.store.settlements.add(job_id, settlement, now)
 
 
+def _records(job: Job, attempts: Sequence[Attempt]) -> list[sci.AttemptRecord]:
+    found: list[sci.AttemptRecord] = []
+    reload_s = job.spec.pausable.resume_s if job.spec.pausable is not None else 0.0
+    resumed = False
+    for a in attempts:
+        if a.started_at is not None:
+            found.append(
+                sci.AttemptRecord(
+                    started_at=a.started_at,
+                    ended_at=a.ended_at,
+                    exit_code=exit_status(a),
+                    journal=read_journal(Path(a.run_dir)),
+                    stops=read_pauses(Path(a.run_dir)),
+                    reload_s=reload_s,
+                    resumed=resumed,
+                )
+            )
+        resumed = resumed or a.outcome == str(JobState.PAUSED)
+    return found
+
+
 def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     """What the job has really cost so far; None for a job that never started.
 
@@ -38,16 +61,7 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
     if not attempts:
         return None
-    records = [
-        sci.AttemptRecord(
-            started_at=a.started_at,
-            ended_at=a.ended_at,
-            exit_code=exit_status(a),
-            journal=read_journal(Path(a.run_dir)),
-        )
-        for a in attempts
-        if a.started_at is not None
-    ]
+    records = _records(job, attempts)
     start = records[0].started_at
     end = max(a.ended_at or now for a in attempts)
     region = ctx.regions[attempts[-1].region]

@@ -41,7 +41,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "region": window.region,
         "start": iso(window.start),
         "end": iso(window.end),
-        "segments": [{"region": window.region, "start": iso(window.start), "end": iso(window.end)}],
+        "segments": [
+            {"region": window.region, "start": iso(start), "end": iso(end)}
+            for start, end in window.spans
+        ],
+        "goes_on_at": iso(plan.goes_on_at),
         "basis": plan.basis,
         "expected_g": figure(window.grams),
         "run_now_g": figure(plan.run_now.grams),
@@ -60,12 +64,18 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         },
         "forecast": {"source": plan.forecast_source, "issued_at": iso(plan.forecast_issued_at)},
         "latest_safe_start": iso(plan.latest_safe_start),
+        "cost": None
+        if window.cost is None
+        else {"value": window.cost, "run_now": plan.run_now.cost, "currency": plan.currency},
         "reason": plan.reason,
         "alternatives": [_alternative(w) for w in plan.alternatives],
     }
     reasons = {k.replace("power.value_w", "power"): v for k, v in plan.nulls.items()}
     reasons.setdefault("latest_safe_start", "no deadline bounds its start")
     reasons["assumed"] = "no duration was given"
+    reasons["goes_on_at"] = "it has not paused"
+    reasons["cost"] = "no price is set for the region (regions.<name>.price)"
+    reasons["cost.run_now"] = "no price is set for the home region"
     return content | {"null_reasons": _reasons(content, reasons)}
 
 
@@ -86,7 +96,9 @@ def _alternative(window: Window) -> dict[str, Any]:
         "region": window.region,
         "start": iso(window.start),
         "end": iso(window.end),
+        "segments": [{"start": iso(start), "end": iso(end)} for start, end in window.spans],
         "expected_g": figure(window.grams),
+        "cost": window.cost,
         "dispatchable": window.dispatchable,
     }
 
@@ -289,19 +301,12 @@ def report_json(job: Job, settlement: Settlement | None, *, zone: str | None) ->
 
 
 def _duration(job: Job) -> dict[str, float | None]:
-    return {"assumed_s": job.spec.duration_s, "actual_s": _ran_s(job)}
-
-
-def _ran_s(job: Job) -> float | None:
-    """From its first start to its end; with retries that holds the time between."""
-    if job.started_at is None or job.ended_at is None:
-        return None
-    return (job.ended_at - job.started_at).total_seconds()
+    return {"assumed_s": job.spec.duration_s, "actual_s": job.ran_s}
 
 
 def overrun(job: Job) -> list[str]:
     """A line for a job that outlasted the duration it was planned with, else nothing."""
-    spec, ran = job.spec, _ran_s(job)
+    spec, ran = job.spec, job.ran_s
     if spec.duration_s is None or ran is None:
         return []
     source = "given" if spec.duration_source == GIVEN else "learned"

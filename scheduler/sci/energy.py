@@ -28,12 +28,19 @@ HOLE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One start as settlement sees it; ``ended_at`` None while it runs."""
+    """One start as settlement sees it; ``ended_at`` None while it runs.
+
+    ``stops`` are the times (Unix s) for which its processes were stopped, ``reload_s`` is what
+    it is declared to repeat after each of them, and after its start where ``resumed``.
+    """
 
     started_at: datetime
     ended_at: datetime | None
     exit_code: int | None
     journal: Journal
+    stops: tuple[tuple[float, float | None], ...] = ()
+    reload_s: float = 0.0
+    resumed: bool = False
 
     @property
     def end_s(self) -> float:
@@ -72,10 +79,16 @@ class Energy:
     cpu_s: float
     run_s: float
     notes: tuple[str, ...]
+    unbroken: tuple[Profile, ...]
+    unbroken_s: float
 
 
 def tally(attempts: Sequence[AttemptRecord]) -> Energy:
-    """Sum all attempts, failed ones included. Component energies add up to the totals."""
+    """Sum all attempts, failed ones included. Component energies add up to the totals.
+
+    ``unbroken`` is the same without what pauses and waits between attempts brought: what the
+    job would have drawn had it run in one piece.
+    """
     run_s = sum(a.run_s for a in attempts)
     parts: dict[tuple[str, str, str], _Part] = {}
     profiles: list[Profile] = []
@@ -102,6 +115,8 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
             )
         )
     components = tuple(part.as_component(run_s) for part in parts.values())
+    cuts = _cuts(attempts)
+    whole_s = attempts[-1].end_s - attempts[0].started_at.timestamp() if attempts else 0.0
     return Energy(
         components=components,
         active_kwh=_sum([c.active_kwh for c in components]),
@@ -111,7 +126,44 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
         cpu_s=sum(a.journal.samples[-1].cpu_s for a in attempts if a.journal.samples),
         run_s=run_s,
         notes=tuple(dict.fromkeys(notes)),
+        unbroken=tuple(_without(profile, cuts) for profile in profiles),
+        unbroken_s=max(0.0, whole_s - sum(b - a for a, b in cuts)),
     )
+
+
+def _cuts(attempts: Sequence[AttemptRecord]) -> list[tuple[float, float]]:
+    """Times that an unbroken run would not have had: waits, stops, and reloads after them."""
+    found: list[tuple[float, float]] = []
+    for i, attempt in enumerate(attempts):
+        begun, end = attempt.started_at.timestamp(), attempt.end_s
+        if i:
+            found.append((attempts[i - 1].end_s, begun))
+        ends = [begun] if attempt.resumed else []
+        for a, b in attempt.stops:
+            ends.append(end if b is None else min(b, end))
+            found.append((a, ends[-1]))
+        found += [(b, min(b + attempt.reload_s, end)) for b in ends]
+    merged: list[tuple[float, float]] = []
+    for a, b in sorted(found):
+        if merged and a <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(b, merged[-1][1]))
+        elif b > a:
+            merged.append((a, b))
+    return merged
+
+
+def _without(profile: Profile, cuts: Sequence[tuple[float, float]]) -> Profile:
+    """The profile with the cuts taken out, and all after them moved up."""
+    if not cuts:
+        return profile
+    edges = np.unique(np.concatenate((profile.times, np.array(cuts).ravel())))
+    edges = edges[(edges >= profile.times[0]) & (edges <= profile.times[-1])]
+    drawn = np.vstack((np.zeros(3), np.cumsum(profile.kwh, axis=0)))
+    at = np.stack([np.interp(edges, profile.times, drawn[:, k]) for k in range(3)], axis=1)
+    gone = sum(np.clip(edges - a, 0.0, b - a) for a, b in cuts)
+    left = edges - gone
+    keep = np.diff(left) > 0
+    return Profile(left[np.append(True, keep)], np.diff(at, axis=0)[keep])
 
 
 @dataclass(frozen=True, slots=True)

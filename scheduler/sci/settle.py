@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from providers.base import Triple
+from providers.base import ZERO, Triple
 from scheduler.models import IntensityUsed, Settlement
 from scheduler.sci.conformance import rules
 from scheduler.sci.energy import tally
@@ -78,7 +78,7 @@ def settle(
         if c.energy_kwh is None
         for k in ("active_kwh", "energy_kwh")
     }
-    operational = _operational(energy, intensity, site, 0.0)
+    operational = _operational(energy.profiles, intensity, site, 0.0)
     if operational is None:
         said = no_intensity_reason or "the intensity is not known over the whole run"
         nulls |= dict.fromkeys(
@@ -105,9 +105,9 @@ def settle(
     shift = release.timestamp() - first_s
     home_embodied = None
     if home.hardware is not None:
-        home_embodied = embodied_g(home.hardware, hours, held, gpus)
+        home_embodied = embodied_g(home.hardware, energy.unbroken_s / 3600, held, gpus)
     basis: Basis = "operational" if embodied is None or home_embodied is None else "total"
-    baseline = _operational(energy, home_intensity, home, shift)
+    baseline = _operational(energy.unbroken, home_intensity, home, shift)
     saved = None
     if baseline is None or operational is None:
         reason = nulls.get("operational_g") or no_baseline_reason
@@ -116,11 +116,14 @@ def settle(
     else:
         assert intensity is not None  # operational is known
         assert home_intensity is not None  # baseline is known
-        saved = _saved(energy.profiles, intensity, site, home_intensity, home, shift)
+        saved = _saved(energy, intensity, site, home_intensity, home, shift)
         if basis == "total" and embodied is not None and home_embodied is not None:
             baseline = baseline + home_embodied
             if site.region != home.region:
                 saved = _shifted(saved, home_embodied, embodied)
+            elif site.hardware is not None:
+                longer = max(0.0, hours - energy.unbroken_s / 3600)
+                saved = _shifted(saved, ZERO, embodied_g(site.hardware, longer, held, gpus))
     used = _used(energy.profiles, intensity) if operational is not None else None
     settlement = Settlement(
         status="provisional" if provisional else "final",
@@ -169,16 +172,18 @@ def _weights(profiles: Sequence[Profile], series: Series, shift: float) -> NDArr
     return found
 
 
-def _operational(energy: Energy, series: Series | None, site: Site, shift: float) -> Triple | None:
+def _operational(
+    profiles: Sequence[Profile], series: Series | None, site: Site, shift: float
+) -> Triple | None:
     """O in grams; None where the intensity leaves a part of the profile open."""
-    if series is None or energy.reserved_kwh is None or not len(series):
+    if series is None or not profiles or not len(series):
         return None
-    for profile in energy.profiles:
+    for profile in profiles:
         low, high = float(profile.times[0]) + shift, float(profile.times[-1]) + shift
         # A second at either end may be missing: clocks and rounding, not a hole.
         if sum(b - a for a, b in series.gaps(low, high)) > 1.0:
             return None
-    kwh = _weights(energy.profiles, series, shift)
+    kwh = _weights(profiles, series, shift)
     bands = (series.low, series.g_per_kwh, series.high)
     pue = (site.pue.low, site.pue.value, site.pue.high)
     return Triple(*(float(k @ g) * p for k, g, p in zip(kwh, bands, pue, strict=True)))
@@ -198,21 +203,21 @@ def _used(profiles: Sequence[Profile], series: Series | None) -> IntensityUsed |
 
 
 def _saved(
-    profiles: Sequence[Profile],
+    energy: Energy,
     here: Series,
     site: Site,
     there: Series,
     home: Site,
     shift: float,
 ) -> Triple:
-    """Baseline minus realized with the same energy on both sides.
+    """Baseline minus realized with the same energy on both sides, but for what pauses cost.
 
     In one grid zone both sides also share the intensity of each interval, so its error counts
     only by the difference of the energies there; in one region they share the PUE.
     """
     if site.zone == home.zone:
         here = there = here.fill_from(there)
-    plus, minus = _weights(profiles, there, shift), _weights(profiles, here, 0.0)
+    plus, minus = _weights(energy.unbroken, there, shift), _weights(energy.profiles, here, 0.0)
     if site.region == home.region:
         pues = [(p, p) for p in (site.pue.low, site.pue.value, site.pue.high)]
     else:

@@ -65,7 +65,7 @@ def test_a_plan_in_json_has_every_field_and_reasons_for_nulls(
     assert set(plan) == {
         "region", "start", "end", "segments", "basis", "expected_g", "run_now_g",
         "saving_percent", "signal", "power", "forecast", "latest_safe_start", "reason",
-        "alternatives", "assumed", "null_reasons",
+        "alternatives", "assumed", "cost", "goes_on_at", "null_reasons",
     }  # fmt: skip
     assert plan["region"] == "aws:eu-west-3"
     assert plan["basis"] == "operational", "M is not known for aws:eu-west-3"
