@@ -2,7 +2,9 @@
 
 Every epoch ends with a checkpoint (the model and its number of epochs) that is renamed into
 place, so a stop never leaves half of one; a run that was stopped and went on ends with the
-same accuracy as an unbroken one. SIGTERM ends the epoch early, keeps it, and exits 143.
+same accuracy as an unbroken one. SIGTERM ends the epoch early, keeps it, and exits 75 ("run
+me again"), so lowtide can pause it. The checkpoint is ``digits.ckpt`` in the folder named by
+LOWTIDE_RUN_DIR, which all attempts at a job share, or else in the current folder.
 Units of work go to the file named by LOWTIDE_UNITS.
 """
 
@@ -19,13 +21,14 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import train_test_split
 
-EXIT_ON_TERM = 128 + signal.SIGTERM
+CHECKPOINTED = os.EX_TEMPFAIL  # 75
+FOLDER = Path(os.environ.get("LOWTIDE_RUN_DIR", "."))
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--epochs", type=int, default=20)
-    options.add_argument("--checkpoint", type=Path, default=Path("digits.ckpt"))
+    options.add_argument("--checkpoint", type=Path, default=FOLDER / "digits.ckpt")
     options.add_argument("--min-seconds", type=float, default=0.0, help="lengthen each epoch")
     args = options.parse_args()
 
@@ -51,7 +54,7 @@ def main() -> None:
         print(f"epoch {epoch + 1}/{args.epochs}: accuracy {accuracy:.4f}", flush=True)
         if stopping and epoch + 1 < args.epochs:
             print(f"stopped after epoch {epoch + 1}; run again to go on", flush=True)
-            sys.exit(EXIT_ON_TERM)
+            sys.exit(CHECKPOINTED)
     print(f"accuracy {model.score(test_x, test_y):.4f} after {args.epochs} epochs")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from providers.base import (
+    CHECKPOINTED,
     ZERO,
     Capabilities,
     Component,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from providers.base import Launch, Usage
+    from providers.base import EndReason, Launch, Usage
 
 
 @dataclass
@@ -129,7 +130,8 @@ class FakeExecutor:
     """Runs nothing: a job "runs" for ``run_s`` on the given clock and exits as told.
 
     ``durations_s`` maps a job's first word to a time of its own; ``exit_codes`` maps it to its
-    exit code (``false`` to 1 by default, a word that no PATH knows to a failed start).
+    exit code (``false`` to 1 by default, a word that no PATH knows to a failed start). What a
+    job ran until it checkpointed, its next attempt need not run again.
     """
 
     clock: FixedClock = field(default_factory=lambda: FixedClock(datetime.now(UTC)))
@@ -140,6 +142,9 @@ class FakeExecutor:
     capabilities: Capabilities = field(default_factory=Capabilities)
     launches: dict[str, tuple[Launch, datetime]] = field(default_factory=dict)
     stopped: dict[str, datetime] = field(default_factory=dict)
+    checkpointed: dict[str, datetime] = field(default_factory=dict)
+    standing: dict[str, datetime] = field(default_factory=dict)
+    pauses: dict[str, list[tuple[datetime, datetime]]] = field(default_factory=dict)
 
     def slots(self) -> int:
         """As many as it was given."""
@@ -155,37 +160,66 @@ class FakeExecutor:
             self.launches.setdefault(launch.run_dir, (launch, self.clock.now))
 
     def poll(self, run_dir: Path, token: str) -> RunState:
-        """Absent, running until its time is over, then ended with a receipt."""
-        found = self.launches.get(str(run_dir))
-        stop = self.stopped.get(str(run_dir))
+        """Absent, running or paused until its time is over, then ended with a receipt."""
+        key = str(run_dir)
+        found = self.launches.get(key)
+        stop, checkpoint = self.stopped.get(key), self.checkpointed.get(key)
         if found is None:
             return RunState("absent" if stop is None else "gone")
         launch, begun = found
-        run_s = self.durations_s.get(launch.argv[0], self.run_s)
-        end = begun + timedelta(seconds=run_s) if stop is None else stop
+        if key in self.standing:
+            return RunState("paused", begun.timestamp())
+        end = stop or checkpoint or self._end(launch, begun)
         if self.clock.now < end:
             return RunState("running", begun.timestamp())
         known = shutil.which(launch.argv[0]) is not None
+        reason: EndReason = "exited" if known else "not_started"
+        code = self.exit_codes.get(launch.argv[0], 0)
+        if stop is not None:
+            reason = "stopped"
+        elif checkpoint is not None:
+            reason, code = "paused", CHECKPOINTED
         receipt = Receipt(
             job_id=launch.job_id,
             attempt=launch.attempt,
-            reason="stopped" if stop else "exited" if known else "not_started",
+            reason=reason,
             started_at=begun.timestamp(),
             ended_at=end.timestamp(),
-            exit_code=None if stop or not known else self.exit_codes.get(launch.argv[0], 0),
+            exit_code=None if stop or not known else code,
             signal=15 if stop else None,
             cpu_s=0.0,
             error=None if known else f"{launch.argv[0]} was not found",
+            pauses=tuple((a.timestamp(), b.timestamp()) for a, b in self.pauses.get(key, ())),
         )
         return RunState("ended", begun.timestamp(), receipt)
 
+    def _end(self, launch: Launch, begun: datetime) -> datetime:
+        """When its run time is over, which rests while it is stopped."""
+        run = timedelta(seconds=self.durations_s.get(launch.argv[0], self.run_s))
+        for earlier, since in self.launches.values():
+            if earlier.job_id == launch.job_id and earlier.attempt < launch.attempt:
+                run -= self.checkpointed.get(earlier.run_dir, since) - since
+        stood = sum((b - a for a, b in self.pauses.get(launch.run_dir, ())), timedelta())
+        return begun + max(run, timedelta()) + stood
+
     def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
         """End it now, unless it has ended; one that was never started will not be."""
-        if self.poll(run_dir, token).phase in {"running", "absent"}:
+        if self.poll(run_dir, token).phase in {"running", "paused", "absent"}:
+            self.resume(run_dir, token)
             self.stopped.setdefault(str(run_dir), self.clock.now)
 
     def pause(self, run_dir: Path, token: str) -> None:
-        """TODO."""
+        """Stop it until it is resumed, or end it at once with a checkpoint, as its launch says."""
+        if self.poll(run_dir, token).phase != "running":
+            return
+        mode = self.launches[str(run_dir)][0].pause_signal
+        if mode == "stop":
+            self.standing[str(run_dir)] = self.clock.now
+        elif mode == "checkpoint":
+            self.checkpointed[str(run_dir)] = self.clock.now
 
     def resume(self, run_dir: Path, token: str) -> None:
-        """TODO."""
+        """Let it go on, if it is stopped."""
+        since = self.standing.pop(str(run_dir), None)
+        if since is not None:
+            self.pauses.setdefault(str(run_dir), []).append((since, self.clock.now))

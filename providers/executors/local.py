@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from providers.base import Capabilities, Launch, RunState
 from providers.errors import ExecutorError, SettingsError
 from providers.meters import nvml
-from providers.runner import journal, proc
+from providers.runner import journal, pausing, proc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,10 +79,24 @@ class Local:
             _signal(pid, signal.SIGKILL if late else signal.SIGTERM)
 
     def pause(self, run_dir: Path, token: str) -> None:
-        """TODO."""
+        """Through the runner, which obeys the first request and no other until it goes on.
+
+        A runner without its mark may not wait for the signal yet, and would die of it.
+        """
+        runner = _identity(run_dir / "started")
+        if _pause_signal(run_dir) is not None and runner is not None and runner.alive():
+            _signal(runner.pid, pausing.PAUSE)
 
     def resume(self, run_dir: Path, token: str) -> None:
-        """TODO."""
+        """Through the runner; without one CONT, so that no job stays stopped for ever."""
+        if _pause_signal(run_dir) != "stop" or not (run_dir / "started").exists():
+            return
+        runner = _identity(run_dir / "started")
+        if runner is not None and runner.alive():
+            _signal(runner.pid, pausing.RESUME)
+            return
+        for pid in proc.marked(token):
+            _signal(pid, signal.SIGCONT)
 
     def _look(self, run_dir: Path, token: str) -> RunState:
         marker = journal.read_json(run_dir / "started")
@@ -91,7 +105,7 @@ class Local:
         started_at = _at(marker)
         runner = _identity(run_dir / "started")
         if runner is not None and runner.alive():
-            return RunState("running", started_at)
+            return RunState("paused" if pausing.is_stopped(run_dir) else "running", started_at)
         left = proc.marked(token)
         if left:
             pids = ", ".join(map(str, left[:5]))
@@ -121,6 +135,13 @@ def _identity(path: Path) -> proc.Identity | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _pause_signal(run_dir: Path) -> str | None:
+    """How the attempt may be paused; None where it may not, or was started by a version that
+    could not: its runner would die of the signal.
+    """
+    return (journal.read_json(run_dir / "launch.json") or {}).get("pause_signal")
 
 
 def _signal(pid: int, number: int) -> None:

@@ -207,8 +207,9 @@ def read_receipt(run_dir: Path) -> Receipt | None:
     if content is None:
         return None
     try:
-        return Receipt(**content)
-    except TypeError:
+        pauses = tuple((float(begin), float(end)) for begin, end in content.pop("pauses", ()))
+        return Receipt(**content, pauses=pauses)
+    except (TypeError, ValueError):
         return None
 
 

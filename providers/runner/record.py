@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from providers.base import Usage
 from providers.meters import microarchitecture
 from providers.runner.journal import JournalWriter
+from providers.runner.log import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,7 @@ class Record:
             }
             self._writer = JournalWriter(run_dir, metering.components, meta, clock.wall)
         except Exception as e:  # noqa: BLE001 -- metering may never harm the job
-            print(f"no energy journal: {e}", file=sys.stderr)  # noqa: T201 -- runner.log
+            say(f"no energy journal: {e}")
 
     def sample(self, *, last: bool = False) -> None:
         """Read the meters; write a line where one is due."""
@@ -81,7 +81,7 @@ class Record:
             self._written = elapsed
         except Exception as e:  # noqa: BLE001 -- metering may never harm the job
             if not self._lost:
-                print(f"the energy journal has a gap: {e}", file=sys.stderr)  # noqa: T201
+                say(f"the energy journal has a gap: {e}")
             self._lost += 1
 
     def close(self) -> None:
@@ -97,4 +97,4 @@ class Record:
                 self._writer.note(note)
             self._writer.sync()
         except OSError as e:
-            print(f"the energy journal is incomplete: {e}", file=sys.stderr)  # noqa: T201
+            say(f"the energy journal is incomplete: {e}")

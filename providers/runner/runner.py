@@ -12,15 +12,16 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.base import Launch, Receipt, Scope
 from providers.runner import journal, proc
+from providers.runner.log import say
 from providers.runner.metering import Metering
+from providers.runner.pausing import PAUSE, RESUME, Pausing
 from providers.runner.record import Clock, Record
 from providers.runner.tree import Tree, become_subreaper
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from providers.base import EndReason
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-WAITED = STOP_SIGNALS | {signal.SIGCHLD}
+WAITED = STOP_SIGNALS | {signal.SIGCHLD, PAUSE, RESUME}
 # While a tree is being killed, look again for processes that it has just made.
 KILL_AGAIN_S = 0.2
 # A full disk may be emptied: try this long to leave the receipt.
@@ -51,7 +52,7 @@ def run(run_dir: Path) -> None:
     launch = read_launch(run_dir)
     signal.pthread_sigmask(signal.SIG_BLOCK, WAITED)
     if not _mark_started(run_dir):
-        print("this attempt was started before", file=sys.stderr)  # noqa: T201 -- runner.log
+        say("this attempt was started before")
         return
     become_subreaper()
     clock = Clock()
@@ -65,10 +66,13 @@ def run(run_dir: Path) -> None:
     _identify_first(run_dir, pid)
     tree = Tree(pid)
     record = Record(run_dir, launch, clock, metering, tree)
-    reason = _follow(launch, clock, tree, record)
+    pausing = Pausing(run_dir, launch, clock, tree)
+    reason = _follow(launch, clock, tree, record, pausing)
+    pausing.end()
     record.close()
+    receipt = _receipt(launch, clock, reason, tree.first_status, tree.final_cpu_s())
     # The receipt comes first: releasing a device may hang.
-    _leave(run_dir, _receipt(launch, clock, reason, tree.first_status, tree.final_cpu_s()))
+    _leave(run_dir, replace(receipt, pauses=pausing.pauses()))
     metering.close()
 
 
@@ -85,7 +89,7 @@ def _identify_first(run_dir: Path, pid: int) -> None:
     try:
         journal.write_json(run_dir / "process.json", asdict(found) if found else {"pid": pid})
     except OSError as e:
-        print(f"no process.json: {e}", file=sys.stderr)  # noqa: T201
+        say(f"no process.json: {e}")
 
 
 def _mark_started(run_dir: Path) -> bool:
@@ -147,28 +151,47 @@ def _environment(launch: Launch) -> Mapping[str, str]:
     return variables
 
 
-def _follow(launch: Launch, clock: Clock, tree: Tree, record: Record) -> EndReason:
-    """Wait for the whole tree to end; stop it where asked or at its time limit."""
+def _follow(
+    launch: Launch, clock: Clock, tree: Tree, record: Record, pausing: Pausing
+) -> EndReason:
+    """Wait for the whole tree to end; pause it where asked, end it where asked or at its limit.
+
+    A job that has checkpointed is over: what its first process has left behind is ended too.
+    """
     reason: EndReason = "exited"
     kill_at: float | None = None
+    asked_to_stop = False
     while not tree.reap():
-        now = clock.elapsed()
-        limit = launch.time_limit_s
-        if reason == "exited" and limit is not None and now >= limit:
-            reason, kill_at = "time_limit", now + launch.grace_s
-            tree.send(signal.SIGTERM)
+        now, limit_at = clock.elapsed(), pausing.limit_at()
+        if reason == "exited":
+            if pausing.checkpointed():
+                reason = "paused"
+            elif asked_to_stop:
+                reason = "stopped"
+            elif limit_at is not None and now >= limit_at:
+                reason = "time_limit"
+            if reason != "exited":
+                kill_at = now + launch.grace_s
+                tree.send(signal.SIGTERM)
+                pausing.end()
         if kill_at is not None and now >= kill_at:
             tree.send(signal.SIGKILL)
             kill_at = now + KILL_AGAIN_S
         if now >= record.next_at:
             record.sample()
-        wake = [record.next_at, kill_at, limit if reason == "exited" else None]
-        left = min(w for w in wake if w is not None) - clock.elapsed()
-        woken = signal.sigtimedwait(WAITED, max(0.0, left))
-        if woken is not None and woken.si_signo in STOP_SIGNALS and reason == "exited":
-            reason, kill_at = "stopped", clock.elapsed() + launch.grace_s
-            tree.send(signal.SIGTERM)
-    return reason
+            pausing.save()
+        if pausing.look_at is not None and now >= pausing.look_at:
+            pausing.look()
+        limit = limit_at if reason == "exited" else None
+        wake = [w for w in (record.next_at, kill_at, pausing.look_at, limit) if w is not None]
+        woken = signal.sigtimedwait(WAITED, max(0.0, min(wake) - clock.elapsed()))
+        if woken is None:
+            continue
+        if woken.si_signo in STOP_SIGNALS:
+            asked_to_stop = True
+        elif reason == "exited":
+            pausing.obey(woken.si_signo)
+    return "paused" if reason == "exited" and pausing.checkpointed() else reason
 
 
 def _receipt(
@@ -202,6 +225,6 @@ def _leave(run_dir: Path, receipt: Receipt) -> None:
             return
         except OSError as e:
             if time.monotonic() > patience:
-                print(f"no receipt could be left: {e}", file=sys.stderr)  # noqa: T201
+                say(f"no receipt could be left: {e}")
                 return
             time.sleep(1.0)

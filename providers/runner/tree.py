@@ -1,4 +1,4 @@
-"""The job's process tree: its exact CPU seconds, and how to end it.
+"""The job's process tree: its exact CPU seconds, how to stop it and how to end it.
 
 The runner is a subreaper, so every orphan below it becomes its child: what it reaps with
 ``wait4`` carries the CPU seconds of each exited descendant, short-lived ones included. Living
@@ -16,6 +16,8 @@ import signal
 from providers.runner import proc
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+# States of /proc/PID/stat in which nothing runs: stopped, traced and halted, exited.
+STILL = frozenset("TtZX")
 
 
 def become_subreaper() -> None:
@@ -68,8 +70,41 @@ class Tree:
     def send(self, number: int) -> None:
         """Signal every process of the tree; stopped ones are woken to receive it."""
         for pid in proc.below(os.getpid()):
-            for each in (number, signal.SIGCONT):
-                try:
-                    os.kill(pid, each)
-                except (ProcessLookupError, PermissionError):
-                    continue
+            _signal(pid, number, signal.SIGCONT)
+
+    def send_first(self, number: int) -> None:
+        """Signal the first process alone, woken to receive it, unless it has ended."""
+        if self.first_status is None:
+            _signal(self.first, number, signal.SIGCONT)
+
+    def stop(self) -> bool:
+        """Stop every process, until a look finds no new one; True once all stand still.
+
+        Parents come before their children, so none of them sees a child of its own stopped.
+        """
+        asked: set[int] = set()
+        while True:
+            found = proc.below(os.getpid())
+            new = [p for p, seen in found.items() if seen.state != "T" and p not in asked]
+            if not new:
+                return all(seen.state in STILL for seen in found.values())
+            for pid in new:
+                _signal(pid, signal.SIGSTOP)
+            asked.update(new)
+
+    def wake(self) -> None:
+        """Let every stopped process go on, children before their parents."""
+        for pid in reversed(proc.below(os.getpid())):
+            _signal(pid, signal.SIGCONT)
+        # Where a parent was killed meanwhile, the first look may have missed its children.
+        for pid, seen in proc.below(os.getpid()).items():
+            if seen.state == "T":
+                _signal(pid, signal.SIGCONT)
+
+
+def _signal(pid: int, *numbers: int) -> None:
+    for number in numbers:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            return

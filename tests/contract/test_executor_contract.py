@@ -6,15 +6,16 @@ import json
 import os
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from providers import registry
-from providers.base import Capabilities, Executor, Launch
+from providers.base import Capabilities, Executor, Launch, Receipt
 from providers.errors import SettingsError
-from scheduler.testing import FakeExecutor
+from scheduler.testing import FakeExecutor, FixedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def executor(name: str, tmp_path: Path) -> Executor:
     if name == "fake":
-        return FakeExecutor(exit_codes={"sh": 7}, durations_s={"sleep": 600})
+        return FakeExecutor(exit_codes={"sh": 7}, durations_s={"sleep": 600, "/bin/sh": 600})
     built: Executor = registry.load("executors", name)({}, tmp_path)
     return built
 
@@ -127,3 +128,123 @@ def test_an_attempt_stopped_before_it_was_started_never_starts(
     executor.start(launch)
     assert _phase(executor, launch) == "gone"
     assert not (tmp_path / "starts").exists()
+
+
+# It exits with 75 when it is asked to, once it is ready for that.
+CHECKPOINTS = ("/bin/sh", "-c", "trap 'exit 75' TERM; touch up; while :; do sleep 0.02; done")
+
+
+def _begin(executor: Executor, launch: Launch) -> Path:
+    """Start it, and wait until it is ready for signals; returns the run folder."""
+    executor.start(launch)
+    folder = Path(launch.run_dir)
+    if not isinstance(executor, FakeExecutor):
+        ready = Path(launch.cwd, "up") if launch.argv == CHECKPOINTS else folder / "process.json"
+        _until(ready.exists)
+    return folder
+
+
+def _receipt(executor: Executor, launch: Launch) -> Receipt:
+    """What is left of it, once it has ended."""
+    _until(lambda: _phase(executor, launch) == "ended")
+    receipt = executor.poll(Path(launch.run_dir), launch.token).receipt
+    assert receipt is not None
+    return receipt
+
+
+def test_a_stopped_tree_is_paused_until_it_is_resumed(executor: Executor, launch: Launch) -> None:
+    launch = replace(launch, argv=("sleep", "600"), pause_signal="stop")
+    folder = _begin(executor, launch)
+    for _ in range(2):
+        for ask, phase in ((executor.pause, "paused"), (executor.resume, "running")):
+            for _ in range(2):
+                ask(folder, launch.token)
+                _until(lambda phase=phase: _phase(executor, launch) == phase)
+    executor.stop(folder, launch.token, 5.0)
+    receipt = _receipt(executor, launch)
+    assert (receipt.reason, receipt.signal) == ("stopped", 15)
+    (a, b), (c, d) = receipt.pauses
+    assert receipt.started_at <= a <= b <= c <= d <= receipt.ended_at
+
+
+def test_a_paused_attempt_can_be_stopped(executor: Executor, launch: Launch) -> None:
+    launch = replace(launch, argv=("sleep", "600"), pause_signal="stop")
+    folder = _begin(executor, launch)
+    executor.pause(folder, launch.token)
+    _until(lambda: _phase(executor, launch) == "paused")
+    executor.stop(folder, launch.token, 600.0)
+    receipt = _receipt(executor, launch)
+    assert (receipt.reason, receipt.signal) == ("stopped", 15)
+    ((begin, end),) = receipt.pauses
+    assert receipt.started_at <= begin <= end <= receipt.ended_at
+
+
+def test_a_job_that_checkpoints_ends_paused(executor: Executor, launch: Launch) -> None:
+    launch = replace(launch, argv=CHECKPOINTS, pause_signal="checkpoint")
+    folder = _begin(executor, launch)
+    executor.resume(folder, launch.token)
+    assert _phase(executor, launch) == "running"
+    for _ in range(2):
+        executor.pause(folder, launch.token)
+    receipt = _receipt(executor, launch)
+    assert (receipt.reason, receipt.exit_code, receipt.signal) == ("paused", 75, None)
+    assert receipt.pauses == ()
+
+
+def test_what_may_not_be_paused_runs_on(executor: Executor, launch: Launch) -> None:
+    launch = replace(launch, argv=CHECKPOINTS)
+    folder = _begin(executor, launch)
+    for ask in (executor.pause, executor.resume):
+        ask(folder, launch.token)
+        assert _phase(executor, launch) == "running"
+    executor.stop(folder, launch.token, 600.0)
+    receipt = _receipt(executor, launch)
+    assert (receipt.reason, receipt.pauses) == ("stopped", ())
+
+
+@pytest.mark.parametrize("mode", ["checkpoint", "stop"])
+def test_pausing_what_does_not_run_changes_nothing(
+    executor: Executor, launch: Launch, mode: Literal["checkpoint", "stop"]
+) -> None:
+    launch = replace(launch, pause_signal=mode)
+    for phase in ("absent", "ended"):
+        for ask in (executor.pause, executor.resume):
+            ask(Path(launch.run_dir), launch.token)
+            assert _phase(executor, launch) == phase
+        executor.start(launch)
+        receipt = _receipt(executor, launch)
+    assert (receipt.reason, receipt.exit_code) == ("exited", 7)
+
+
+def test_the_fakes_run_time_rests_while_it_is_stopped(launch: Launch) -> None:
+    clock = FixedClock(datetime(2026, 3, 2, tzinfo=UTC))
+    fake, begun = FakeExecutor(clock, run_s=60), clock.now.timestamp()
+    launch = replace(launch, pause_signal="stop")
+    folder = _begin(fake, launch)
+    for ask in (fake.pause, fake.resume):
+        clock.advance(seconds=50)
+        ask(folder, launch.token)
+    clock.advance(seconds=9)
+    assert _phase(fake, launch) == "running"
+    clock.advance(seconds=1)
+    receipt = _receipt(fake, launch)
+    assert (receipt.reason, receipt.ended_at) == ("exited", begun + 110)
+    assert receipt.pauses == ((begun + 50, begun + 100),)
+
+
+def test_the_fake_runs_only_the_rest_after_a_checkpoint(launch: Launch) -> None:
+    clock = FixedClock(datetime(2026, 3, 2, tzinfo=UTC))
+    fake = FakeExecutor(clock, run_s=60)
+    launch = replace(launch, pause_signal="checkpoint")
+    folder = _begin(fake, launch)
+    clock.advance(seconds=50)
+    fake.pause(folder, launch.token)
+    assert _receipt(fake, launch).reason == "paused"
+    another = replace(launch, job_id="j2", run_dir=f"{folder}-of-another", attempt=2)
+    rest = replace(launch, run_dir=f"{folder}-2", attempt=2)
+    for each in (another, rest):
+        fake.start(each)
+    clock.advance(seconds=10)
+    assert _receipt(fake, rest).reason == "exited"
+    assert _phase(fake, another) == "running"
+    assert _receipt(fake, launch).ended_at - _receipt(fake, launch).started_at == 50

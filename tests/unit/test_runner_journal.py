@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import Component, Reading, Triple
+from providers.base import Component, Reading, Receipt, Triple
 from providers.runner import journal
 
 CPU = Component("cpu", "modelled", "test", 10.0)
@@ -89,6 +90,7 @@ def test_an_absent_journal_says_so(tmp_path: Path) -> None:
 
 FULL_DISK = """
 import resource, sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from providers.base import Component
 from providers.runner import journal
@@ -124,6 +126,7 @@ def test_a_disk_full_for_a_while_is_a_gap_between_whole_samples(tmp_path: Path, 
 
 CLAIM = """
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from providers.runner import journal
 sys.stdin.readline()
@@ -169,7 +172,26 @@ def test_units_are_read_up_to_a_bound(tmp_path: Path) -> None:
     assert journal.read_units(path) == {"x": float(1 << 18)}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"unknown": 1}'])
+RECEIPT = Receipt(
+    "j1", 1, "stopped", 10.0, 20.0, None, 15, 0.5, pauses=((11.0, 12.5), (14.0, 19.0))
+)
+
+
+def test_a_receipt_is_read_back_as_it_was_left(tmp_path: Path) -> None:
+    journal.write_json(tmp_path / "receipt.json", asdict(RECEIPT))
+    assert journal.read_receipt(tmp_path) == RECEIPT
+
+
+def test_a_receipt_of_a_version_without_pauses_is_read(tmp_path: Path) -> None:
+    content = asdict(RECEIPT)
+    del content["pauses"]
+    journal.write_json(tmp_path / "receipt.json", content)
+    assert journal.read_receipt(tmp_path) == replace(RECEIPT, pauses=())
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", '{"unknown": 1}', '{"pauses": [[1, null]]}', '{"pauses": 1}']
+)
 def test_a_damaged_receipt_is_no_receipt(tmp_path: Path, content: str) -> None:
     (tmp_path / "receipt.json").write_text(content)
     assert journal.read_receipt(tmp_path) is None
