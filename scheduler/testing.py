@@ -24,6 +24,7 @@ from providers.base import (
     Triple,
 )
 from providers.errors import NoData, ProviderError
+from providers.runner import journal
 from providers.series import Series, SourceInfo, empty, to_unix
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ class FakeExecutor:
 
     ``durations_s`` maps a job's first word to a time of its own; ``exit_codes`` maps it to its
     exit code (``false`` to 1 by default, a word that no PATH knows to a failed start). What a
-    job ran until it checkpointed, its next attempt need not run again.
+    job ran until it checkpointed, its next attempt need not run again; those whose first word
+    is in ``unable`` die of the TERM that asks them to.
     """
 
     clock: FixedClock = field(default_factory=lambda: FixedClock(datetime.now(UTC)))
@@ -139,6 +141,7 @@ class FakeExecutor:
     capacity: int = 4
     durations_s: Mapping[str, float] = field(default_factory=dict)
     exit_codes: Mapping[str, int] = field(default_factory=lambda: {"false": 1})
+    unable: frozenset[str] = frozenset()
     capabilities: Capabilities = field(default_factory=Capabilities)
     launches: dict[str, tuple[Launch, datetime]] = field(default_factory=dict)
     stopped: dict[str, datetime] = field(default_factory=dict)
@@ -179,14 +182,15 @@ class FakeExecutor:
             reason = "stopped"
         elif checkpoint is not None:
             reason, code = "paused", CHECKPOINTED
+        died = stop is not None or (checkpoint is not None and launch.argv[0] in self.unable)
         receipt = Receipt(
             job_id=launch.job_id,
             attempt=launch.attempt,
             reason=reason,
             started_at=begun.timestamp(),
             ended_at=end.timestamp(),
-            exit_code=None if stop or not known else code,
-            signal=15 if stop else None,
+            exit_code=None if died or not known else code,
+            signal=15 if died else None,
             cpu_s=0.0,
             error=None if known else f"{launch.argv[0]} was not found",
             pauses=tuple((a.timestamp(), b.timestamp()) for a, b in self.pauses.get(key, ())),
@@ -197,7 +201,8 @@ class FakeExecutor:
         """When its run time is over, which rests while it is stopped."""
         run = timedelta(seconds=self.durations_s.get(launch.argv[0], self.run_s))
         for earlier, since in self.launches.values():
-            if earlier.job_id == launch.job_id and earlier.attempt < launch.attempt:
+            lost = earlier.argv[0] in self.unable
+            if earlier.job_id == launch.job_id and earlier.attempt < launch.attempt and not lost:
                 run -= self.checkpointed.get(earlier.run_dir, since) - since
         stood = sum((b - a for a, b in self.pauses.get(launch.run_dir, ())), timedelta())
         return begun + max(run, timedelta()) + stood
@@ -215,6 +220,7 @@ class FakeExecutor:
         mode = self.launches[str(run_dir)][0].pause_signal
         if mode == "stop":
             self.standing[str(run_dir)] = self.clock.now
+            self._tell(run_dir)
         elif mode == "checkpoint":
             self.checkpointed[str(run_dir)] = self.clock.now
 
@@ -223,3 +229,14 @@ class FakeExecutor:
         since = self.standing.pop(str(run_dir), None)
         if since is not None:
             self.pauses.setdefault(str(run_dir), []).append((since, self.clock.now))
+            self._tell(run_dir)
+
+    def _tell(self, run_dir: Path) -> None:
+        """Leave word of its pauses, where its folder is there."""
+        told: list[tuple[float, float | None]] = [
+            (a.timestamp(), b.timestamp()) for a, b in self.pauses.get(str(run_dir), ())
+        ]
+        if str(run_dir) in self.standing:
+            told.append((self.standing[str(run_dir)].timestamp(), None))
+        if run_dir.is_dir():
+            journal.write_json(run_dir / "pauses.json", {"pauses": told})

@@ -214,9 +214,18 @@ def read_receipt(run_dir: Path) -> Receipt | None:
 
 
 def read_pauses(run_dir: Path) -> tuple[tuple[float, float | None], ...]:
-    """When the attempt's processes were stopped (Unix s), None as the end of one that still is."""
-    content = read_json(run_dir / "pauses.json") or {}
-    return tuple((a, b) for a, b in content.get("pauses", ()))
+    """When the attempt's processes were stopped (Unix s); None as the end of one that still is.
+
+    The receipt knows it best; what the runner tells while it lives is taken without one.
+    """
+    receipt = read_receipt(run_dir)
+    if receipt is not None:
+        return receipt.pauses
+    try:
+        told = (read_json(run_dir / "pauses.json") or {}).get("pauses", ())
+        return tuple((float(a), None if b is None else float(b)) for a, b in told)
+    except (TypeError, ValueError):
+        return ()
 
 
 def read_units(path: Path) -> dict[str, float]:

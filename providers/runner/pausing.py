@@ -108,7 +108,5 @@ class Pausing:
 
 def is_stopped(run_dir: Path) -> bool:
     """Whether the runner in a folder tells of a pause that lasts."""
-    try:
-        return (journal.read_json(run_dir / "pauses.json") or {})["pauses"][-1][1] is None
-    except (LookupError, TypeError):
-        return False
+    told = journal.read_pauses(run_dir)
+    return bool(told) and told[-1][1] is None

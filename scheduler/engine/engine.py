@@ -95,7 +95,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     ]
     moments += [
         end
-        for job in ctx.store.jobs.find({JobState.RUNNING})
+        for job in ctx.store.jobs.find({JobState.STARTING, JobState.RUNNING})
         if (end := rest.segment_end(job)) is not None
     ]
     return min((m for m in moments if m > now), default=None)

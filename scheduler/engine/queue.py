@@ -95,6 +95,8 @@ def plan(
 ) -> Joint | None:
     """Plan all members jointly; None where nobody is in anybody's way."""
     able = [m for m in members if _known(m)]
+    if not able:
+        return None
     scene = _Scene(ctx, able, held(ctx, now), now)
     if not scene.crowded():
         return None
@@ -137,12 +139,12 @@ def _refuse(newcomer: Member, place: Placed | None, others: int) -> None:
     asked = f"its {spec.slots} slot(s)" + (f" and {spec.gpus} GPU(s)" if spec.gpus else "")
     if place is None:
         raise UsageError(
-            f"beside {others} queued job(s), {asked} are not free before the end of what is "
-            "planned: ask for fewer slots, or allow another --region"
+            f"beside what runs and {others} queued job(s), {asked} are not free before the end of "
+            "what is planned: ask for fewer slots, or allow another --region"
         )
     raise UsageError(
         f"the deadline {iso(from_unix(newcomer.case.request.deadline_s))} cannot be met beside "
-        f"{others} queued job(s): {asked} are free for it so that it ends at "
+        f"what runs and {others} queued job(s): {asked} are free for it so that it ends at "
         f"{iso(from_unix(place.end_s))} at the earliest; move the deadline there, ask for fewer "
         "slots, or allow another --region"
     )
@@ -171,7 +173,8 @@ class _Scene:
         first = now.timestamp() // step * step
         ends = [m.case.request.deadline_s for m in members] + [_end_s(m.plan) for m in members]
         # One after the other they end by then: where one cannot be in time, that says when it can.
-        ends.append(max(ends, default=first) + sum(m.case.request.duration_s for m in members))
+        last = max([*ends, *(hold.end_s for hold in holds)], default=first)
+        ends.append(last + sum(m.case.request.duration_s for m in members))
         cells = int((max(ends) - first) / step) + 2
         grid = first + step * np.arange(cells + 1, dtype=np.float64)
         slots = np.array([self._slots(ctx, name, grid[:-1]) for name in self._regions])

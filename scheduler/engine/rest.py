@@ -101,17 +101,21 @@ def segment_end(job: Job) -> datetime | None:
 
 
 def may_pause(ctx: Context, job: Job, now: datetime) -> bool:
-    """Whether it still meets its deadline if it pauses now, also if the next pass is late."""
+    """Whether it still meets its deadline if it pauses now, also if the next pass is late.
+
+    One that has outlasted its duration may end at any moment, and is let.
+    """
     spec, pausable = job.spec, job.spec.pausable
     deadline = _deadline(spec)
     assert pausable is not None
-    if deadline is None or spec.duration_s is None:
+    if spec.duration_s is None:
         return True
     attempts = ctx.store.jobs.attempts(job.id)
     done = tuple(s for a in (*_kept(attempts[:-1]), attempts[-1]) for s in _runs(a, now))
-    left = max(0.0, spec.duration_s - _progress_s(done, pausable)) + pausable.resume_s
+    left = spec.duration_s - _progress_s(done, pausable)
     margin = PASSES * ctx.config.settings.tick
-    return now + timedelta(seconds=left + margin) <= deadline
+    end = now + timedelta(seconds=left + pausable.resume_s + margin)
+    return left > 0 and (deadline is None or end <= deadline)
 
 
 def _deadline(spec: JobSpec) -> datetime | None:
