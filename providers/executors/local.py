@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # The runner is imported from where this file was, whatever the current folder holds.
 PACKAGES = Path(__file__).parents[2]
+# A runner takes a signal at once, unless it waits for a disk or opens its meters.
+TAKEN_S = 1.0
 
 
 class Local:
@@ -85,7 +87,7 @@ class Local:
         """
         runner = _identity(run_dir / "started")
         if _pause_signal(run_dir) is not None and runner is not None and runner.alive():
-            _signal(runner.pid, pausing.PAUSE)
+            _ask(runner.pid, pausing.PAUSE, after=pausing.RESUME)
 
     def resume(self, run_dir: Path, token: str) -> None:
         """Through the runner; without one CONT, so that no job stays stopped for ever."""
@@ -93,7 +95,7 @@ class Local:
             return
         runner = _identity(run_dir / "started")
         if runner is not None and runner.alive():
-            _signal(runner.pid, pausing.RESUME)
+            _ask(runner.pid, pausing.RESUME, after=pausing.PAUSE)
             return
         for pid in proc.marked(token):
             _signal(pid, signal.SIGCONT)
@@ -142,6 +144,14 @@ def _pause_signal(run_dir: Path) -> str | None:
     could not: its runner would die of the signal.
     """
     return (journal.read_json(run_dir / "launch.json") or {}).get("pause_signal")
+
+
+def _ask(runner: int, number: int, *, after: int) -> None:
+    """Signals that wait together are taken in order of number: let an earlier request go first."""
+    patience = time.monotonic() + TAKEN_S
+    while proc.is_pending(runner, after) and time.monotonic() < patience:
+        time.sleep(0.002)
+    _signal(runner, number)
 
 
 def _signal(pid: int, number: int) -> None:

@@ -109,6 +109,16 @@ def identify(pid: int) -> Identity | None:
     return None if found is None else Identity(pid, found.start_ticks, boot_id())
 
 
+def is_pending(pid: int, number: int) -> bool:
+    """Whether a signal that was sent to a process is still to be taken by it."""
+    try:
+        status = _read(f"/proc/{pid}/status").decode(errors="replace")
+        mask = int(status.partition("ShdPnd:")[2].split(maxsplit=1)[0], 16)
+    except (OSError, IndexError, ValueError):
+        return False
+    return bool(mask >> (number - 1) & 1)
+
+
 def boot_id() -> str:
     """Changes at every boot of the machine."""
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()

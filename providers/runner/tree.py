@@ -16,8 +16,9 @@ import signal
 from providers.runner import proc
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-# States of /proc/PID/stat in which nothing runs: stopped, traced and halted, exited.
-STILL = frozenset("TtZX")
+# States of /proc/PID/stat in which nothing runs on: stopped, traced and halted, exited, or asleep
+# in the kernel (a vfork whose child is stopped), where a stop that was sent comes first.
+STILL = frozenset("TtZXD")
 
 
 def become_subreaper() -> None:

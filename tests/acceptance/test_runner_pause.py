@@ -49,6 +49,11 @@ class Job:
         found = [proc.stat(pid) for pid in proc.marked(self.launch.token)]
         return {each.state for each in found if each is not None}
 
+    @property
+    def stands(self) -> bool:
+        """Whether it is stopped; who waits in vfork for a stopped child is in state D."""
+        return {"T"} <= self.states <= {"T", "D"}
+
     def pause(self) -> None:
         self.executor.pause(self.folder, self.launch.token)
 
@@ -61,7 +66,7 @@ class Job:
     def stand(self) -> None:
         """Pause it, and wait until nothing of it runs."""
         self.pause()
-        _until(lambda: self.phase == "paused" and self.states == {"T"})
+        _until(lambda: self.phase == "paused" and self.stands)
 
     def later(self) -> None:
         """Wait for its runner to take five more samples."""
@@ -331,7 +336,7 @@ def test_a_stopped_tree_without_its_runner_can_be_resumed(
     job.stand()
     job.kill_runner()
     assert job.phase == "orphaned"
-    assert job.states == {"T"}
+    assert job.stands
     job.resume()
     _until(lambda: "T" not in job.states)
     job.pause()
@@ -366,7 +371,7 @@ def test_a_full_disk_loses_neither_the_pause_nor_the_runner(begin: Callable[...,
     obstacle = job.folder / "pauses.json"
     obstacle.mkdir()
     job.pause()
-    _until(lambda: job.states == {"T"})
+    _until(lambda: job.stands)
     job.later()
     assert job.phase == "running", "nobody could be told"
     obstacle.rmdir()
@@ -390,7 +395,7 @@ def test_a_runner_whose_log_cannot_be_written_still_pauses(
     (folder / "runner.log").symlink_to("/dev/full")
     job = begin("sleep", "600", run_dir=str(folder), pause_signal="stop")
     job.pause()
-    _until(lambda: job.states == {"T"})
+    _until(lambda: job.stands)
     job.later()
     job.stop()
     assert len(job.receipt().pauses) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -58,3 +59,26 @@ def test_the_last_pause_tells_whether_it_lasts(tmp_path: Path, content: str, sto
 
 def test_without_a_pause_it_runs(tmp_path: Path) -> None:
     assert not pausing.is_stopped(tmp_path)
+
+
+BLOCKS = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {10, 12}); print(flush=True)"
+
+
+def test_a_signal_is_pending_until_it_is_taken() -> None:
+    takes = "; input(); signal.sigwait({10}); print(flush=True); input()"
+    command = [sys.executable, "-I", "-S", "-c", BLOCKS + takes]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert not proc.is_pending(child.pid, 10)
+        child.send_signal(10)
+        assert proc.is_pending(child.pid, 10)
+        assert not proc.is_pending(child.pid, 12)
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        assert not proc.is_pending(child.pid, 10)
+        child.stdin.close()
+        child.kill()
+    assert not proc.is_pending(child.pid, 10)
