@@ -16,6 +16,10 @@ import sys
 import time
 from pathlib import Path
 
+stopping: list[int] = []
+# Before the slow imports: a pause may come at any moment.
+signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
+
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.linear_model import SGDClassifier
@@ -31,9 +35,6 @@ def main() -> None:
     options.add_argument("--checkpoint", type=Path, default=FOLDER / "digits.ckpt")
     options.add_argument("--min-seconds", type=float, default=0.0, help="lengthen each epoch")
     args = options.parse_args()
-
-    stopping = []
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
 
     pixels, digits = load_digits(return_X_y=True)
     train_x, test_x, train_y, test_y = train_test_split(

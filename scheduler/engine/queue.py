@@ -199,10 +199,11 @@ class _Scene:
         gpus = np.array(self._world.gpus)
         for member, task in zip(self._members, self.tasks, strict=True):
             row = self._regions.index(member.plan.window.region)
+            runs = np.zeros(free.shape[1], dtype=bool)
             for a, b in _spans(member.plan):
-                cells = slice(self._cell(a), self._cell(b - INSTANT_S) + 1)
-                free[row, cells] -= task.slots
-                gpus[row, cells] -= task.gpus
+                runs[self._cell(a) : self._cell(b - INSTANT_S) + 1] = True
+            free[row, runs] -= task.slots
+            gpus[row, runs] -= task.gpus
         return bool((free < 0).any() or (gpus < 0).any())
 
     def beside(self) -> fleet.FleetPlan:
