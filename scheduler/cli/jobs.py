@@ -9,7 +9,7 @@ import click
 
 from scheduler.cli import options
 from scheduler.cli.options import example, job_options, opened, print_json, say, submit_options
-from scheduler.cli.views import plan_lines
+from scheduler.cli.views import local_zone, plan_lines
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -92,24 +92,32 @@ def _try(
     epilog=example("lowtide plan --duration 4h --region aws:eu-north-1 --region gcp:us-west1"),
 )
 @job_options
+@click.option("--pareto", is_flag=True, help="Grams against finish time and money.")
 @options.json_option
 @options.config_option
 @click.pass_context
-def plan_command(ctx: click.Context, /, as_json: bool, **fields: Any) -> None:
+def plan_command(ctx: click.Context, /, as_json: bool, pareto: bool, **fields: Any) -> None:
     """Show the plan that a job would get; submit nothing."""
     from scheduler import engine
-    from scheduler.report import schema, terminal
+    from scheduler.report import plot, schema, terminal
 
     now = options.utc_now()
     request = options.request_of(fields)
     with opened(ctx) as context:
         spec = options.spec_of(context, request, now)
         made = engine.plan(context, spec, now, to_run=False)
+        front = engine.trade_offs(context, spec, now) if pareto else ()
         if as_json:
-            print_json({"schema_version": schema.SCHEMA_VERSION, "plan": schema.plan_json(made)})
+            content = {"schema_version": schema.SCHEMA_VERSION, "plan": schema.plan_json(made)}
+            if pareto:
+                content["pareto"] = schema.pareto_json(made, front)
+            print_json(content)
             return
         strip, why = plan_lines(context, made, now)
         click.echo(strip)
         click.echo(why)
-        if made.alternatives:
+        if front:
+            click.echo(terminal.trade_offs(made, front, now, local_zone()))
+            click.echo(plot.trade_off_plot(front, local_zone()))
+        elif made.alternatives:
             click.echo(terminal.alternatives(made, limit=5))

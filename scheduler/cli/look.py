@@ -36,10 +36,12 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
         engine.follow(context, now)
         jobs = context.store.jobs.find(limit=None if everything else LISTED)
         series = context.store.recurrences.active()
+        queue = context.store.queue_plans.latest()
         if as_json:
             content = {
                 "schema_version": schema.SCHEMA_VERSION,
                 "jobs": [schema.job_json(job) for job in jobs],
+                "queue": schema.queue_json(queue),
             }
             if series:
                 content["recurring"] = [schema.recurrence_json(each) for each in series]
@@ -49,6 +51,8 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
         for job in jobs:
             if job.plan is not None and not job.state.ended and not job.state.active:
                 click.echo(f"{job.id}  {plan_lines(context, job.plan, now)[0]}")
+        if queue is not None and queue.jobs:
+            click.echo(terminal.queue_line(queue, now, local_zone()))
         if len(jobs) == LISTED and not everything:
             say(f"the newest {LISTED} jobs; --all lists every one")
         if series:

@@ -11,7 +11,7 @@ from scheduler.engine.engine import (
     tick,
     watcher_seen,
 )
-from scheduler.engine.planner import plan
+from scheduler.engine.planner import plan, trade_offs
 from scheduler.engine.settling import compute as settlement_of
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "submit",
     "submit_series",
     "tick",
+    "trade_offs",
     "watcher_seen",
 ]

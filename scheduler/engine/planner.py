@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from providers.errors import ProviderError, Unavailable
-from scheduler.engine import dependencies, planning, queue, rest
+from scheduler.engine import dependencies, pareto, planning, queue, rest
 from scheduler.engine.field import field_of
 from scheduler.errors import UsageError
 from scheduler.models import JobState
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scheduler.engine.context import Context
     from scheduler.engine.places import Field
     from scheduler.engine.planning import Case
-    from scheduler.models import Job, JobSpec, Plan
+    from scheduler.models import Job, JobSpec, Plan, Window
     from scheduler.planner.segments import Spans
 
 # A job that waits for slots past its start is planned anew this often.
@@ -48,21 +48,33 @@ def plan(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Plan:
     return queue.admit(ctx, newcomer, _members(ctx, now), now)
 
 
+def trade_offs(ctx: Context, spec: JobSpec, now: datetime) -> tuple[Window, ...]:
+    """The plans that no other beats in grams, finish and money at once, the earliest first."""
+    spec = spec.model_copy(update={"release": dependencies.ready_at(ctx, spec, now)})
+    field = field_of(ctx, spec, now, to_run=False)
+    return pareto.front(spec, field, now, currency=ctx.config.settings.currency)
+
+
 def replan(ctx: Context, now: datetime) -> None:
     """Plan queued jobs; plan anew those whose forecast changed or whose start was missed.
 
     Where jobs are in each other's way, all are planned together.
     """
-    changed = {job.id for job in ctx.store.jobs.find(WAITING) if _replan(ctx, job, now)}
-    if not changed:
+    waiting = ctx.store.jobs.find(WAITING)
+    changed = {job.id for job in waiting if _replan(ctx, job, now)}
+    last = ctx.store.queue_plans.latest()
+    submitted = any(
+        last is None or (job.plan is not None and job.plan.made_at > last.made_at)
+        for job in waiting
+    )
+    if not changed and not submitted:
         return
     members = _members(ctx, now, changed)
     percent = ctx.config.settings.hysteresis
     joint = queue.plan(ctx, members, now, hysteresis_percent=percent)
-    if joint is None:
-        return
     for job_id, made in joint.plans.items():
         ctx.store.jobs.plan(ctx.store.jobs.get(job_id), made, now)
+    ctx.store.queue_plans.remember(joint.whole)
 
 
 def _replan(ctx: Context, job: Job, now: datetime) -> bool:

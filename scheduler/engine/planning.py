@@ -125,7 +125,7 @@ def plan_of(case: Case, decision: Decision) -> Plan:
         source = issued = signal = None
     else:
         option = next(o for o in field.candidates if o.region.name == decision.chosen.region)
-        chosen = _window(case, decision.chosen, option)
+        chosen = window_of(case, decision.chosen, option)
         assert option.known.series is not None  # the planner chose it
         series = option.known.series.clip(decision.chosen.start_s, decision.chosen.end_s)
         source, issued, signal = series.source, series.issued_at, series.signal
@@ -210,7 +210,8 @@ def _kept(case: Case, decision: Decision, previous: Plan, percent: float) -> Dec
     return replace(decision, chosen=kept, rule="kept")
 
 
-def _window(case: Case, chosen: Choice, option: Option) -> Window:
+def window_of(case: Case, chosen: Choice, option: Option) -> Window:
+    """A choice as people see it, with what was done before and what it costs."""
     if case.done and chosen.region == case.spec.regions[0]:
         chosen = _whole(case, chosen)
     segments = tuple((from_unix(a), from_unix(b)) for a, b in chosen.spans)
@@ -261,7 +262,7 @@ def _alternatives(case: Case, decision: Decision, chosen: Window) -> tuple[Windo
         *zip(others.per_place, field.compared, strict=True),
     )
     found = [
-        _window(case, one, option)
+        window_of(case, one, option)
         for one, option in pairs
         if one is not None and option.region.name != chosen.region
     ]

@@ -18,6 +18,7 @@ from scheduler.engine import planning, rest
 from scheduler.engine.dispatch import HOLDING, expected_end
 from scheduler.engine.submission import iso
 from scheduler.errors import UsageError
+from scheduler.models import QueuePlan
 from scheduler.planner import choice, fleet
 from scheduler.planner.board import Board
 from scheduler.planner.bound import lower_bound
@@ -63,15 +64,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """The plans that changed, and how near the whole is to the best possible.
-
-    ``cost`` and ``bound`` are in the unit of the objective, grams for the most part.
-    """
+    """The plans that changed, and how near the whole is to the best possible."""
 
     plans: Mapping[str, Plan]
-    cost: float
-    bound: float
-    late: int
+    whole: QueuePlan
 
 
 def held(ctx: Context, now: datetime) -> list[Held]:
@@ -92,20 +88,30 @@ def _rest_s(job: Job, now: datetime) -> float:
 
 def plan(
     ctx: Context, members: Sequence[Member], now: datetime, *, hysteresis_percent: float
-) -> Joint | None:
-    """Plan all members jointly; None where nobody is in anybody's way."""
+) -> Joint:
+    """Plan all members jointly; nothing changes where nobody is in anybody's way."""
     able = [m for m in members if _known(m)]
+    alone = _alone(able, now)
     if not able:
-        return None
+        return alone
     scene = _Scene(ctx, able, held(ctx, now), now)
     if not scene.crowded():
-        return None
+        return alone
     start = scene.beside()
     made = fleet.plan(scene.tasks, scene.board(), now_s=now.timestamp(), start=start)
     margin = max(abs(start.cost), 1e-12) * hysteresis_percent / 100
     if made.late >= start.late and made.cost > start.cost - margin:
         made = start
-    return Joint(scene.plans(made), made.cost, scene.bound(made), made.late)
+    bound = scene.bound(made)
+    return Joint(scene.plans(made), QueuePlan(now, len(able), True, made.cost, bound, made.late))
+
+
+def _alone(members: Sequence[Member], now: datetime) -> Joint:
+    """Each has the best plan of its own."""
+    figures = [m.plan.window.grams for m in members]
+    cost = sum(g.value for g in figures if g is not None)
+    late = sum(_end_s(m.plan) > m.case.request.deadline_s + INSTANT_S for m in members)
+    return Joint({}, QueuePlan(now, len(members), False, cost, cost, late))
 
 
 def admit(ctx: Context, newcomer: Member, others: Sequence[Member], now: datetime) -> Plan:

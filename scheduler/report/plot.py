@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import plotext
 
+from providers.base import Triple
 from providers.series import from_unix
 from scheduler.report.tables import draw, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import tzinfo
 
     from providers.series import Series
@@ -41,7 +44,14 @@ def forecast_plot(
     plotext.plotsize(width, height)
     plotext.plot(hours[known].tolist(), values[known].tolist(), marker="dot", label="forecast")
     if window is not None and window.end is not None:
-        chosen = known & (at >= window.start.timestamp()) & (at < window.end.timestamp())
+        chosen = known & np.any(
+            [
+                (at >= a.timestamp()) & (at < b.timestamp())
+                for a, b in window.spans
+                if b is not None
+            ],
+            axis=0,
+        )
         if chosen.any():
             plotext.plot(
                 hours[chosen].tolist(),
@@ -55,6 +65,49 @@ def forecast_plot(
     plotext.title(f"{series.zone}, g/kWh, {series.source}")
     drawn = plotext.build()
     return str(drawn if color else plotext.uncolorize(drawn))
+
+
+def trade_off_plot(
+    front: Sequence[Window], tz: tzinfo, *, width: int = 78, height: int = 14
+) -> str:
+    """Carbon against finish time, and against money where prices are known; a mark a region."""
+    carbon = [(w.grams or w.g_per_kwh or Triple.exact(0.0)).value for w in front]
+    unit = "g" if all(w.grams is not None for w in front) else "g/kWh"
+    ends = [(w.end or w.start) for w in front]
+    begin = min(ends)
+    hours = [(end - begin).total_seconds() / 3600 for end in ends]
+    ticks = np.linspace(0, max(hours), 6).tolist()
+    labels = [f"{begin.astimezone(tz) + timedelta(hours=h):%a %H:%M}" for h in ticks]
+    names = [w.region for w in front]
+    drawn = [_scatter(hours, carbon, names, f"{unit} against finish", width, height, ticks, labels)]
+    costs = [w.cost for w in front]
+    if len(set(costs)) > 1 and None not in costs:
+        money = [c for c in costs if c is not None]
+        drawn.append(_scatter(money, carbon, names, f"{unit} against cost", width, height))
+    return "\n".join(drawn)
+
+
+def _scatter(
+    x: Sequence[float],
+    y: Sequence[float],
+    names: Sequence[str],
+    title: str,
+    width: int,
+    height: int,
+    ticks: Sequence[float] = (),
+    labels: Sequence[str] = (),
+) -> str:
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.plotsize(width, height)
+    for i, name in enumerate(dict.fromkeys(names)):
+        own = [j for j, other in enumerate(names) if other == name]
+        mark = "ox+*#@"[i % 6]
+        plotext.scatter([x[j] for j in own], [y[j] for j in own], marker=mark, label=name)
+    if ticks:
+        plotext.xticks(list(ticks), list(labels))
+    plotext.title(title)
+    return str(plotext.uncolorize(plotext.build()))
 
 
 def forecast_table(series: Series, tz: tzinfo, *, width: int = 100, rows: int = 48) -> str:

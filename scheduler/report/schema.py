@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
     from providers.base import Triple
     from providers.series import Series
-    from scheduler.models import Attempt, Event, Job, Plan, Recurrence, Settlement, Window
+    from scheduler.models import (
+        Attempt,
+        Event,
+        Job,
+        Plan,
+        QueuePlan,
+        Recurrence,
+        Settlement,
+        Window,
+    )
 
 SCHEMA_VERSION = 1
 
@@ -91,6 +100,21 @@ def recurrence_json(series: Recurrence) -> dict[str, Any]:
     }
 
 
+def queue_json(queue: QueuePlan | None) -> dict[str, Any]:
+    """How near the plans of the whole queue are to the best possible."""
+    content = {
+        "made_at": iso(queue.made_at) if queue else None,
+        "jobs": queue.jobs if queue else 0,
+        "together": queue.together if queue else False,
+        "late": queue.late if queue else 0,
+        "cost_g": queue.cost_g if queue else None,
+        "lower_bound_g": queue.lower_bound_g if queue else None,
+        "gap_percent": queue.gap_percent if queue else None,
+    }
+    known = {"gap_percent": "the lower bound is zero"} if queue else {}
+    return content | {"null_reasons": _reasons(content, known, "the queue was not looked at yet")}
+
+
 def _alternative(window: Window) -> dict[str, Any]:
     return {
         "region": window.region,
@@ -112,6 +136,20 @@ def ranking_json(plan: Plan) -> list[dict[str, Any]]:
             "saving_percent": saving_percent(plan.run_now.grams, window.grams),
         }
         rows.append(row | {"null_reasons": _reasons(row, plan.nulls)})
+    return rows
+
+
+def pareto_json(plan: Plan, front: Sequence[Window]) -> list[dict[str, Any]]:
+    """The plans that no other beats in grams, finish and money at once, the earliest first."""
+    rows = []
+    for window in front:
+        row = _alternative(window) | {
+            "g_per_kwh": figure(window.g_per_kwh),
+            "saving_percent": saving_percent(plan.run_now.grams, window.grams),
+            "currency": plan.currency,
+        }
+        reasons = plan.nulls | {"cost": "no price is set for the region (regions.<name>.price)"}
+        rows.append(row | {"null_reasons": _reasons(row, reasons)})
     return rows
 
 

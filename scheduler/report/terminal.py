@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, tzinfo
 
-    from scheduler.models import Event, Job, JobSpec, Plan, Recurrence, Settlement, Window
+    from scheduler.models import (
+        Event,
+        Job,
+        JobSpec,
+        Plan,
+        QueuePlan,
+        Recurrence,
+        Settlement,
+        Window,
+    )
 
 WIDTH = 110
 
@@ -40,6 +49,17 @@ def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
             job.reason if job.state.ended else "",
         )
     return draw(drawn, width=WIDTH)
+
+
+def queue_line(queue: QueuePlan, now: datetime, tz: tzinfo) -> str:
+    """How near the plans of all waiting jobs are to the best possible."""
+    head = f"queue at {clock(queue.made_at, now, tz)}: {queue.jobs} job(s)"
+    late = f"; {queue.late} cannot meet the deadline" if queue.late else ""
+    if not queue.together:
+        return f"{head}, none in another's way: each has the best plan there is{late}"
+    gap = queue.gap_percent
+    within = "the lower bound is zero" if gap is None else f"within {gap:.2g} % of the lower bound"
+    return f"{head} planned together, {within}{late}"
 
 
 def series_table(series: Sequence[Recurrence], now: datetime) -> str:
@@ -114,6 +134,27 @@ def alternatives(plan: Plan, *, limit: int, now: datetime | None = None) -> str:
     drawn = table("elsewhere", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs")
     for window in plan.alternatives[:limit]:
         drawn.add_row(*_place(window, plan), "yes" if window.dispatchable else "compared only")
+    return draw(drawn, width=WIDTH)
+
+
+def trade_offs(plan: Plan, front: Sequence[Window], now: datetime, tz: tzinfo) -> str:
+    """What no other plan beats in grams, finish and money at once, the earliest first."""
+    priced = any(w.cost is not None for w in front)
+    columns = ("done", "start", "region", "expected>", "against run now>")
+    money = (f"costs {plan.currency}>",) if priced else ()
+    drawn = table(*columns, "segments>", *money)
+    for window in front:
+        saved = saving_percent(plan.run_now.grams, window.grams)
+        assert window.end is not None  # only jobs of known duration are compared
+        drawn.add_row(
+            clock(window.end, now, tz),
+            clock(window.start, now, tz),
+            window.region,
+            grams(window.grams.value) if window.grams else "unknown",
+            "unknown" if saved is None else change(saved),
+            str(len(window.spans)),
+            *(["unknown" if window.cost is None else f"{window.cost:.2f}"] if priced else []),
+        )
     return draw(drawn, width=WIDTH)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scheduler.errors import ConfigError
 from scheduler.store.database import Database
 from scheduler.store.jobs import LEGAL_MOVES, Jobs
-from scheduler.store.memory import Beats, Forecasts, Settlements
+from scheduler.store.memory import Beats, Forecasts, QueuePlans, Settlements
 from scheduler.store.recurrences import Recurrences
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Store:
         self.recurrences = Recurrences(self._database)
         self.forecasts = Forecasts(self._database)
         self.settlements = Settlements(self._database)
+        self.queue_plans = QueuePlans(self._database)
         self.beats = Beats(self._database)
 
     def check(self) -> str:

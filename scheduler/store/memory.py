@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,8 +13,8 @@ from pydantic import TypeAdapter
 from sqlmodel import col, or_, select, update
 
 from providers.series import Series, from_unix
-from scheduler.models import JobState, Settlement
-from scheduler.store.rows import BeatRow, ForecastRow, JobRow, SettlementRow
+from scheduler.models import JobState, QueuePlan, Settlement
+from scheduler.store.rows import BeatRow, ForecastRow, JobRow, QueuePlanRow, SettlementRow
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -164,6 +165,28 @@ class Settlements:
                 ~made.exists(),
             )
             return list(session.exec(query))
+
+
+class QueuePlans:
+    """The last look at the whole queue."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def remember(self, made: QueuePlan) -> None:
+        """Keep ``made`` in place of the one before."""
+        content = asdict(made) | {"made_at": made.made_at.timestamp()}
+        with self._db.write() as session:
+            session.merge(QueuePlanRow(id=1, **content))
+
+    def latest(self) -> QueuePlan | None:
+        """The last one, or None."""
+        with self._db.read() as session:
+            row = session.get(QueuePlanRow, 1)
+        if row is None:
+            return None
+        content = row.model_dump(exclude={"id"}) | {"made_at": from_unix(row.made_at)}
+        return QueuePlan(**content)
 
 
 class Beats:

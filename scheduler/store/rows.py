@@ -115,15 +115,16 @@ class RecurrenceRow(SQLModel, table=True):
 
 
 class QueuePlanRow(SQLModel, table=True):
-    """The last time that the whole queue was planned together; one row."""
+    """The last look at the whole queue; one row."""
 
     __tablename__ = "queue_plan"
 
     id: int = Field(default=1, primary_key=True)
     made_at: float
     jobs: int
-    cost: float
-    lower_bound: float
+    together: bool
+    cost_g: float
+    lower_bound_g: float
     late: int
 
 
