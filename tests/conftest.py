@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from scheduler.cli import main
 from scheduler.models import JobSpec
@@ -18,6 +19,10 @@ from scheduler.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# Machines that run tests are shared: how long an example takes says nothing.
+settings.register_profile("lowtide", deadline=None)
+settings.load_profile("lowtide")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 TIE = 1e-9
 
 
-Rule = Literal["lowest", "min_saving", "cautious", "kept", "together", "no_series"]
+Rule = Literal[
+    "lowest", "min_saving", "cautious", "forecast_error", "kept", "together", "no_series"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,9 @@ class Decision:
     """The choice, the best start at the earliest time, and each place's best choice.
 
     ``rule`` says why: ``lowest`` score, the delay not worth it (``min_saving``; ``cautious``:
-    not sure to save), a move not worth it (``kept``), the rest of the queue (``together``), or
-    ``no_series`` (then ``chosen`` is None).
+    not sure to save; ``forecast_error``: it saves less than the later forecast is less sure), a
+    move not worth it (``kept``), the rest of the queue (``together``), or ``no_series`` (then
+    ``chosen`` is None).
     """
 
     chosen: Choice | None

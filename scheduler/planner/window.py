@@ -44,7 +44,9 @@ def decide(places: Sequence[Place], request: Request, basis: Basis | None = None
 
     Ties go to the earlier start, then to the order of ``places``. The choice is never worse
     than the best start at the earliest time. A delay that saves less than
-    ``min_saving_percent`` of that start's score is not taken.
+    ``min_saving_percent`` of that start's score is not taken, nor one that saves less than the
+    later window's band is wider: the gain must hold if both are as dirty as their bands allow
+    (and where the request is cautious, if only the later one is).
     """
     used = basis or basis_of(places, request)
     found = _search(places, request)
@@ -60,9 +62,21 @@ def decide(places: Sequence[Place], request: Request, basis: Basis | None = None
         gain = at_release.score - best.score
         if gain < at_release.score * (request.min_saving_percent / 100 - TIE):
             return Decision(at_release, at_release, per_place, used, "min_saving")
-        if request.cautious and best.g_per_kwh.high > at_release.g_per_kwh.value:
+        by_name = {place.region: place for place in places}
+        worst = best.score + _spread(by_name[best.region], best, request)
+        now = at_release.score
+        if request.cautious and worst > now * (1 + TIE):
             return Decision(at_release, at_release, per_place, used, "cautious")
+        if worst > (now + _spread(by_name[at_release.region], at_release, request)) * (1 + TIE):
+            return Decision(at_release, at_release, per_place, used, "forecast_error")
     return Decision(best, at_release, per_place, used, "lowest")
+
+
+def _spread(place: Place, choice: Choice, request: Request) -> float:
+    """By how much the score is higher if the intensity is as high as its band allows."""
+    run_s = sum(b - a for a, b in choice.spans)
+    above = choice.g_per_kwh.high - choice.g_per_kwh.value
+    return area_weight(place, request) * above * run_s
 
 
 def at(place: Place, start_s: float, request: Request, basis: Basis) -> Choice | None:

@@ -62,7 +62,7 @@ def _scaled(value: float, scales: Sequence[tuple[str, float]]) -> str:
 
 def significant(value: float) -> str:
     """Three significant digits, without an exponent for everyday sizes."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def triple(figure: Triple | None, form: object, why: str | None = None) -> str:

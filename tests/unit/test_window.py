@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -127,3 +128,37 @@ def test_grams_carry_the_bounds_of_power_and_pue() -> None:
 def test_an_impossible_request_is_refused(bad: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="no window"):
         Request(*bad, KW)
+
+
+def _banded(values: list[float], above: list[float]) -> Place:
+    place = _place("a", values)
+    assert place.series is not None
+    return replace(place, series=replace(place.series, high=np.array(values) + np.array(above)))
+
+
+@pytest.mark.parametrize(
+    ("above", "rule"),
+    [
+        ([0, 0], "lowest"),
+        ([50, 50], "lowest"),  # an error of the level is shared by both
+        ([0, 99], "lowest"),
+        ([0, 101], "forecast_error"),
+        ([30, 129], "lowest"),
+        ([30, 131], "forecast_error"),
+    ],
+)
+def test_a_delay_saves_more_than_the_later_forecast_is_less_sure(
+    above: list[float], rule: str
+) -> None:
+    decision = decide([_banded([200, 100], above)], Request(HOUR, 0, HOUR, KW))
+    assert decision.rule == rule
+    assert decision.chosen is not None
+    assert decision.chosen.start_s == (HOUR if rule == "lowest" else 0)
+
+
+@pytest.mark.parametrize(("above", "rule"), [([99, 99], "lowest"), ([101, 101], "cautious")])
+def test_a_cautious_delay_pays_even_if_only_the_later_window_is_dirty(
+    above: list[float], rule: str
+) -> None:
+    request = Request(HOUR, 0, HOUR, KW, cautious=True)
+    assert decide([_banded([200, 100], above)], request).rule == rule
