@@ -271,3 +271,17 @@ def test_tasks_that_wait_for_each_other_are_said(waits: tuple[tuple[int, ...], .
     ring = caught.value.tasks
     assert ring[0] == ring[-1]
     assert all(after in tasks[i].after for i, after in itertools.pairwise(ring))
+
+
+def test_a_task_longer_than_what_is_left_has_no_place() -> None:
+    tasks = [Task(START, START + 9 * CELL, 2 * CELL, after=after) for after in ((), (0,))]
+    world = World(START, CELL, np.ones((1, 3)), np.ones((1, 3), dtype=np.int32))
+    made = fleet.plan(tasks, Board(world))
+    assert made.placed[0] is not None
+    assert made.placed[1] is None
+
+
+def test_who_leaves_out_a_task_wins_nothing() -> None:
+    ran = Placed(0, ((START, START + CELL),), 5.0, late=True)
+    assert not FleetPlan((None,)).beats(FleetPlan((ran,)))
+    assert FleetPlan((replace(ran, late=False),)).beats(FleetPlan((None,)))
