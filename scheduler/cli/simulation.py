@@ -87,9 +87,18 @@ def _span(name: str, text: str) -> float:
 
 
 def _write(outcome: Outcome, path: Path) -> None:
+    """The whole file or none of it; what is no file (a pipe) is written to as it is."""
+    whole = path.resolve()
+    part = whole.with_name(f".{path.name}.part") if whole.is_file() or not path.exists() else whole
     try:
-        with path.open("w", encoding="utf-8", newline="") as f:
-            outcome.write(f)
+        try:
+            with part.open("w", encoding="utf-8", newline="") as f:
+                outcome.write(f)
+            if part != whole:
+                part.replace(whole)
+        finally:
+            if part != whole:
+                part.unlink(missing_ok=True)
     except OSError as e:
         raise UsageError(f"--out {path} cannot be written: {e}") from e
     options.say(f"wrote {len(outcome.schedule)} rows to {path}")

@@ -215,7 +215,7 @@ def _of(figures: tuple[float, ...], row: int) -> float:
 def _free_runs(free: NDArray[np.bool_], cells: int) -> NDArray[np.bool_]:
     """Where a run of ``cells`` free cells begins: rows x (columns - cells + 1)."""
     if free.all():
-        return np.ones((free.shape[0], free.shape[1] - cells + 1), dtype=bool)
+        return np.ones((free.shape[0], max(0, free.shape[1] - cells + 1)), dtype=bool)
     taken = np.zeros((free.shape[0], free.shape[1] + 1), dtype=np.int32)
     np.cumsum(~free, axis=1, out=taken[:, 1:])
     starts: NDArray[np.bool_] = taken[:, cells:] == taken[:, :-cells]

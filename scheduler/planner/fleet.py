@@ -51,10 +51,14 @@ class FleetPlan:
         return sum(p is None or p.late for p in self.placed)
 
     def beats(self, other: FleetPlan) -> bool:
-        """Neither later nor dearer than ``other``, and one of both less."""
+        """All that ``other`` places is placed, neither later nor dearer, and one of both less."""
+        pairs = list(zip(self.placed, other.placed, strict=True))
+        if any(mine is None and its is not None for mine, its in pairs):
+            return False
+        cost = sum(mine.cost for mine, its in pairs if mine is not None and its is not None)
         tie = TIE * abs(other.cost)
-        return (self.late <= other.late and self.cost < other.cost - tie) or (
-            self.late < other.late and self.cost <= other.cost + tie
+        return (self.late <= other.late and cost < other.cost - tie) or (
+            self.late < other.late and cost <= other.cost + tie
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from providers import registry
+from providers.series import from_unix
 from scheduler.errors import UsageError
 from scheduler.simulate.log import moment_s, rows_of
 
@@ -173,10 +174,20 @@ def _issues(
             f"{path}: no forecast for {', '.join(grid.regions)}: other regions, or only direct "
             "factors"
         )
+    targets = [t for rows in told.values() for values in rows.values() for t in values]
+    if max(targets) <= grid.start_s - grid.step_s or min(targets) >= grid.end_s:
+        raise UsageError(
+            f"{path}: its forecasts are for {_day(min(targets))} to {_day(max(targets))}, and "
+            f"the trace has {_day(grid.start_s)} to {_day(grid.end_s)}: they do not overlap"
+        )
     return tuple(
         (at, tuple(_told(region, values, grid) for region, values in sorted(rows.items())))
         for at, rows in sorted(told.items())
     )
+
+
+def _day(time_s: float) -> str:
+    return f"{from_unix(time_s):%Y-%m-%d}"
 
 
 def _told(

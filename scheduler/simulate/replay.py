@@ -23,6 +23,7 @@ from scheduler.simulate.outcome import Outcome, settle
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from scheduler.planner.segments import Spans
     from scheduler.planner.task import Placed
     from scheduler.simulate.knowledge import Knowledge
     from scheduler.simulate.log import LogJob
@@ -306,39 +307,81 @@ class _Replay:
 
     def _plan_anew(self, now_s: float) -> None:
         """All that wait, together under capacity; a task that paused goes on with the rest."""
-        members = list(self._waiting)
-        left, ahead = [], []
-        for i in members:
-            task, rest = self._left(i, now_s)
-            left.append(task)
-            ahead.append(rest)
-            self._board.release(self._tasks[i], self._waiting[i])
+        rests = {i: rest for i in self._waiting if (rest := self._left(i, now_s)) is not None}
+        for i, rest in rests.items():
+            self._board.release(rest.task, self._waiting[i])
+        tasks = [rest.task for rest in rests.values()]
         start = fleet.FleetPlan(
-            tuple(
-                self._board.priced(t, p.region, p.spans) for t, p in zip(left, ahead, strict=True)
-            )
+            tuple(self._board.priced(r.task, r.ahead.region, r.ahead.spans) for r in rests.values())
         )
-        made = fleet.plan(left, self._board, now_s=now_s, start=start, passes=1)
-        for i, placed in zip(members, made.placed, strict=True):
+        made = fleet.plan(tasks, self._board, now_s=now_s, start=start, passes=1)
+        for (i, rest), placed in zip(rests.items(), made.placed, strict=True):
             assert placed is not None  # no worse than the plan that it had
-            self._waiting[i] = placed
+            self._waiting[i] = self._gone_on(rest, placed)
+            if rest.ran:
+                self._run[i] = rest.ran
 
-    def _left(self, i: int, now_s: float) -> tuple[Task, Placed]:
-        """What is left of a task from now on, and where it was to go."""
+    def _left(self, i: int, now_s: float) -> _Rest | None:
+        """What is left of a task from now on; None where it can only go on as it was to.
+
+        One that has started stays in its region. It is planned as if it paused now, with the
+        resume that this would cost.
+        """
         task, placed = self._tasks[i], self._waiting[i]
-        if task.pausing is None or placed.start_s > now_s - INSTANT_S:
-            started = i in self._run
-            return (self._rest(task, placed, now_s) if started else task), placed
-        past = tuple((a, min(b, now_s)) for a, b in placed.spans if a < now_s)
-        rest = replace(
+        if task.pausing is None or (i not in self._run and placed.start_s > now_s - INSTANT_S):
+            return _Rest(task, placed)
+        past = tuple((a, min(b, now_s)) for a, b in placed.spans if a < now_s - INSTANT_S)
+        ran = self._whole(i, replace(placed, spans=past)).spans
+        ahead = replace(
             placed, spans=tuple((max(a, now_s), b) for a, b in placed.spans if b > now_s)
         )
-        self._run[i] = self._whole(i, replace(placed, spans=past)).spans
-        return self._rest(task, rest, now_s), rest
+        rules = task.pausing
+        runs = ran[-1][1] > now_s - INSTANT_S and ahead.start_s < now_s + INSTANT_S
+        need_s = sum(b - a for a, b in ahead.spans)
+        need_s -= rules.resume_s * (len(ahead.spans) - (1 if runs else 0))
+        again_s = need_s + rules.resume_s
+        pieces = None if rules.max_segments is None else rules.max_segments - len(ran)
+        if runs and (
+            pieces == 0
+            or need_s <= INSTANT_S
+            or min(now_s - ran[-1][0], again_s) < rules.min_run_s - INSTANT_S
+            or (rules.resume_s and now_s + again_s > task.deadline_s + INSTANT_S)
+        ):
+            return None
+        rest = replace(
+            task,
+            duration_s=again_s,
+            release_s=now_s,
+            regions=(ahead.region,),
+            pausing=replace(rules, max_segments=pieces),
+        )
+        return _Rest(rest, ahead, ran, need_s)
 
-    def _rest(self, task: Task, ahead: Placed, now_s: float) -> Task:
-        """A started task stays in its region; its next resume is part of what it needs."""
-        need = sum(b - a for a, b in ahead.spans)
-        assert task.pausing is not None
-        need -= task.pausing.resume_s * (len(ahead.spans) - 1)
-        return replace(task, duration_s=need, release_s=now_s, regions=(ahead.region,))
+    def _gone_on(self, rest: _Rest, placed: Placed) -> Placed:
+        """The place without the resume where the task goes on at once; the board follows."""
+        if not rest.ran or placed.start_s > rest.ran[-1][1] + INSTANT_S:
+            return placed
+        assert rest.task.pausing is not None
+        spare = sum(b - a for a, b in placed.spans) - rest.need_s
+        spare -= rest.task.pausing.resume_s * (len(placed.spans) - 1)
+        if spare <= INSTANT_S:
+            return placed
+        (begun, ended), *others = placed.spans
+        first = ((begun, ended - spare),) if ended - spare > begun + INSTANT_S else ()
+        shorter = replace(placed, spans=(*first, *others))
+        self._board.release(rest.task, placed)
+        self._board.hold(rest.task, shorter)
+        return shorter
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What is left of a task that may have ``ran``, and where it was to go.
+
+    ``need_s`` is what it needs where it goes on at once; ``task`` has a resume more.
+    """
+
+    task: Task
+    ahead: Placed
+    ran: Spans = ()
+    need_s: float = 0.0
