@@ -85,14 +85,16 @@ def cost_of(edges: NDArray[np.float64], rates: NDArray[np.float64], spans: Spans
 
 def _fill(edges: NDArray[np.float64], rates: NDArray[np.float64], need_s: float) -> Spans | None:
     """The cheapest cells, the last of them in part."""
-    widths = np.diff(edges)
-    order = np.argsort(rates, kind="stable")
-    order = order[: int(np.searchsorted(rates[order], np.inf))]
-    done = np.cumsum(widths[order])
+    widths = edges[1:] - edges[:-1]
+    order = rates.argsort(kind="stable")
+    if rates[order[-1]] == np.inf:
+        order = order[: int(rates[order].searchsorted(np.inf))]
+    done = widths[order].cumsum()
     if not len(done) or done[-1] < need_s - INSTANT_S:
         return None
-    count = int(np.searchsorted(done, need_s - INSTANT_S)) + 1
-    chosen = np.sort(order[:count])
+    count = int(done.searchsorted(need_s - INSTANT_S)) + 1
+    chosen = order[:count].copy()
+    chosen.sort()
     partial = int(order[count - 1])
     spare = max(0.0, float(done[count - 1]) - need_s)
     return _merge(edges, chosen, partial, spare)
@@ -102,17 +104,17 @@ def _merge(
     edges: NDArray[np.float64], chosen: NDArray[np.intp], partial: int, spare_s: float
 ) -> Spans:
     """Cells joined to spans; the partial cell leaves out its end, or its start if that joins."""
-    at = int(np.searchsorted(chosen, partial))
+    at = int(chosen.searchsorted(partial))
     follows = at > 0 and chosen[at - 1] == partial - 1
     leads = at + 1 < len(chosen) and chosen[at + 1] == partial + 1
-    starts, ends = edges[chosen].copy(), edges[chosen + 1].copy()
+    starts, ends = edges[chosen], edges[chosen + 1]
     if leads and not follows:
         starts[at] += spare_s
     else:
         ends[at] -= spare_s
-    breaks = np.flatnonzero(starts[1:] - ends[:-1] > INSTANT_S)
-    firsts, lasts = np.append(0, breaks + 1), np.append(breaks, len(chosen) - 1)
-    return tuple((float(starts[i]), float(ends[j])) for i, j in zip(firsts, lasts, strict=True))
+    breaks = (starts[1:] - ends[:-1] > INSTANT_S).nonzero()[0]
+    firsts, lasts = starts[[0, *breaks + 1]], ends[[*breaks, len(chosen) - 1]]
+    return tuple(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
 def _on_lattice(
@@ -199,7 +201,7 @@ def _program(
     idle = len(cost) - whole + 1
     shape = (layers, idle)
     on, off = np.full(shape, np.inf), np.full(shape, np.inf)
-    past = [off]
+    past = [off if most is None else off[:-1]]
     # The choices made: a segment began with its least length, it paused, it had paused before.
     begun, paused, resumed = (np.zeros((whole + 1, *shape), dtype=bool) for _ in range(3))
     for p in range(1, whole + 1):
@@ -213,14 +215,14 @@ def _program(
             if most is None:
                 np.less(before[1], before[0], out=resumed[p, 1, reload:])
                 before = before.min(axis=0, keepdims=True)
-            else:
-                before = before[:-1]
             fresh = before + again[p - gain : p - gain + idle - reload]
             np.less(fresh, on[1:, reload:], out=begun[p, 1:, reload:])
             np.minimum(on[1:, reload:], fresh, out=on[1:, reload:])
-        off = np.minimum.accumulate(on, axis=1)
-        np.less(on[:, 1:], off[:, :-1], out=paused[p, :, 1:])
-        paused[p, :, 0] = np.isfinite(on[:, 0])
+        # Who is in the last layer resumes no more: only at the end does it matter that it paused.
+        rows = slice(layers if most is None or p == whole else layers - 1)
+        off = np.minimum.accumulate(on[rows], axis=1)
+        np.less(on[rows, 1:], off[:, :-1], out=paused[p, rows, 1:])
+        paused[p, rows, 0] = np.isfinite(on[rows, 0])
         past.append(off)
         if p >= gain:
             past[p - gain] = off[:0]  # no longer looked at

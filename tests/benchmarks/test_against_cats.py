@@ -38,7 +38,8 @@ def _intensity(days: int, step_s: float) -> NDArray[np.float64]:
     rng = np.random.default_rng(7)
     steps = int(days * 86400 / step_s)
     hours = np.arange(steps) * step_s / 3600.0
-    level, wave, phase = (rng.uniform(a, b, (REGIONS, 1)) for a, b in ((100, 600), (5, 80), (0, 24)))
+    ranges = ((100, 600), (5, 80), (0, 24))
+    level, wave, phase = (rng.uniform(*ends, (REGIONS, 1)) for ends in ranges)
     walk = np.cumsum(rng.normal(0, 60 * np.sqrt(step_s / 86400), (REGIONS, steps)), axis=1)
     noise = rng.normal(0, 4, (REGIONS, steps))
     values = level + wave * np.cos((hours - phase) * 2 * np.pi / 24) + walk + noise
