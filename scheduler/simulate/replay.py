@@ -180,8 +180,8 @@ def alone(
     best = Relaxed(
         [replace(t, pausing=None) for t in tasks], knowledge.start_s, knowledge.step_s, g_per_kwh
     ).best(np.zeros_like(g_per_kwh), len(tasks))
-    moments = world.start_s + world.step_s * np.arange(world.cells + 1)
-    rates: NDArray[np.float64] = np.where(world.holes, np.inf, world.g_per_kwh)
+    moments = world.start_s + world.step_s * np.arange(world.cells + 1, dtype=np.float64)
+    rates = np.where(world.holes, np.inf, world.g_per_kwh)
     placed: list[Placed | None] = []
     for task, region, start in zip(tasks, best[0].tolist(), best[1].tolist(), strict=True):
         window = board.priced(task, region, ((start, start + task.duration_s),))
