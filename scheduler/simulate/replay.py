@@ -35,7 +35,10 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """``capacity`` in slots of each region, None: without limit; ``refresh_s`` between plans."""
+    """``capacity`` in slots of each region, None: without limit; ``refresh_s`` between plans.
+
+    ``replans`` False: what was planned when a job came in stays.
+    """
 
     policy: Policy = "fleet"
     capacity: int | None = None
@@ -43,6 +46,7 @@ class Rules:
     pausing: Pausing = FREE
     min_saving_percent: float = 0.0
     iterations: int = 60
+    replans: bool = True
 
 
 def simulate(
@@ -324,7 +328,7 @@ class _Replay:
         if fresh:
             known = self._knowledge.believed(now_s)
             self._board.see(_on(known, self._knowledge, self._actual.step_s, self._rules))
-        if self._waiting and (fresh or self._rules.capacity is not None):
+        if self._waiting and self._rules.replans and (fresh or self._rules.capacity is not None):
             self._plan_anew(now_s)
 
     def _plan_anew(self, now_s: float) -> None:

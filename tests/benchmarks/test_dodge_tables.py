@@ -54,14 +54,15 @@ def _slacks(hours: float) -> list[float]:
 
 
 def _zones(shared: Callable[[str], Path]) -> list[Knowledge]:
-    found = []
+    """The zones of both files, each once: the first file's series where both have it."""
+    found: dict[str, Knowledge] = {}
     for name in FILES:
         path = shared(f"traces/{name}")
         every = read(path, None, [])
         for i, zone in enumerate(every.regions):
             row = every.actual[i : i + 1]
-            found.append(Knowledge((zone,), every.start_s, every.step_s, row))
-    return found
+            found.setdefault(zone, Knowledge((zone,), every.start_s, every.step_s, row))
+    return list(found.values())
 
 
 def _saved(knowledge: Knowledge, hours: float, slack: float, policy: str) -> tuple[float, float]:
@@ -101,7 +102,7 @@ def test_flexible_start_and_pause_and_resume(shared: Callable[[str], Path]) -> N
     names = ", ".join(k.regions[0] for k in zones)
     print(f"\npercent saved, theirs -> ours, flexible start / pause and resume; {names}:")
     print("           " + "".join(f"{name:>24}" for name in MODELS))
-    means = ours.mean(axis=3)
+    means = np.round(ours.mean(axis=3), 2) + 0.0
     labels = [f"+{n} h" for n in HOURLY] + [f"+{100 * share:.0f} %" for share in SHARES]
     for s, label in enumerate(labels):
         cells = [
