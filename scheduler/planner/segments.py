@@ -3,8 +3,8 @@
 Two exact methods. Where pausing is free, the cheapest moments are filled until the work is done
 (fractional at most in one step, so no lattice is needed). Where a resume costs time, segments
 have a least length or a greatest number, a dynamic program runs over the cells of a lattice:
-its states are (time, segments begun, progress made, running or not), its value the lowest cost,
-and one step of time is a few vector operations over all states.
+its states are (progress made, idle time, segments begun, running or not), its value the lowest
+cost, and one cell of progress is a few vector operations over all other states.
 
 On the lattice, durations are rounded up and the last segment is cut where the work is done.
 """
@@ -85,14 +85,16 @@ def cost_of(edges: NDArray[np.float64], rates: NDArray[np.float64], spans: Spans
 
 def _fill(edges: NDArray[np.float64], rates: NDArray[np.float64], need_s: float) -> Spans | None:
     """The cheapest cells, the last of them in part."""
-    widths = np.diff(edges)
-    order = np.argsort(rates, kind="stable")
-    order = order[: int(np.searchsorted(rates[order], np.inf))]
-    done = np.cumsum(widths[order])
+    widths = edges[1:] - edges[:-1]
+    order = rates.argsort(kind="stable")
+    if rates[order[-1]] == np.inf:
+        order = order[: int(rates[order].searchsorted(np.inf))]
+    done = widths[order].cumsum()
     if not len(done) or done[-1] < need_s - INSTANT_S:
         return None
-    count = int(np.searchsorted(done, need_s - INSTANT_S)) + 1
-    chosen = np.sort(order[:count])
+    count = int(done.searchsorted(need_s - INSTANT_S)) + 1
+    chosen = order[:count].copy()
+    chosen.sort()
     partial = int(order[count - 1])
     spare = max(0.0, float(done[count - 1]) - need_s)
     return _merge(edges, chosen, partial, spare)
@@ -102,17 +104,17 @@ def _merge(
     edges: NDArray[np.float64], chosen: NDArray[np.intp], partial: int, spare_s: float
 ) -> Spans:
     """Cells joined to spans; the partial cell leaves out its end, or its start if that joins."""
-    at = int(np.searchsorted(chosen, partial))
+    at = int(chosen.searchsorted(partial))
     follows = at > 0 and chosen[at - 1] == partial - 1
     leads = at + 1 < len(chosen) and chosen[at + 1] == partial + 1
-    starts, ends = edges[chosen].copy(), edges[chosen + 1].copy()
+    starts, ends = edges[chosen], edges[chosen + 1]
     if leads and not follows:
         starts[at] += spare_s
     else:
         ends[at] -= spare_s
-    breaks = np.flatnonzero(starts[1:] - ends[:-1] > INSTANT_S)
-    firsts, lasts = np.append(0, breaks + 1), np.append(breaks, len(chosen) - 1)
-    return tuple((float(starts[i]), float(ends[j])) for i, j in zip(firsts, lasts, strict=True))
+    breaks = (starts[1:] - ends[:-1] > INSTANT_S).nonzero()[0]
+    firsts, lasts = starts[[0, *breaks + 1]], ends[[*breaks, len(chosen) - 1]]
+    return tuple(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
 def _on_lattice(
@@ -186,45 +188,57 @@ def _program(
 ) -> list[tuple[int, int]] | None:
     """Cells [a, b) of the cheapest segments with ``whole`` cells of progress.
 
-    States are layers x progress, layer k with k segments begun before the last one; without
-    ``most`` the second layer holds every job that was resumed, however often.
+    States are layers x idle cells, one row of them for each cell of progress: at time t with
+    progress p, t - p cells were not progress. Layer k has k segments begun before the last one;
+    without ``most`` the second layer holds every job that was resumed, however often.
     """
     layers = 2 if most is None else min(most, whole)
     areas = np.append(0.0, np.cumsum(np.where(barred, 0.0, cost)))
     closed = np.append(0, np.cumsum(barred))
-    shape = (layers, whole + 1)
+    further = np.where(barred, np.inf, cost)
+    first, again = (_stretches(areas, closed, n) for n in (lengths.least, lengths.again))
+    reload, gain = lengths.reload, lengths.again - lengths.reload
+    idle = len(cost) - whole + 1
+    shape = (layers, idle)
     on, off = np.full(shape, np.inf), np.full(shape, np.inf)
-    past = [off]
+    past = [off if most is None else off[:-1]]
     # The choices made: a segment began with its least length, it paused, it had paused before.
-    begun, paused, resumed = (np.zeros((len(cost) + 1, *shape), dtype=bool) for _ in range(3))
-    gain = lengths.again - lengths.reload
-    for t in range(1, len(cost) + 1):
-        further = np.full(shape, np.inf)
-        if not barred[t - 1]:
-            np.add(on[:, :-1], cost[t - 1], out=further[:, 1:])
-        fresh = np.full(shape, np.inf)
-        j = t - lengths.least
-        if j >= 0 and closed[t] == closed[j]:
-            fresh[0, lengths.least] = areas[t] - areas[j]
-        j = t - lengths.again
-        if layers > 1 and j >= 0 and gain <= whole and closed[t] == closed[j]:
-            before = past[j][:-1]
+    begun, paused, resumed = (np.zeros((whole + 1, *shape), dtype=bool) for _ in range(3))
+    for p in range(1, whole + 1):
+        on += further[p - 1 : p - 1 + idle]
+        if p == lengths.least:
+            fresh = first[:idle]
+            np.less(fresh, on[0], out=begun[p, 0])
+            np.minimum(on[0], fresh, out=on[0])
+        if layers > 1 and p >= gain and reload < idle:
+            before = past[p - gain][:, : idle - reload]
             if most is None:
-                resumed[t, 1, gain:] = past[j][1, :-gain] < before[0, :-gain]
-                before = past[j].min(axis=0, keepdims=True)
-            fresh[1:, gain:] = before[:, :-gain] + (areas[t] - areas[j])
-        begun[t] = fresh < further
-        on = np.minimum(further, fresh)
-        paused[t] = on < off
-        off = np.minimum(off, on)
+                np.less(before[1], before[0], out=resumed[p, 1, reload:])
+                before = before.min(axis=0, keepdims=True)
+            fresh = before + again[p - gain : p - gain + idle - reload]
+            np.less(fresh, on[1:, reload:], out=begun[p, 1:, reload:])
+            np.minimum(on[1:, reload:], fresh, out=on[1:, reload:])
+        # Who is in the last layer resumes no more: only at the end does it matter that it paused.
+        rows = slice(layers if most is None or p == whole else layers - 1)
+        off = np.minimum.accumulate(on[rows], axis=1)
+        np.less(on[rows, 1:], off[:, :-1], out=paused[p, rows, 1:])
+        paused[p, rows, 0] = np.isfinite(on[rows, 0])
         past.append(off)
-        if t >= lengths.again:
-            past[t - lengths.again] = off[:0]  # no longer looked at
-    lowest = off[:, whole].min()
+        if p >= gain:
+            past[p - gain] = off[:0]  # no longer looked at
+    lowest = off[:, -1].min()
     if not np.isfinite(lowest):
         return None
-    layer = int((off[:, whole] <= lowest + TIE * abs(lowest)).argmax())
-    return _walk(begun, paused, resumed, layer, whole, lengths)
+    layer = int((off[:, -1] <= lowest + TIE * abs(lowest)).argmax())
+    return _walk(begun, paused, resumed, layer, lengths)
+
+
+def _stretches(
+    areas: NDArray[np.float64], closed: NDArray[np.int64], cells: int
+) -> NDArray[np.float64]:
+    """What so many cells from each cell on cost together, infinite over a barred one."""
+    low, high = max(0, len(areas) - cells), min(cells, len(areas))
+    return np.where(closed[high:] == closed[:low], areas[high:] - areas[:low], np.inf)
 
 
 def _walk(
@@ -232,21 +246,20 @@ def _walk(
     paused: NDArray[np.bool_],
     resumed: NDArray[np.bool_],
     layer: int,
-    progress: int,
     lengths: _Lengths,
 ) -> list[tuple[int, int]]:
     """Back from the end along the choices made."""
     runs: list[tuple[int, int]] = []
-    t = len(begun) - 1
+    progress, idle = len(begun) - 1, begun.shape[2] - 1
     while True:
-        while not paused[t, layer, progress]:
-            t -= 1
-        end = t
-        while not begun[t, layer, progress]:
-            t, progress = t - 1, progress - 1
+        while not paused[progress, layer, idle]:
+            idle -= 1
+        end = progress + idle
+        while not begun[progress, layer, idle]:
+            progress -= 1
         if layer == 0:
-            runs.append((t - lengths.least, end))
+            runs.append((progress + idle - lengths.least, end))
             return runs[::-1]
-        layer -= 0 if resumed[t, layer, progress] else 1
-        t, progress = t - lengths.again, progress - lengths.again + lengths.reload
-        runs.append((t, end))
+        layer -= 0 if resumed[progress, layer, idle] else 1
+        progress, idle = progress - lengths.again + lengths.reload, idle - lengths.reload
+        runs.append((progress + idle, end))

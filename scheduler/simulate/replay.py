@@ -16,12 +16,14 @@ import numpy as np
 from scheduler.planner import fleet
 from scheduler.planner.board import TIE, Board
 from scheduler.planner.relaxed import Relaxed
-from scheduler.planner.segments import FREE, Pausing
+from scheduler.planner.segments import FREE, Pausing, cheapest
 from scheduler.planner.task import INSTANT_S, Task, World, refine
 from scheduler.simulate.outcome import Outcome, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from scheduler.planner.segments import Spans
     from scheduler.planner.task import Placed
@@ -34,7 +36,10 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """``capacity`` in slots of each region, None: without limit; ``refresh_s`` between plans."""
+    """``capacity`` in slots of each region, None: without limit; ``refresh_s`` between plans.
+
+    ``replans`` False: what was planned when a job came in stays.
+    """
 
     policy: Policy = "fleet"
     capacity: int | None = None
@@ -42,6 +47,7 @@ class Rules:
     pausing: Pausing = FREE
     min_saving_percent: float = 0.0
     iterations: int = 60
+    replans: bool = True
 
 
 def simulate(
@@ -179,15 +185,36 @@ def alone(
     best = Relaxed(
         [replace(t, pausing=None) for t in tasks], knowledge.start_s, knowledge.step_s, g_per_kwh
     ).best(np.zeros_like(g_per_kwh), len(tasks))
+    moments = world.start_s + world.step_s * np.arange(world.cells + 1, dtype=np.float64)
+    rates = np.where(world.holes, np.inf, world.g_per_kwh)
     placed: list[Placed | None] = []
     for task, region, start in zip(tasks, best[0].tolist(), best[1].tolist(), strict=True):
         window = board.priced(task, region, ((start, start + task.duration_s),))
-        found = None
-        if task.pausing is not None:
-            found = board.cheapest(task, task.release_s, task.deadline_s)
+        found = None if task.pausing is None else _in_segments(task, board, moments, rates)
         better = found is not None and found.cost < window.cost - TIE * abs(window.cost)
         placed.append(found if better else window)
     return placed
+
+
+def _in_segments(
+    task: Task, board: Board, moments: NDArray[np.float64], rates: NDArray[np.float64]
+) -> Placed | None:
+    """The cheapest segments of a task that no other meets, whose power is its only cost.
+
+    ``rates`` are the intensity, infinite in holes, between the ``moments`` of the lattice.
+    """
+    world, pausing = board.world, task.pausing
+    assert pausing is not None
+    low = max(0, world.at_or_before(task.release_s))
+    high = min(world.cells, world.at_or_after(task.deadline_s))
+    edges = moments[low : high + 1].copy()
+    edges[0], edges[-1] = task.release_s, task.deadline_s
+    found = [
+        board.priced(task, region, spans)
+        for region in (range(world.regions) if task.regions is None else task.regions)
+        if (spans := cheapest(edges, rates[region, low:high], task.duration_s, pausing))
+    ]
+    return min(found, key=lambda placed: placed.cost, default=None)
 
 
 def offline(
@@ -302,7 +329,7 @@ class _Replay:
         if fresh:
             known = self._knowledge.believed(now_s)
             self._board.see(_on(known, self._knowledge, self._actual.step_s, self._rules))
-        if self._waiting and (fresh or self._rules.capacity is not None):
+        if self._waiting and self._rules.replans and (fresh or self._rules.capacity is not None):
             self._plan_anew(now_s)
 
     def _plan_anew(self, now_s: float) -> None:
