@@ -39,8 +39,8 @@ def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
             elif _room_is_promised(ctx, job, planned, now):
                 said = "its slots are kept for a more urgent job; starts after it"
                 ctx.store.jobs.tell(job.id, now, "waiting", said)
-            else:
-                _start(ctx, job, now)
+            elif _start(ctx, job, now):
+                planned = [other for other in planned if other.id != job.id]
 
 
 def pause(ctx: Context, now: datetime) -> None:
@@ -134,14 +134,15 @@ def expected_end(job: Job, now: datetime) -> datetime:
     return max(now, begun + timedelta(seconds=job.spec.duration_s or 0.0))
 
 
-def _start(ctx: Context, job: Job, now: datetime) -> None:
+def _start(ctx: Context, job: Job, now: datetime) -> bool:
+    """Claim the job's slots and boards and hand it over; False where they are not free."""
     assert job.plan is not None
     region = job.plan.window.region
     executor = ctx.executor(region)
     gpus = executor.free_gpus(ctx.store.jobs.held_gpus())[: job.spec.gpus]
     if len(gpus) < job.spec.gpus:
         ctx.store.jobs.tell(job.id, now, "waiting", f"{job.spec.gpus} free GPUs in {region}")
-        return
+        return False
     number = job.attempt + 1
     attempt = Attempt(
         job_id=job.id,
@@ -154,8 +155,9 @@ def _start(ctx: Context, job: Job, now: datetime) -> None:
     )
     if not ctx.store.jobs.claim(job, attempt, gpus, ctx.capacity(region, now)):
         ctx.store.jobs.tell(job.id, now, "waiting", f"no free slots in {region}")
-        return
+        return False
     launch(ctx, replace(job, attempt=number, region=region), attempt, now)
+    return True
 
 
 def launch(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:

@@ -129,12 +129,17 @@ def admit(ctx: Context, newcomer: Member, others: Sequence[Member], now: datetim
         return newcomer.plan
     start = scene.beside()
     place = start.placed[-1]
-    before = sum(p is None or p.late for p in start.placed[:-1])
-    if place is None or place.late:
-        made = fleet.plan(scene.tasks, scene.board(), now_s=now.timestamp(), start=start)
-        if made.late > before:
-            _refuse(newcomer, place, len(members) - 1)
+    if start.late:
+        now_s, board = now.timestamp(), scene.board()
+        made = fleet.plan(scene.tasks, scene.board(), now_s=now_s, start=start)
         place = made.placed[-1]
+        if made.late:
+            rest_of_it = fleet.FleetPlan(start.placed[:-1])
+            without = fleet.plan(scene.tasks[:-1], board, now_s=now_s, start=rest_of_it)
+            if made.late > without.late:
+                place = fleet.place(scene.tasks[-1], board, now_s)
+                if place is None or place.late:
+                    _refuse(newcomer, place, len(members) - 1)
     assert place is not None
     changed = scene.plan_at(len(members) - 1, place)
     return changed or newcomer.plan

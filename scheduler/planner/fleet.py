@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Lifting every task this often brings nearly all that it can bring (measured: the fourth pass
 # over 100,000 jobs changes the total by less than 0.01 %).
 PASSES = 4
+# So often tasks that are late in the greedy plan are put before the others.
+PROMOTIONS = 3
 
 
 class Cycle(ValueError):
@@ -51,15 +53,14 @@ class FleetPlan:
         return sum(p is None or p.late for p in self.placed)
 
     def beats(self, other: FleetPlan) -> bool:
-        """All that ``other`` places is placed, neither later nor dearer, and one of both less."""
+        """All that ``other`` places is placed, and fewer are late, or as many at less cost."""
         pairs = list(zip(self.placed, other.placed, strict=True))
         if any(mine is None and its is not None for mine, its in pairs):
             return False
+        if self.late != other.late:
+            return self.late < other.late
         cost = sum(mine.cost for mine, its in pairs if mine is not None and its is not None)
-        tie = TIE * abs(other.cost)
-        return (self.late <= other.late and cost < other.cost - tie) or (
-            self.late < other.late and cost <= other.cost + tie
-        )
+        return cost < other.cost - TIE * abs(other.cost)
 
 
 def plan(
@@ -72,16 +73,16 @@ def plan(
 ) -> FleetPlan:
     """The plan of ``tasks`` on what ``board`` has left, which then holds them.
 
-    ``start`` is a plan to improve on, of the same tasks; it need not be held. Never worse than
-    ``start``, nor than first come, first served, in cost and in tasks that are late. Raises
-    :class:`Cycle`.
+    ``start`` is a plan to improve on, of the same tasks; it need not be held. Deadlines come
+    before cost: never more tasks are late than in ``start`` (or first come, first served), and
+    where as many are, the plan costs no more. Raises :class:`Cycle`.
     """
     order = in_order(tasks)
     best = start or first_come(tasks, board, now_s=now_s, order=order)
     _hold(tasks, best, board)
     best = improve(tasks, board, best, now_s=now_s, passes=passes)
     _hold(tasks, best, board, times=-1)
-    other = greedy(tasks, board, now_s=now_s, order=order)
+    other = _punctual(tasks, board, now_s, order)
     other = improve(tasks, board, other, now_s=now_s, passes=passes)
     if not other.beats(best):
         _hold(tasks, other, board, times=-1)
@@ -104,14 +105,42 @@ def first_come(
     return made
 
 
+def _punctual(tasks: Sequence[Task], board: Board, now_s: float, order: Sequence[int]) -> FleetPlan:
+    """The greedy plan; tasks that are late in it go first in the next, while that helps."""
+    best = greedy(tasks, board, now_s=now_s, order=order)
+    first: frozenset[int] = frozenset()
+    for _ in range(PROMOTIONS):
+        late = {i for i, p in enumerate(best.placed) if p is None or p.late}
+        if not late - first:
+            break
+        first |= late
+        _hold(tasks, best, board, times=-1)
+        other = greedy(tasks, board, now_s=now_s, order=order, first=first)
+        if not other.beats(best):
+            _hold(tasks, other, board, times=-1)
+            _hold(tasks, best, board)
+            break
+        best = other
+    return best
+
+
 def greedy(
-    tasks: Sequence[Task], board: Board, *, now_s: float = float("-inf"), order: Sequence[int]
+    tasks: Sequence[Task],
+    board: Board,
+    *,
+    now_s: float = float("-inf"),
+    order: Sequence[int],
+    first: frozenset[int] = frozenset(),
 ) -> FleetPlan:
-    """Each task at the cheapest place left, by priority and size; the board holds them."""
+    """Each task at the cheapest place left, by priority and size; the board holds them.
+
+    Of one priority those in ``first`` go before all others, by deadline.
+    """
 
     def rank(i: int) -> tuple[float, ...]:
         task = tasks[i]
-        return (-task.priority, -task.area, task.release_s, task.deadline_s)
+        urgent = task.deadline_s if i in first else float("inf")
+        return (-task.priority, urgent, -task.area, task.release_s, task.deadline_s)
 
     return _place(tasks, board, _with_waits(tasks, sorted(order, key=rank)), now_s, None)
 

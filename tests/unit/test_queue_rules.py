@@ -1,0 +1,68 @@
+"""Jobs that compete for slots: who starts, who is refused, and what is told of the whole."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scheduler.errors import UsageError
+from scheduler.models import JobState
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Desk
+
+
+def test_jobs_that_are_due_start_together_while_there_are_slots(desk: Desk) -> None:
+    tight = [desk.submit(deadline="61m") for _ in range(2)]
+    desk.tick()
+    assert [desk.job(job_id).state for job_id in tight] == [JobState.STARTING] * 2
+
+
+def test_deadlines_come_before_who_was_first_where_all_can_be_met(desk: Desk) -> None:
+    easy = [desk.submit(deadline="10h") for _ in range(2)]
+    tight = [desk.submit(deadline="70m") for _ in range(2)]
+    for _ in range(20):
+        desk.tick(minutes=10)
+    ended = {job.id: job for job in desk.jobs()}
+    assert {job.state for job in ended.values()} == {JobState.SUCCEEDED}
+    for job_id in (*easy, *tight):
+        job = ended[job_id]
+        assert job.ended_at is not None
+        assert job.spec.deadline is not None
+        assert job.ended_at <= job.spec.deadline
+
+
+def test_who_cannot_be_in_time_beside_the_others_is_refused_and_told_when(desk: Desk) -> None:
+    for _ in range(2):
+        desk.submit(deadline="70m")
+    with pytest.raises(UsageError, match=r"cannot be met beside what runs and 2 queued") as e:
+        desk.submit(deadline="70m")
+    assert "at the earliest; move the deadline there" in str(e.value)
+    assert len(desk.jobs()) == 2
+    desk.submit(deadline="140m")
+
+
+def test_how_near_the_queue_is_to_the_best_is_remembered(desk: Desk) -> None:
+    assert desk.ctx.store.queue_plans.latest() is None
+    desk.submit(deadline="9h", earliest="1h")
+    desk.tick()
+    alone = desk.ctx.store.queue_plans.latest()
+    assert alone is not None
+    assert (alone.jobs, alone.together, alone.gap_percent) == (1, False, 0)
+    desk.clock.advance(seconds=5)
+    for _ in range(4):
+        desk.submit(deadline="9h", earliest="1h")
+    desk.tick(seconds=10)
+    crowded = desk.ctx.store.queue_plans.latest()
+    assert crowded is not None
+    assert (crowded.jobs, crowded.together, crowded.late) == (5, True, 0)
+    assert crowded.gap_percent is not None
+    assert 0 <= crowded.gap_percent < 0.1
+    assert crowded.cost_g >= crowded.lower_bound_g
+    made_at = crowded.made_at
+    desk.tick(seconds=10)
+    same = desk.ctx.store.queue_plans.latest()
+    assert same is not None
+    assert same.made_at - made_at <= timedelta(seconds=10)
