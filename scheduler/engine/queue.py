@@ -285,12 +285,15 @@ class _Scene:
         case, asked = member.case, member.case.request
         known = [p for p in case.places if p.series is not None]
         release = asked.earliest_s + max(p.ready_s for p in known)
-        # One that starts when another ends starts a pass or two later than planned.
+        # One that starts when another ends starts a pass or two later than planned; that is no
+        # reason to move a plan that stands.
         spare = asked.deadline_s - asked.duration_s - release
+        early = asked.deadline_s - min(self._margin_s, max(0.0, spare))
+        own = _end_s(member.plan)
         return Task(
             # Where data must be brought first, the longest way counts for all regions.
             release_s=release,
-            deadline_s=asked.deadline_s - min(self._margin_s, max(0.0, spare)),
+            deadline_s=max(early, own) if own <= asked.deadline_s else early,
             duration_s=asked.duration_s,
             slots=case.spec.slots,
             gpus=case.spec.gpus,

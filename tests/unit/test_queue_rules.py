@@ -53,7 +53,7 @@ def test_how_near_the_queue_is_to_the_best_is_remembered(desk: Desk) -> None:
     assert (alone.jobs, alone.together, alone.gap_percent) == (1, False, 0)
     desk.clock.advance(seconds=5)
     for _ in range(4):
-        desk.submit(deadline="9h", earliest="1h")
+        desk.submit(deadline="9h", start_by="2h")
     desk.tick(seconds=10)
     crowded = desk.ctx.store.queue_plans.latest()
     assert crowded is not None
