@@ -132,7 +132,10 @@ def _on_lattice(
     # A job shorter than the least segment is one segment.
     least = min(math.ceil(pausing.min_run_s / step - INSTANT_S), whole)
     lengths = _Lengths(max(1, least), max(1, least, reload + 1), reload)
-    runs = _program(cost, barred, whole, lengths, pausing.max_segments)
+    # Without a limit there are far fewer states; a plan that keeps to it anyway is the best.
+    runs = _program(cost, barred, whole, lengths, None)
+    if runs is not None and len(runs) > (pausing.max_segments or len(runs)):
+        runs = _program(cost, barred, whole, lengths, pausing.max_segments)
     if runs is None:
         return None
     spans = [(float(times[a]), float(times[b])) for a, b in runs]

@@ -18,8 +18,7 @@ from scheduler.simulate.outcome import Segment
 HOUR = 3600.0
 MINUTE = 60.0
 START = 1_767_225_600.0
-# What is left of two times that should be one (s).
-NEAR = 1e-3
+NEAR = 1e-3  # what is left of two times that should be one (s)
 few = settings(max_examples=15, deadline=None, derandomize=True)
 
 
@@ -45,9 +44,8 @@ def _cases(
     capacity: bool = True,
     forecast: bool = True,
     pausings: tuple[Pausing, ...] = PAUSINGS,
-    unit: float = 900.0,
 ) -> Case:
-    regions, hours = draw(st.integers(1, 2)), draw(st.integers(24, 60))
+    regions, hours, unit = draw(st.integers(1, 2)), draw(st.integers(24, 60)), 900.0
     names = ("AA", "BB")[:regions]
     row = st.lists(st.integers(0, 9), min_size=hours, max_size=hours)
     actual = np.array([draw(row) for _ in names], dtype=np.float64) * 50
@@ -229,8 +227,7 @@ def test_percentages_are_those_of_the_totals_and_always_the_same(case: Case) -> 
     o = case.run()
     assert replace(case.run(), planning_s=o.planning_s) == o
     saved = o.run_now_g - o.emissions_g
-    assert o.oracle_g <= o.emissions_g + 1e-9
-    assert o.lower_bound_g <= o.emissions_g + 1e-9
+    assert max(o.oracle_g, o.lower_bound_g) <= o.emissions_g + 1e-9
     if o.run_now_g > 0:
         assert o.saved_percent == pytest.approx(100 * saved / o.run_now_g)
         oracle = o.run_now_g - o.oracle_g
