@@ -246,20 +246,20 @@ class QueuePlan:
 
     ``cost_g`` and ``lower_bound_g`` are grams, with what else is weighed told in grams. Where no
     job is in another's way (``together`` false) each has the best plan there is, and both are
-    equal. ``late`` jobs end after their deadline.
+    equal; for a very long queue no bound is sought. ``late`` jobs end after their deadline.
     """
 
     made_at: datetime
     jobs: int
     together: bool
     cost_g: float
-    lower_bound_g: float
+    lower_bound_g: float | None
     late: int
 
     @property
     def gap_percent(self) -> float | None:
-        """100 * (cost - bound) / bound; None where the bound is zero."""
-        if self.lower_bound_g <= 0:
+        """100 * (cost - bound) / bound; None where the bound is zero or not known."""
+        if self.lower_bound_g is None or self.lower_bound_g <= 0:
             return None
         return 100.0 * (self.cost_g - self.lower_bound_g) / self.lower_bound_g
 

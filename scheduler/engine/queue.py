@@ -19,7 +19,7 @@ from scheduler.engine.dispatch import HOLDING, expected_end
 from scheduler.engine.submission import iso
 from scheduler.errors import UsageError
 from scheduler.models import QueuePlan
-from scheduler.planner import choice, fleet
+from scheduler.planner import choice, fleet, window
 from scheduler.planner.board import Board
 from scheduler.planner.bound import lower_bound
 from scheduler.planner.task import COARSEST_S, INSTANT_S, Placed, Task, World
@@ -34,11 +34,14 @@ if TYPE_CHECKING:
     from scheduler.engine.context import Context
     from scheduler.engine.planning import Case
     from scheduler.models import Job, Plan
+    from scheduler.planner.choice import Place
 
 # A job of unknown length is taken to hold its slots so much longer (s), at every look.
 UNKNOWN_REST_S = 3600.0
-# Prices of slots are sought this often for the bound; it is only for people to see.
+# Prices of slots are sought this often for the bound, which is only for people to see, and less
+# often in a long queue: a look at so many candidate starts takes about 2 s in all.
 ITERATIONS = 40
+CANDIDATES = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,14 +241,20 @@ class _Scene:
             found[i] = fleet.place(task, board, max([task.release_s, *waits]))
         return fleet.FleetPlan(tuple(found))
 
-    def bound(self, made: fleet.FleetPlan) -> float:
-        """No plan of the members that is punctual where this one is costs less."""
+    def bound(self, made: fleet.FleetPlan) -> float | None:
+        """No plan of the members that is punctual where this one is costs less.
+
+        None for a queue too long to weigh all its starts at every look.
+        """
         assert self._world.slots is not None
         loose = [
             replace(t, deadline_s=max(t.deadline_s, p.end_s))
             for t, p in zip(self.tasks, made.placed, strict=True)
             if p is not None
         ]
+        iterations = min(ITERATIONS, CANDIDATES // max(1, self._candidates(loose)))
+        if iterations == 0:
+            return None
         found = lower_bound(
             loose,
             self._world.start_s,
@@ -253,9 +262,18 @@ class _Scene:
             self._world.g_per_kwh,
             self._world.slots.astype(np.float64),
             known_cost=made.cost,
-            iterations=ITERATIONS,
+            iterations=iterations,
         )
         return min(found, made.cost)
+
+    def _candidates(self, tasks: Sequence[Task]) -> int:
+        """How many starts one look at all prices has to weigh."""
+        step = self._world.step_s
+        return sum(
+            len(t.regions or self._regions)
+            * int(2 + 2 * max(0.0, t.deadline_s - t.release_s - t.duration_s) / step)
+            for t in tasks
+        )
 
     def plans(self, made: fleet.FleetPlan) -> dict[str, Plan]:
         """Plans of the members whose place changed."""
@@ -300,12 +318,26 @@ class _Scene:
             kw=tuple(choice.area_weight(p, asked) * 3600.0 for p in known),
             flat=tuple(choice.toll(p, asked, case.basis) for p in known),
             once=tuple(p.once_g * asked.carbon_share for p in known),
-            delay=asked.delay_g_per_s,
+            delay=asked.delay_g_per_s + _haste(case, known),
             regions=tuple(self._regions.index(p.region) for p in known),
             priority=case.spec.priority,
             after=tuple(index[name] for name in member.after if name in index),
             pausing=asked.pausing,
         )
+
+
+def _haste(case: Case, known: Sequence[Place]) -> float:
+    """What a second of delay weighs for a job that no delay is worth it for: more than any gain.
+
+    It still waits for slots.
+    """
+    asked = case.request
+    if not (asked.min_saving_percent or asked.cautious):
+        return 0.0
+    if window.decide(case.places, asked, case.basis).rule not in {"min_saving", "cautious"}:
+        return 0.0
+    spread = [float(np.ptp(p.series.g_per_kwh)) for p in known if p.series is not None]
+    return max(choice.area_weight(p, asked) for p in known) * max(spread)
 
 
 def _boards(ctx: Context, region: str, holds: Sequence[Held]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scheduler.planner import segments
-from scheduler.planner.task import INSTANT_S, Placed
+from scheduler.planner.task import COARSEST_S, INSTANT_S, Placed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -196,7 +196,8 @@ class Board:
             region = self._region(task, row)
             rates = world.g_per_kwh[region, low:high] * (_of(task.kw, row) / 3600.0)
             rates = np.where(barred[row], np.inf, rates + _of(task.flat, row))
-            spans = segments.cheapest(edges, rates, task.duration_s, task.pausing)
+            step = min(world.step_s, COARSEST_S)
+            spans = segments.cheapest(edges, rates, task.duration_s, task.pausing, step)
             if spans is not None:
                 found = self.priced(task, region, spans)
                 if best is None or found.cost < best.cost - TIE * abs(best.cost):

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 Spans = tuple[tuple[float, float], ...]
 
 # Cells of the lattice at most: beyond it the step is coarsened and the plan only near-optimal.
-MOST_CELLS = 4096
+# Eight days of 5 minutes, more than any forecast here; the time taken grows with its square.
+MOST_CELLS = 2304
+# A step finer than need be may have so many.
+FINE_CELLS = 1152
+PARTS = (60, 30, 20, 15, 12, 10, 6, 5, 4, 3, 2, 1)
 # Two costs are equal when they differ by less than float rounding can make.
 TIE = 1e-9
 # Times nearer than this (s) are one: the rounding of Unix times in float64 is 1e-7.
@@ -57,18 +61,23 @@ FREE = Pausing()
 
 
 def cheapest(
-    edges: NDArray[np.float64], rates: NDArray[np.float64], need_s: float, pausing: Pausing = FREE
+    edges: NDArray[np.float64],
+    rates: NDArray[np.float64],
+    need_s: float,
+    pausing: Pausing = FREE,
+    step_s: float | None = None,
 ) -> Spans | None:
     """The cheapest spans with ``need_s`` seconds of progress; None where they do not fit.
 
     ``edges`` (n + 1, rising, s) bound n cells with a cost of ``rates`` (n) a second, infinite
-    where the job may not run. Ties go to earlier cells.
+    where the job may not run. Ties go to earlier cells. ``step_s`` is the lattice's where
+    pausing is not free; None: as fine as edges and lengths need, within :data:`MOST_CELLS`.
     """
     if need_s > edges[-1] - edges[0] + INSTANT_S:
         return None
     if pausing.free:
         return _fill(edges, rates, need_s)
-    return _on_lattice(edges, rates, need_s, pausing)
+    return _on_lattice(edges, rates, need_s, pausing, step_s or _step(edges, need_s, pausing))
 
 
 def cost_of(edges: NDArray[np.float64], rates: NDArray[np.float64], spans: Spans) -> float:
@@ -118,9 +127,12 @@ def _merge(
 
 
 def _on_lattice(
-    edges: NDArray[np.float64], rates: NDArray[np.float64], need_s: float, pausing: Pausing
+    edges: NDArray[np.float64],
+    rates: NDArray[np.float64],
+    need_s: float,
+    pausing: Pausing,
+    step: float,
 ) -> Spans | None:
-    step = _step(edges, need_s, pausing)
     first = math.ceil((edges[0] - INSTANT_S) / step)
     cells = math.floor((edges[-1] + INSTANT_S) / step) - first
     whole = math.ceil(need_s / step - INSTANT_S)
@@ -149,17 +161,16 @@ def _on_lattice(
 def _step(edges: NDArray[np.float64], need_s: float, pausing: Pausing) -> float:
     """The widest step on which every edge and length lies; coarser where that is too fine."""
     span = float(edges[-1] - edges[0])
-    inner = edges[1:-1] if len(edges) > 2 else edges
-    numbers = [*np.rint(inner).astype(int).tolist(), round(need_s)]
-    numbers += [round(pausing.resume_s), round(pausing.min_run_s)]
-    step = float(math.gcd(*numbers, *(round(e) for e in edges[[0, -1]]))) or 1.0
-    if span / step > MOST_CELLS:
-        # The ends of the range may fall within a cell, lengths are rounded up.
-        step = float(math.gcd(*(round(e) for e in inner))) or 1.0
-        for parts in (60, 30, 20, 15, 12, 10, 6, 5, 4, 3, 2):
-            if step % parts == 0 and span / (step / parts) <= MOST_CELLS:
-                return step / parts
-    return max(step, span / MOST_CELLS)
+    inner = (edges[1:-1] if len(edges) > 2 else edges).round().astype(int).tolist()
+    lengths = [round(x) for x in (need_s, pausing.resume_s, pausing.min_run_s)]
+    ends = [round(e) for e in edges[[0, -1]]]
+    exact = float(math.gcd(*inner, *lengths, *ends)) or 1.0
+    if span / exact <= MOST_CELLS:
+        return exact
+    # Else the ends of the range fall within a cell, or lengths are rounded up: the finer the less.
+    common = [float(math.gcd(*numbers)) or 1.0 for numbers in ((*inner, *lengths), inner)]
+    fine = [step / parts for step in common for parts in PARTS if step % parts == 0]
+    return next((step for step in fine if span / step <= FINE_CELLS), span / MOST_CELLS)
 
 
 def _cells(

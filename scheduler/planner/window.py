@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from scheduler.models import Basis
 
 
+# So many times by which a pausable job may be done are tried where its delay weighs.
+ENDS = 24
+
+
 def decide(places: Sequence[Place], request: Request, basis: Basis | None = None) -> Decision:
     """Choose where and when to run; a window that touches a hole is never taken.
 
@@ -86,21 +90,25 @@ def at(place: Place, start_s: float, request: Request, basis: Basis) -> Choice |
 
 def _best(place: Place, found: _Found, request: Request, basis: Basis) -> Choice:
     """The best window, or the best segments where those are lower."""
-    window = _priced(place, found.best_s, found.best_mean, request, basis)
+    best = _priced(place, found.best_s, found.best_mean, request, basis)
     if request.pausing is None:
-        return window
-    spans = _segments(place, request, basis)
-    choice = None if spans is None else price(place, spans, request, basis)
-    if choice is None or choice.score >= window.score - TIE * abs(window.score):
-        return window
-    return choice
+        return best
+    first, last = request.earliest_s + place.ready_s + request.duration_s, request.deadline_s
+    # Where delay weighs, the best segments that end by each of some times are compared.
+    ends = np.linspace(first, last, ENDS).tolist() if request.delay_g_per_s else [last]
+    for end_s in ends:
+        spans = _segments(place, request, basis, end_s)
+        choice = None if spans is None else price(place, spans, request, basis)
+        if choice is not None and choice.score < best.score - TIE * abs(best.score):
+            best = choice
+    return best
 
 
-def _segments(place: Place, request: Request, basis: Basis) -> segments.Spans | None:
-    """The lowest segments between release and deadline."""
+def _segments(place: Place, request: Request, basis: Basis, high: float) -> segments.Spans | None:
+    """The lowest segments between release and ``high``."""
     assert request.pausing is not None
     assert place.series is not None  # a window was found in it
-    low, high = request.earliest_s + place.ready_s, request.deadline_s
+    low = request.earliest_s + place.ready_s
     series = place.series.clip(low, high)
     edges = np.unique(np.concatenate(([low], series.starts, series.ends, [high])))
     inside = np.searchsorted(series.starts, edges[:-1], side="right") - 1

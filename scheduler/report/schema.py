@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
 
 SCHEMA_VERSION = 1
+NO_BOUND = "the queue is too long for a lower bound at every look"
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -111,8 +112,10 @@ def queue_json(queue: QueuePlan | None) -> dict[str, Any]:
         "lower_bound_g": queue.lower_bound_g if queue else None,
         "gap_percent": queue.gap_percent if queue else None,
     }
-    known = {"gap_percent": "the lower bound is zero"} if queue else {}
-    return content | {"null_reasons": _reasons(content, known, "the queue was not looked at yet")}
+    why = "the queue was not looked at yet"
+    if queue is not None:
+        why = NO_BOUND if queue.lower_bound_g is None else "the lower bound is zero"
+    return content | {"null_reasons": _reasons(content, {}, why)}
 
 
 def _alternative(window: Window) -> dict[str, Any]:

@@ -58,8 +58,8 @@ def queue_line(queue: QueuePlan, now: datetime, tz: tzinfo) -> str:
     if not queue.together:
         return f"{head}, none in another's way: each has the best plan there is{late}"
     gap = queue.gap_percent
-    within = "the lower bound is zero" if gap is None else f"within {gap:.2g} % of the lower bound"
-    return f"{head} planned together, {within}{late}"
+    within = f", within {gap:.2g} % of the lower bound" if gap is not None else ""
+    return f"{head} planned together{within}{late}"
 
 
 def series_table(series: Sequence[Recurrence], now: datetime) -> str:

@@ -124,7 +124,7 @@ class QueuePlanRow(SQLModel, table=True):
     jobs: int
     together: bool
     cost_g: float
-    lower_bound_g: float
+    lower_bound_g: float | None = None
     late: int
 
 

@@ -117,7 +117,7 @@ def test_a_deadline_that_cannot_be_met_beside_the_queue_is_refused(
     bench = make()
     bench.submit(duration="4h", deadline="4h30m")
     said = bench.refusal(duration="1h", deadline="4h30m")
-    assert "cannot be met beside 1 queued job(s): its 1 slot(s) are free" in said
+    assert "cannot be met beside what runs and 1 queued job(s): its 1 slot(s) are free" in said
     assert "move the deadline there, ask for fewer slots, or allow another --region" in said
     earliest = re.search(r"ends at (\S+) at the earliest", said)
     assert earliest is not None
@@ -182,7 +182,7 @@ def test_who_has_started_keeps_its_slots(make: Callable[..., Bench]) -> None:
     assert (hold.region, hold.slots) == ("local", 1)
     assert hold.end_s == pytest.approx((NOW + 2 * HOUR).timestamp(), abs=60)
     said = bench.refusal(duration="1h", deadline="2h30m")
-    assert "beside 0 queued job(s)" in said
+    assert "beside what runs and 0 queued job(s)" in said
     _, plan = bench.submit(duration="1h", deadline="3h30m")
     assert plan.window.start >= NOW + 2 * HOUR
 
@@ -246,7 +246,9 @@ def test_nothing_is_planned_together_without_need(make: Callable[..., Bench]) ->
     bench.submit(earliest="1h", deadline="2h")
     members = planner._members(bench.ctx, NOW)
     assert len(members) == 1
-    assert queue.plan(bench.ctx, members, NOW, hysteresis_percent=0) is None
+    joint = queue.plan(bench.ctx, members, NOW, hysteresis_percent=0)
+    assert joint.plans == {}
+    assert (joint.whole.together, joint.whole.gap_percent) == (False, 0)
 
 
 def test_the_joint_plan_tells_its_cost_and_the_bound(make: Callable[..., Bench]) -> None:
@@ -257,9 +259,8 @@ def test_the_joint_plan_tells_its_cost_and_the_bound(make: Callable[..., Bench])
     best = members[0].plan
     alike = [queue.Member(m.job_id, m.case, best, fresh=True) for m in members]
     joint = queue.plan(bench.ctx, alike, NOW, hysteresis_percent=0)
-    assert joint is not None
-    assert joint.late == 0
-    assert joint.bound <= joint.cost * (1 + 1e-9)
-    assert joint.cost == pytest.approx(100 + 200 + 300)
-    assert joint.bound == pytest.approx(600, rel=0.02)
+    assert joint.whole.late == 0
+    assert joint.whole.lower_bound_g <= joint.whole.cost_g * (1 + 1e-9)
+    assert joint.whole.cost_g == pytest.approx(100 + 200 + 300)
+    assert joint.whole.lower_bound_g == pytest.approx(600, rel=0.02)
     assert set(joint.plans) < set(ids), "one keeps its place"

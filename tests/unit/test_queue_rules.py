@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from scheduler import config, engine
+from scheduler.engine import Context, submission
 from scheduler.errors import UsageError
 from scheduler.models import JobState
+from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tests.unit.conftest import Desk
 
 
@@ -66,3 +73,28 @@ def test_how_near_the_queue_is_to_the_best_is_remembered(desk: Desk) -> None:
     same = desk.ctx.store.queue_plans.latest()
     assert same is not None
     assert same.made_at - made_at <= timedelta(seconds=10)
+
+
+def test_a_job_that_no_delay_is_worth_it_for_waits_for_slots_only(
+    tmp_path: Path, now: datetime
+) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "providers: [fake]\nregions: {local: {zone: DE, slots: 1}}\n"
+    )
+    loaded = config.load(None, {"LOWTIDE_HOME": str(tmp_path / "home")}, tmp_path)
+    falling = FakeProvider(now, {"DE": [500.0 - 10 * h for h in range(48)]})
+    executor = FakeExecutor(clock=FixedClock(now), run_s=3600)
+    ctx = Context.open(loaded, now, sources={"fake": falling}, executors={"local": executor})
+    starts = []
+    for share in ("0%", "50%"):
+        request = submission.Request(
+            argv=("true",), duration="1h", deadline="8h", power="1kW", min_saving=share
+        )
+        if share == "0%":
+            request = request.model_copy(update={"earliest": "30m", "start_by": "40m"})
+        spec = submission.to_spec(request, loaded, now, "me", Path("/"), need_duration=True)
+        _, plan = engine.submit(ctx, request, spec, dict(os.environ), now)
+        starts.append((plan.window.start - now) / timedelta(minutes=1))
+    # Alone it would start at once; the other one has the slot from 00:40 to 01:40.
+    assert starts == [40, 100]
+    ctx.close()
