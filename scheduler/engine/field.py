@@ -9,15 +9,55 @@ from scheduler.engine.places import Field, Option
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from scheduler.engine.context import Context
+    from scheduler.engine.outlook import Known
     from scheduler.models import JobSpec
     from scheduler.regions import Region
 
 
-def field_of(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Field:
-    """Who takes part: named regions, else every configured one that can run the job."""
+class Sight:
+    """What is known of regions over one span of time: each is asked once."""
+
+    def __init__(self, ctx: Context, start: datetime, end: datetime, now: datetime) -> None:
+        self._ctx, self._span, self._now = ctx, (start, end), now
+        self._known: dict[tuple[str | None, tuple[str, ...], bool], Known] = {}
+
+    @classmethod
+    def over(cls, ctx: Context, specs: Iterable[JobSpec], now: datetime) -> Sight:
+        """As far as any of ``specs`` may run; a baseline starts at release."""
+        starts, ends = [now], [now]
+        for spec in specs:
+            length = timedelta(seconds=spec.duration_s or 3600.0)
+            starts.append(spec.release)
+            ends.append(max((spec.latest_start or spec.release), spec.release, now) + length)
+        return cls(ctx, min(starts), max(ends), now)
+
+    def option(self, region: Region, *, remember: bool) -> Option:
+        """A region with what is known of it; ``remember``: the answer goes into the store."""
+        key = (region.zone, region.chain, remember)
+        if key not in self._known:
+            ask = self._ctx.outlook.refresh if remember else self._ctx.outlook.ask
+            self._known[key] = ask(region, *self._span, self._now)
+        return Option(region, self._known[key])
+
+
+def field_of(
+    ctx: Context,
+    spec: JobSpec,
+    now: datetime,
+    *,
+    to_run: bool,
+    sight: Sight | None = None,
+    compare: bool = True,
+) -> Field:
+    """Who takes part: named regions, else every configured one that can run the job.
+
+    ``sight`` is shared by many jobs; without ``compare`` regions that cannot be chosen are left
+    out.
+    """
     named = [ctx.regions[name] for name in spec.regions]
     home = ctx.regions[spec.home]
     able = [r for r in (named or ctx.regions.configured) if _can_run(ctx, r, spec)]
@@ -27,28 +67,14 @@ def field_of(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Fie
         candidates = able
     else:
         candidates = named or able or [home]
-    start = min(now, spec.release)
-    length = timedelta(seconds=spec.duration_s or 3600.0)
-    # A baseline that started at release needs the forecast from there on as well.
-    end = max((spec.latest_start or spec.release), spec.release, now) + length
-    chosen = {r.name for r in candidates}
-    others = named or (*ctx.regions.configured, *ctx.regions.every)
-    compared = dict.fromkeys(r.name for r in others if r.name not in chosen)
-    shared: dict[tuple[str | None, tuple[str, ...]], Option] = {}
-
-    def peek(region: Region) -> Option:
-        key = (region.zone, region.chain)
-        if key not in shared:
-            shared[key] = Option(region, ctx.outlook.ask(region, start, end, now))
-        return Option(region, shared[key].known)
-
-    def ask(region: Region) -> Option:
-        if to_run:
-            return Option(region, ctx.outlook.refresh(region, start, end, now))
-        return peek(region)
-
-    options = [peek(ctx.regions[name]) for name in compared] if spec.duration_s else []
-    asked = {region.name: ask(region) for region in (*candidates, home)}
+    sight = sight or Sight.over(ctx, [spec], now)
+    options = []
+    if compare and spec.duration_s:
+        chosen = {r.name for r in candidates}
+        others = named or (*ctx.regions.configured, *ctx.regions.every)
+        compared = dict.fromkeys(r.name for r in others if r.name not in chosen)
+        options = [sight.option(ctx.regions[name], remember=False) for name in compared]
+    asked = {r.name: sight.option(r, remember=to_run) for r in (*candidates, home)}
     return Field(
         candidates=tuple(asked[r.name] for r in candidates),
         compared=tuple(o for o in options if o.known.series is not None),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from providers.errors import ProviderError, Unavailable
 from scheduler.engine import dependencies, pareto, planning, queue, rest
-from scheduler.engine.field import field_of
+from scheduler.engine.field import Sight, field_of
 from scheduler.errors import UsageError
 from scheduler.models import JobState
 
@@ -61,7 +61,8 @@ def replan(ctx: Context, now: datetime) -> None:
     Where jobs are in each other's way, all are planned together.
     """
     waiting = ctx.store.jobs.find(WAITING)
-    changed = {job.id for job in waiting if _replan(ctx, job, now)}
+    sight = Sight.over(ctx, (job.spec for job in waiting), now)
+    changed = {job.id for job in waiting if _replan(ctx, job, sight, now)}
     last = ctx.store.queue_plans.latest()
     submitted = any(
         last is None or (job.plan is not None and job.plan.made_at > last.made_at)
@@ -77,15 +78,16 @@ def replan(ctx: Context, now: datetime) -> None:
     ctx.store.queue_plans.remember(joint.whole)
 
 
-def _replan(ctx: Context, job: Job, now: datetime) -> bool:
+def _replan(ctx: Context, job: Job, sight: Sight, now: datetime) -> bool:
     """Plan a job for itself where that is due; whether its plan is another one now."""
     left = rest.of(ctx, job, now)
     spec = dependencies.released(ctx, replace(job, spec=left.spec), now)
     paused = _paused_since(job.plan, left)
     try:
-        field = field_of(ctx, spec, now, to_run=True)
+        field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
         if job.plan is not None and not _stale(ctx, job, field, spec.release, now) and not paused:
             return False
+        field = field_of(ctx, spec, now, to_run=True, sight=sight)
         made = _make(ctx, spec, field, now, job.plan, left.done)
     except (ProviderError, UsageError) as e:
         ctx.store.jobs.tell(job.id, now, "no plan", str(e))
@@ -114,6 +116,7 @@ def _members(
     found = []
     waiting = ctx.store.jobs.find(WAITING)
     ids = {job.id for job in waiting}
+    sight = Sight.over(ctx, (job.spec for job in waiting), now)
     for job in waiting:
         if job.plan is None or job.plan.window.g_per_kwh is None or job.spec.duration_s is None:
             continue
@@ -122,7 +125,7 @@ def _members(
         try:
             left = rest.of(ctx, job, now)
             spec = _after_started(ctx, left.spec, ids, now)
-            field = field_of(ctx, spec, now, to_run=True)
+            field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
             case = _case(ctx, spec, field, now, job.plan, left.done)
         except (ProviderError, UsageError):
             continue  # its own plan stands, and its story says why
