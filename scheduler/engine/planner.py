@@ -44,7 +44,7 @@ def plan(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Plan:
     made = _make(ctx, spec, field, now)
     if not to_run or spec.duration_s is None:
         return made
-    newcomer = queue.Member("", _case(ctx, spec, field, now), made, fresh=True, after=spec.after)
+    newcomer = scene.Member("", _case(ctx, spec, field, now), made, fresh=True, after=spec.after)
     return queue.admit(ctx, newcomer, _members(ctx, now), now)
 
 
@@ -111,7 +111,7 @@ def _paused_since(plan: Plan | None, left: rest.Rest) -> bool:
 
 def _members(
     ctx: Context, now: datetime, changed: frozenset[str] | set[str] = frozenset()
-) -> list[queue.Member]:
+) -> list[scene.Member]:
     """Every planned job as the joint plan sees it."""
     found = []
     waiting = ctx.store.jobs.find(WAITING)
@@ -129,7 +129,7 @@ def _members(
             case = _case(ctx, spec, field, now, job.plan, left.done)
         except (ProviderError, UsageError):
             continue  # its own plan stands, and its story says why
-        found.append(queue.Member(job.id, case, job.plan, job.id in changed, job.spec.after))
+        found.append(scene.Member(job.id, case, job.plan, job.id in changed, job.spec.after))
     return found
 
 

@@ -1,0 +1,266 @@
+"""Waiting jobs, regions and capacities on one lattice: what the joint plan is made on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scheduler.engine import planning, rest
+from scheduler.planner import choice, fleet, window
+from scheduler.planner.board import Board
+from scheduler.planner.bound import lower_bound
+from scheduler.planner.task import COARSEST_S, INSTANT_S, Placed, Task, World
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from providers.series import Series
+    from scheduler.engine.context import Context
+    from scheduler.engine.planning import Case
+    from scheduler.models import Plan
+    from scheduler.planner.choice import Place
+    from scheduler.planner.segments import Spans
+
+# Prices of slots are sought this often for the bound, which is only for people to see, and less
+# often in a long queue: a look at so many candidate starts takes about 2 s in all.
+ITERATIONS = 40
+CANDIDATES = 50_000_000
+
+
+# So far past the last deadline a place is sought for a job that cannot be in time.
+LOOK_PAST_S = 14 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A waiting job in the joint plan. ``fresh``: its own plan was made just now."""
+
+    job_id: str
+    case: Case
+    plan: Plan
+    fresh: bool
+    after: tuple[str, ...] = ()
+
+    @property
+    def spans(self) -> Spans:
+        """When it is to run (Unix seconds)."""
+        return tuple((a.timestamp(), b.timestamp()) for a, b in self.plan.ahead if b is not None)
+
+    @property
+    def end_s(self) -> float:
+        """When it is to be done; 0 where nobody knows."""
+        return max((b for _, b in self.spans), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a job that has started holds until it is expected to end (Unix seconds)."""
+
+    region: str
+    slots: int
+    gpus: int
+    end_s: float
+
+
+class Scene:
+    """Members, regions and capacities on one lattice."""
+
+    def __init__(
+        self, ctx: Context, members: Sequence[Member], holds: Sequence[Held], now: datetime
+    ) -> None:
+        self._members = members
+        self._margin_s = rest.PASSES * ctx.config.settings.tick
+        series: dict[str, Series | None] = {}
+        for member in members:
+            for place in member.case.places:
+                series.setdefault(place.region, place.series)
+        self._regions = tuple(series)
+        step = COARSEST_S
+        first = now.timestamp() // step * step
+        ends = [m.case.request.deadline_s for m in members] + [m.end_s for m in members]
+        # One after the other they end by then: where one cannot be in time, that says when it can.
+        last = max([*ends, *(hold.end_s for hold in holds)], default=first)
+        ends.append(last + min(LOOK_PAST_S, sum(m.case.request.duration_s for m in members)))
+        cells = int((max(ends) - first) / step) + 2
+        grid = first + step * np.arange(cells + 1, dtype=np.float64)
+        slots = np.array([self._slots(ctx, name, grid[:-1]) for name in self._regions])
+        boards = np.array([[_boards(ctx, name, holds)] * cells for name in self._regions])
+        for hold in holds:
+            if hold.region in series:
+                row, until = self._regions.index(hold.region), int((hold.end_s - first) / step) + 1
+                slots[row, :until] -= hold.slots
+                boards[row, :until] -= hold.gpus
+        g_per_kwh = np.array([_cells(series[name], grid) for name in self._regions])
+        self._world = World(first, step, g_per_kwh, np.maximum(slots, 0), np.maximum(boards, 0))
+        index = {member.job_id: i for i, member in enumerate(members)}
+        self.tasks = [self._task(m, index) for m in members]
+
+    def board(self) -> Board:
+        """Empty but for what has started."""
+        return Board(self._world)
+
+    def crowded(self) -> bool:
+        """Whether the plans as they stand hold more than there is."""
+        assert self._world.slots is not None
+        assert self._world.gpus is not None
+        cells = self._world.cells
+        # What begins and what ends with each cell.
+        slots, gpus = (np.zeros((len(self._regions), cells + 1), np.int64) for _ in range(2))
+        rows = {name: row for row, name in enumerate(self._regions)}
+        for member, task in zip(self._members, self.tasks, strict=True):
+            row, free_from = rows[member.plan.window.region], 0
+            for a, b in member.spans:
+                # Segments that meet in a cell hold it once.
+                begun, end = max(self._cell(a), free_from), self._cell(b - INSTANT_S) + 1
+                for held, demand in ((slots, task.slots), (gpus, task.gpus)):
+                    held[row, begun] += demand
+                    held[row, max(end, begun)] -= demand
+                free_from = max(end, begun)
+        held_slots, held_gpus = (np.cumsum(x[:, :-1], axis=1) for x in (slots, gpus))
+        return bool((held_slots > self._world.slots).any() or (held_gpus > self._world.gpus).any())
+
+    def beside(self) -> fleet.FleetPlan:
+        """Plans that stand keep their place, in order of their start; the rest go beside them."""
+        board, placed = self.board(), [None] * len(self.tasks)
+        standing = [i for i, m in enumerate(self._members) if not m.fresh]
+        fresh = [i for i, m in enumerate(self._members) if m.fresh]
+        found: list[Placed | None] = list(placed)
+        for i in sorted(standing, key=lambda i: self._members[i].plan.start):
+            plan, task = self._members[i].plan, self.tasks[i]
+            there = board.priced(
+                task, self._regions.index(plan.window.region), self._members[i].spans
+            )
+            if board.fits(task, there):
+                board.hold(task, there)
+                found[i] = there
+            else:
+                fresh.append(i)
+        fresh.sort(key=lambda i: (-self.tasks[i].priority, -self.tasks[i].area, i))
+        for i in fresh:
+            task = self.tasks[i]
+            waits = [p.end_s for j in task.after if (p := found[j]) is not None]
+            found[i] = fleet.place(task, board, max([task.release_s, *waits]))
+        return fleet.FleetPlan(tuple(found))
+
+    def bound(self, made: fleet.FleetPlan) -> float | None:
+        """No plan of the members that is punctual where this one is costs less.
+
+        None for a queue too long to weigh all its starts at every look.
+        """
+        assert self._world.slots is not None
+        loose = [
+            replace(t, deadline_s=max(t.deadline_s, p.end_s))
+            for t, p in zip(self.tasks, made.placed, strict=True)
+            if p is not None
+        ]
+        iterations = min(ITERATIONS, CANDIDATES // max(1, self._candidates(loose)))
+        if iterations == 0:
+            return None
+        found = lower_bound(
+            loose,
+            self._world.start_s,
+            self._world.step_s,
+            self._world.g_per_kwh,
+            self._world.slots.astype(np.float64),
+            known_cost=made.cost,
+            iterations=iterations,
+        )
+        return min(found, made.cost)
+
+    def _candidates(self, tasks: Sequence[Task]) -> int:
+        """How many starts one look at all prices has to weigh."""
+        step = self._world.step_s
+        return sum(
+            len(t.regions or self._regions)
+            * int(2 + 2 * max(0.0, t.deadline_s - t.release_s - t.duration_s) / step)
+            for t in tasks
+        )
+
+    def plans(self, made: fleet.FleetPlan) -> dict[str, Plan]:
+        """Plans of the members whose place changed."""
+        found = {}
+        for i, place in enumerate(made.placed):
+            plan = None if place is None else self.plan_at(i, place)
+            if plan is not None:
+                found[self._members[i].job_id] = plan
+        return found
+
+    def plan_at(self, i: int, place: Placed) -> Plan | None:
+        """A member's plan there; None where that is where it was."""
+        member = self._members[i]
+        region = self._regions[place.region]
+        if member.plan.window.region == region and member.spans == place.spans:
+            return None
+        return planning.together(member.case, region, place.spans)
+
+    def _cell(self, time_s: float) -> int:
+        cell = int((time_s - self._world.start_s) / self._world.step_s)
+        return min(max(0, cell), self._world.cells)
+
+    def _slots(self, ctx: Context, region: str, times: NDArray[np.float64]) -> NDArray[np.int32]:
+        by_hour = np.array(ctx.capacity_by_hour(region), dtype=np.int32)
+        return by_hour[(times // 3600).astype(np.int64) % 24]
+
+    def _task(self, member: Member, index: Mapping[str, int]) -> Task:
+        case, asked = member.case, member.case.request
+        known = [p for p in case.places if p.series is not None]
+        release = asked.earliest_s + max(p.ready_s for p in known)
+        # One that starts when another ends starts a pass or two later than planned; that is no
+        # reason to move a plan that stands.
+        spare = asked.deadline_s - asked.duration_s - release
+        early = asked.deadline_s - min(self._margin_s, max(0.0, spare))
+        own = member.end_s
+        return Task(
+            # Where data must be brought first, the longest way counts for all regions.
+            release_s=release,
+            deadline_s=max(early, own) if own <= asked.deadline_s else early,
+            duration_s=asked.duration_s,
+            slots=case.spec.slots,
+            gpus=case.spec.gpus,
+            kw=tuple(choice.area_weight(p, asked) * 3600.0 for p in known),
+            flat=tuple(choice.toll(p, asked, case.basis) for p in known),
+            once=tuple(p.once_g * asked.carbon_share for p in known),
+            delay=asked.delay_g_per_s + _haste(case, known),
+            regions=tuple(self._regions.index(p.region) for p in known),
+            priority=case.spec.priority,
+            after=tuple(index[name] for name in member.after if name in index),
+            pausing=asked.pausing,
+        )
+
+
+def _haste(case: Case, known: Sequence[Place]) -> float:
+    """What a second of delay weighs for a job that no delay is worth it for: more than any gain.
+
+    It still waits for slots.
+    """
+    asked = case.request
+    if not (asked.min_saving_percent or asked.cautious):
+        return 0.0
+    if window.decide(case.places, asked, case.basis).rule not in {"min_saving", "cautious"}:
+        return 0.0
+    spread = [float(np.ptp(p.series.g_per_kwh)) for p in known if p.series is not None]
+    return max(choice.area_weight(p, asked) for p in known) * max(spread)
+
+
+def _boards(ctx: Context, region: str, holds: Sequence[Held]) -> int:
+    """Boards that are idle or held by our own jobs."""
+    own = sum(hold.gpus for hold in holds if hold.region == region)
+    return own + len(ctx.executor(region).free_gpus(ctx.store.jobs.held_gpus()))
+
+
+def _cells(series: Series | None, grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each cell; NaN where it is not all known."""
+    if series is None:
+        return np.full(len(grid) - 1, np.nan)
+    widths = np.diff(grid)
+    known = np.diff(series.covered(grid)) >= widths - 1e-3
+    # The first cell began before now: what is left of it stands for all of it.
+    partly = np.diff(series.covered(grid))
+    means = np.diff(series.integral(grid)) / np.maximum(partly, 1e-9)
+    known[0] = partly[0] > 0
+    return np.where(known, means, np.nan)
