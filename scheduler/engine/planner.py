@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from providers.errors import ProviderError, Unavailable
 from scheduler.engine import dependencies, pareto, planning, queue, rest
 from scheduler.engine.field import Sight, field_of
+from scheduler.engine.scene import Member
 from scheduler.errors import UsageError
 from scheduler.models import JobState
 
@@ -44,7 +45,7 @@ def plan(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Plan:
     made = _make(ctx, spec, field, now)
     if not to_run or spec.duration_s is None:
         return made
-    newcomer = scene.Member("", _case(ctx, spec, field, now), made, fresh=True, after=spec.after)
+    newcomer = Member("", _case(ctx, spec, field, now), made, fresh=True, after=spec.after)
     return queue.admit(ctx, newcomer, _members(ctx, now), now)
 
 
@@ -111,7 +112,7 @@ def _paused_since(plan: Plan | None, left: rest.Rest) -> bool:
 
 def _members(
     ctx: Context, now: datetime, changed: frozenset[str] | set[str] = frozenset()
-) -> list[scene.Member]:
+) -> list[Member]:
     """Every planned job as the joint plan sees it."""
     found = []
     waiting = ctx.store.jobs.find(WAITING)
@@ -129,7 +130,7 @@ def _members(
             case = _case(ctx, spec, field, now, job.plan, left.done)
         except (ProviderError, UsageError):
             continue  # its own plan stands, and its story says why
-        found.append(scene.Member(job.id, case, job.plan, job.id in changed, job.spec.after))
+        found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
     return found
 
 

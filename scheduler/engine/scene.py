@@ -131,10 +131,9 @@ class Scene:
         fresh = [i for i, m in enumerate(self._members) if m.fresh]
         found: list[Placed | None] = list(placed)
         for i in sorted(standing, key=lambda i: self._members[i].plan.start):
-            plan, task = self._members[i].plan, self.tasks[i]
-            there = board.priced(
-                task, self._regions.index(plan.window.region), self._members[i].spans
-            )
+            member, task = self._members[i], self.tasks[i]
+            row = self._regions.index(member.plan.window.region)
+            there = board.priced(task, row, member.spans)
             if board.fits(task, there):
                 board.hold(task, there)
                 found[i] = there

@@ -13,6 +13,7 @@ import pytest
 
 from scheduler import config, engine
 from scheduler.engine import Context, planner, queue, submission
+from scheduler.engine.scene import Member
 from scheduler.errors import UsageError
 from scheduler.models import Job, JobState, Plan
 from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
@@ -257,7 +258,7 @@ def test_the_joint_plan_tells_its_cost_and_the_bound(make: Callable[..., Bench])
     members = planner._members(bench.ctx, NOW)
     # As if each had been planned for itself: all in the best hour.
     best = members[0].plan
-    alike = [scene.Member(m.job_id, m.case, best, fresh=True) for m in members]
+    alike = [Member(m.job_id, m.case, best, fresh=True) for m in members]
     joint = queue.plan(bench.ctx, alike, NOW, hysteresis_percent=0)
     assert joint.whole.late == 0
     assert joint.whole.lower_bound_g <= joint.whole.cost_g * (1 + 1e-9)
