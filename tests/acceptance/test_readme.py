@@ -32,7 +32,8 @@ def _shape(text: str) -> str:
         r"(PUE|embodied carbon|\w+ energy \(\w+\)|carbon intensity \(\w+\)): N", "X: N", text
     )
     # Whether the best window is now, and whether the run met a new hour, is the clock's affair.
-    reason = r"(the lowest forecast carbon within|no later window is lower, so it starts at).*"
+    reasons = ("the lowest forecast carbon", "no later window is lower", "no delay is worth it")
+    reason = rf"({'|'.join(reasons)}).*"
     text = re.sub(reason, "REASON", text)
     text = re.sub(r" \(N (g|Wh) to N (g|Wh)\)", "", text)
     return re.sub(r"─+|[ \t]+", " ", text).strip()
