@@ -11,6 +11,7 @@ lower it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,11 +53,34 @@ def lower_bound(
     constant. ``known_cost`` is that of some plan: where the bound reaches it, the search ends.
     """
     problem = Relaxed(tasks, start_s, step_s, g_per_kwh)
-    prices = np.zeros_like(g_per_kwh)
-    lowest, use = problem.solve(prices)
-    if slots is None or not (use > slots + 1e-9).any():
-        return lowest
-    best = lowest
+    if slots is None:
+        return problem.solve(np.zeros_like(g_per_kwh))[0]
+    near = known_cost * (1 - NEAR)
+    return ascend(problem, slots, iterations=iterations, enough=near, progress=progress).value
+
+
+@dataclass(frozen=True, slots=True)
+class Dual:
+    """A lower bound, and the prices (per slot and cell) that prove it."""
+
+    value: float
+    prices: NDArray[np.float64]
+
+
+def ascend(
+    problem: Relaxed,
+    slots: NDArray[np.float64],
+    *,
+    iterations: int,
+    enough: float = np.inf,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Dual:
+    """The best of ``iterations`` steps from prices of zero; a value of ``enough`` ends it."""
+    prices = np.zeros_like(slots)
+    value, use = problem.solve(prices)
+    best = Dual(value, prices)
+    if not (use > slots + 1e-9).any():
+        return best
     first, second = np.zeros_like(prices), np.zeros_like(prices)
     # The unit of a price: grams of a slot for an hour in an ordinary cell.
     unit = problem.ordinary_price * STEP
@@ -68,8 +92,10 @@ def lower_bound(
         scale = np.sqrt(second / (1 - MEMORY[1] ** n)) + 1.0
         prices = np.maximum(0.0, prices + unit / (1 + n / FALL) * along / scale)
         value, use = problem.solve(prices)
-        best = max(best, value - float((prices * slots).sum()))
+        value -= float((prices * slots).sum())
+        if value > best.value:
+            best = Dual(value, prices)
         progress(n)
-        if best >= known_cost * (1 - NEAR):
+        if best.value >= enough:
             break
     return best
