@@ -37,6 +37,10 @@ class Board:
         self.world = world
         self._holed = bool(world.holes.any())
 
+    def slots(self) -> NDArray[np.int32] | None:
+        """Slots left (regions x cells), not to be written to; None: without limit."""
+        return self._slots
+
     def hold(self, task: Task, placed: Placed, *, times: int = 1) -> None:
         """Take the capacity of a placed task; ``times`` -1 gives it back."""
         for left, demand in ((self._slots, task.slots), (self._gpus, task.gpus)):
@@ -89,7 +93,7 @@ class Board:
                 placed = self._exactly(task, earliest_s, free, low)
                 if placed is not None:
                     return placed
-            starts = _free_runs(free, cells)
+            starts = free_runs(free, cells)
             starts[:, : max(0, world.at_or_after(earliest_s) - low)] = False
             found = starts.any(axis=0)
             if found.any():
@@ -137,7 +141,7 @@ class Board:
             best = self._exactly(task, earliest_s, ~barred, low)
         if last < first:
             return best
-        starts = _free_runs(~barred[:, first - low :], cells)[:, : last - first + 1]
+        starts = free_runs(~barred[:, first - low :], cells)[:, : last - first + 1]
         whole, part = int(length + INSTANT_S), length - int(length + INSTANT_S)
         areas = world.areas
         ends = areas[rows, first + whole : last + whole + 1]
@@ -213,7 +217,7 @@ def _of(figures: tuple[float, ...], row: int) -> float:
     return figures[0] if len(figures) == 1 else figures[row]
 
 
-def _free_runs(free: NDArray[np.bool_], cells: int) -> NDArray[np.bool_]:
+def free_runs(free: NDArray[np.bool_], cells: int) -> NDArray[np.bool_]:
     """Where a run of ``cells`` free cells begins: rows x (columns - cells + 1)."""
     if free.all():
         return np.ones((free.shape[0], max(0, free.shape[1] - cells + 1)), dtype=bool)

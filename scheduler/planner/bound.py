@@ -11,6 +11,7 @@ lower it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 
     from scheduler.planner.task import Task
 
-# Adam's decay of the first and second moment: shorter memories than its authors' defaults,
-# for some hundred steps on a deterministic function (tried on a year of 100,000 jobs).
-MEMORY = (0.8, 0.95)
+# Adam's decay of the first and second moment: shorter memories than its authors' defaults, for
+# some hundred steps on a deterministic function. Tried on a month of five regions of 60 slots:
+# 60 steps come within 0.4 % of the best bound known, with (0.8, 0.95) and FALL 20 within 0.9 %.
+MEMORY = (0.9, 0.95)
 # The first step of a price, as a share of what an ordinary slot emits in a cell.
 STEP = 0.1
 # The step falls as 1 / (1 + n / FALL).
-FALL = 20.0
+FALL = 10.0
 # A bound this near (as a share) to a known plan needs no better prices.
 NEAR = 1e-6
 
@@ -52,11 +54,34 @@ def lower_bound(
     constant. ``known_cost`` is that of some plan: where the bound reaches it, the search ends.
     """
     problem = Relaxed(tasks, start_s, step_s, g_per_kwh)
-    prices = np.zeros_like(g_per_kwh)
-    lowest, use = problem.solve(prices)
-    if slots is None or not (use > slots + 1e-9).any():
-        return lowest
-    best = lowest
+    if slots is None:
+        return problem.solve(np.zeros_like(g_per_kwh))[0]
+    near = known_cost * (1 - NEAR)
+    return ascend(problem, slots, iterations=iterations, enough=near, progress=progress).value
+
+
+@dataclass(frozen=True, slots=True)
+class Dual:
+    """A lower bound, and the prices (per slot and cell) that prove it."""
+
+    value: float
+    prices: NDArray[np.float64]
+
+
+def ascend(
+    problem: Relaxed,
+    slots: NDArray[np.float64],
+    *,
+    iterations: int,
+    enough: float = np.inf,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Dual:
+    """The best of ``iterations`` steps from prices of zero; a value of ``enough`` ends it."""
+    prices = np.zeros_like(slots)
+    value, use = problem.solve(prices)
+    best = Dual(value, prices)
+    if not (use > slots + 1e-9).any():
+        return best
     first, second = np.zeros_like(prices), np.zeros_like(prices)
     # The unit of a price: grams of a slot for an hour in an ordinary cell.
     unit = problem.ordinary_price * STEP
@@ -68,8 +93,10 @@ def lower_bound(
         scale = np.sqrt(second / (1 - MEMORY[1] ** n)) + 1.0
         prices = np.maximum(0.0, prices + unit / (1 + n / FALL) * along / scale)
         value, use = problem.solve(prices)
-        best = max(best, value - float((prices * slots).sum()))
+        value -= float((prices * slots).sum())
+        if value > best.value:
+            best = Dual(value, prices)
         progress(n)
-        if best >= known_cost * (1 - NEAR):
+        if best.value >= enough:
             break
     return best

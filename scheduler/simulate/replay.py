@@ -236,7 +236,7 @@ def offline(
             for t, p in zip(tasks, known, strict=True)
         ]
         start = fleet.FleetPlan(tuple(prices))
-    made = fleet.plan(tasks, board, start=start)
+    made = fleet.plan(tasks, board, start=start, rounds=fleet.ROUNDS)
     progress(len(tasks), len(tasks))
     return list(made.placed)
 
