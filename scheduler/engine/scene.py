@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Prices of slots are sought this often for the bound, which is only for people to see, and less
 # often in a long queue: a look at so many candidate starts takes about 2 s in all.
-ITERATIONS = 40
+ITERATIONS = 200
 CANDIDATES = 50_000_000
 
 
