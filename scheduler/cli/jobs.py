@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler.engine import Context
-    from scheduler.engine.submission import Request
+    from scheduler.engine.request import Request
     from scheduler.models import JobSpec, Plan, Recurrence
 
 NO_WATCHER = (

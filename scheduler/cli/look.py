@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,9 @@ from scheduler.cli.options import example, opened, print_json, say
 from scheduler.cli.views import local_zone, plan_lines, plan_series
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
     from scheduler.engine import Context
     from scheduler.models import Job
 
@@ -59,6 +63,17 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
             click.echo(terminal.series_table(series, now))
 
 
+@contextmanager
+def _followed(ctx: click.Context, job_id: str) -> Iterator[tuple[Context, Job, datetime]]:
+    """A job as it stands now."""
+    from scheduler import engine
+
+    now = options.utc_now()
+    with opened(ctx) as context:
+        engine.follow(context, now)
+        yield context, context.store.jobs.get(job_id), now
+
+
 @click.command("show", epilog=example("lowtide show 3f2a91bc"))
 @click.argument("job_id", metavar="ID")
 @options.json_option
@@ -66,13 +81,9 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
 @click.pass_context
 def show_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
     """Show a job: what was asked, the plan, and the forecast with the window marked."""
-    from scheduler import engine
     from scheduler.report import plot, schema, terminal
 
-    now = options.utc_now()
-    with opened(ctx) as context:
-        engine.follow(context, now)
-        job = context.store.jobs.get(job_id)
+    with _followed(ctx, job_id) as (context, job, now):
         attempts = context.store.jobs.attempts(job.id)
         if as_json:
             print_json(
@@ -99,13 +110,9 @@ def show_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
 @click.pass_context
 def why_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
     """Tell the story of a job: planned, planned anew, why not now."""
-    from scheduler import engine
     from scheduler.report import schema, terminal
 
-    now = options.utc_now()
-    with opened(ctx) as context:
-        engine.follow(context, now)
-        job = context.store.jobs.get(job_id)
+    with _followed(ctx, job_id) as (context, job, now):
         events = context.store.jobs.events(job.id)
         if as_json:
             print_json(
@@ -129,9 +136,7 @@ def logs_command(ctx: click.Context, job_id: str, follow: bool) -> None:
     """Print what a job wrote: its stdout on stdout, its stderr on stderr."""
     from scheduler import engine
 
-    with opened(ctx) as context:
-        engine.follow(context, options.utc_now())
-        job = context.store.jobs.get(job_id)
+    with _followed(ctx, job_id) as (context, job, _):
         follower = Follower()
         follower.copy(context, job)
         while follow and not job.state.ended:

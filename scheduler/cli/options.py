@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scheduler.engine import Context
-    from scheduler.engine.submission import Request
+    from scheduler.engine.request import Request
     from scheduler.models import JobSpec
 
 Command = Any
@@ -140,11 +140,12 @@ def job_options(command: Callable[..., Any]) -> Command:
 def request_of(fields: dict[str, Any], *, to_submit: bool = False) -> Request:
     """Options over the fields of ``-f FILE``; what was not given stays out."""
     from scheduler.engine import submission
+    from scheduler.engine.request import Request
 
     job_file = fields.pop("job_file")
     content = submission.from_file(Path(job_file)) if job_file else {}
     given = {name: value for name, value in fields.items() if value not in (None, (), [])}
-    request = submission.Request(**(content | given))
+    request = Request(**(content | given))
     if not to_submit and (request.every is not None or request.after):
         raise UsageError(
             f"{job_file} repeats a job or lets it wait for others: only `lowtide submit` can"

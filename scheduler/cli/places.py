@@ -35,7 +35,7 @@ def regions_command(
 ) -> None:
     """Rank regions for a job of given duration, power and slack."""
     from scheduler import engine, quantities
-    from scheduler.engine import submission
+    from scheduler.engine.request import Request
     from scheduler.report import schema, terminal
 
     now = options.utc_now()
@@ -45,7 +45,7 @@ def regions_command(
         except ValueError as e:
             raise UsageError(str(e)) from e
         deadline = now + timedelta(seconds=sum(spans))
-        request = submission.Request(
+        request = Request(
             argv=("true",),
             duration=duration,
             deadline=deadline.isoformat(),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.engine.context import Context
+    from scheduler.engine.request import Request
     from scheduler.models import JobSpec, Plan, Recurrence
 
 # A cron line looks once a minute at best, so `lowtide tick` looks that far ahead.
@@ -38,7 +39,7 @@ ABSENCE = timedelta(minutes=2)
 
 def submit(
     ctx: Context,
-    request: submission.Request,
+    request: Request,
     spec: JobSpec,
     environ: Mapping[str, str],
     now: datetime,
@@ -56,7 +57,7 @@ def submit(
 
 def submit_series(
     ctx: Context,
-    request: submission.Request,
+    request: Request,
     template: JobSpec,
     environ: Mapping[str, str],
     now: datetime,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from providers.base import Triple
     from scheduler.engine.context import Context
-    from scheduler.engine.submission import Request
+    from scheduler.engine.request import Request
     from scheduler.models import JobSpec, Power, Settlement
 
 # Enough for any quantile up to 0.98; older runs tell of code and data that have changed since.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler.engine.context import Context
+    from scheduler.engine.request import Request
     from scheduler.models import Job, JobSpec
 
 # Ids of jobs are hexadecimal: one letter keeps those of series apart.
@@ -32,7 +33,7 @@ def is_series(job_id: str) -> bool:
 
 def begin(
     ctx: Context,
-    request: submission.Request,
+    request: Request,
     template: JobSpec,
     environ: Mapping[str, str],
     now: datetime,

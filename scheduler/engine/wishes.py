@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scheduler.config import Config
-    from scheduler.engine.submission import Request
+    from scheduler.engine.request import Request
 
 WEIGHTS = ("money", "delay")
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scheduler.planner import fleet
 from scheduler.planner.board import TIE, Board
 from scheduler.planner.relaxed import Relaxed
-from scheduler.planner.segments import FREE, Pausing, cheapest
+from scheduler.planner.segments import cheapest
 from scheduler.planner.task import INSTANT_S, Task, World, refine
+from scheduler.simulate.admission import Rules, admit
 from scheduler.simulate.outcome import Outcome, settle
 
 if TYPE_CHECKING:
@@ -29,25 +30,6 @@ if TYPE_CHECKING:
     from scheduler.planner.task import Placed
     from scheduler.simulate.knowledge import Knowledge
     from scheduler.simulate.log import LogJob
-
-Policy = Literal["run-now", "window", "segments", "fleet", "oracle"]
-POLICIES: tuple[Policy, ...] = get_args(Policy)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """``capacity`` in slots of each region, None: without limit; ``refresh_s`` between plans.
-
-    ``replans`` False: what was planned when a job came in stays.
-    """
-
-    policy: Policy = "fleet"
-    capacity: int | None = None
-    refresh_s: float = 3600.0
-    pausing: Pausing = FREE
-    min_saving_percent: float = 0.0
-    iterations: int = 60
-    replans: bool = True
 
 
 def simulate(
@@ -84,73 +66,6 @@ def simulate(
         planning_s=planning_s,
         iterations=rules.iterations,
     )
-
-
-def admit(
-    log: Sequence[LogJob], knowledge: Knowledge, rules: Rules
-) -> tuple[list[LogJob], list[Task], dict[str, int]]:
-    """The jobs that can run at all, as tasks, and how many are refused for which reason.
-
-    Deadlines are cut at the end of the trace.
-    """
-    index = {name: i for i, name in enumerate(knowledge.regions)}
-    jobs: list[LogJob] = []
-    tasks: list[Task] = []
-    refused: dict[str, int] = {}
-    holes = np.isnan(knowledge.actual)
-    for job in log:
-        regions = tuple(i for name in job.regions if (i := index.get(name)) is not None)
-        why = _refusal(job, regions, knowledge, rules, holes)
-        if why is not None:
-            refused[why] = refused.get(why, 0) + 1
-            continue
-        jobs.append(job)
-        tasks.append(
-            Task(
-                release_s=job.submitted_s,
-                deadline_s=min(job.deadline_s, knowledge.end_s),
-                duration_s=job.duration_s,
-                slots=job.slots,
-                kw=(job.power_w / 1000.0,),
-                regions=regions or None,
-                pausing=_pausing(job, rules),
-            )
-        )
-    return jobs, tasks, refused
-
-
-def _refusal(
-    job: LogJob,
-    regions: tuple[int, ...],
-    knowledge: Knowledge,
-    rules: Rules,
-    holes: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
-) -> str | None:
-    end_s = job.submitted_s + job.duration_s
-    if job.regions and not regions:
-        return "no_such_region"
-    if rules.capacity is not None and job.slots > rules.capacity:
-        return "larger_than_a_region"
-    if job.submitted_s < knowledge.start_s - INSTANT_S:
-        return "before_the_trace"
-    if end_s > knowledge.end_s + INSTANT_S:
-        return "after_the_trace"
-    if end_s > job.deadline_s + INSTANT_S:
-        return "deadline_too_near"
-    home = regions[0] if regions else 0
-    a = int((job.submitted_s - knowledge.start_s) // knowledge.step_s)
-    b = int(-((knowledge.start_s - end_s) // knowledge.step_s))
-    return "hole_in_the_trace" if holes[home, a:b].any() else None
-
-
-def _pausing(job: LogJob, rules: Rules) -> Pausing | None:
-    """Who may pause: under ``segments`` all but those that the log forbids it, else those that
-    the log allows it.
-    """
-    if rules.policy in ("run-now", "window"):
-        return None
-    allowed = rules.policy == "segments" if job.pausable is None else job.pausable
-    return rules.pausing if allowed else None
 
 
 def _world(knowledge: Knowledge, tasks: Sequence[Task], rules: Rules) -> World:

@@ -11,6 +11,7 @@ import pytest
 
 from scheduler import config, engine
 from scheduler.engine import Context, dependencies, submission
+from scheduler.engine.request import Request
 from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
 
 if TYPE_CHECKING:
@@ -52,10 +53,8 @@ class Desk:
         series, job_id, _ = engine.submit_series(self.ctx, request, spec, environ, self.clock.now)
         return series, job_id
 
-    def _spec(
-        self, argv: tuple[str, ...], fields: dict[str, Any]
-    ) -> tuple[submission.Request, JobSpec]:
-        request = submission.Request(argv=argv or ("true",), **fields)
+    def _spec(self, argv: tuple[str, ...], fields: dict[str, Any]) -> tuple[Request, JobSpec]:
+        request = Request(argv=argv or ("true",), **fields)
         now = self.clock.now
         spec = submission.to_spec(request, self.config, now, "me", Path("/"), need_duration=True)
         return request, spec

@@ -13,6 +13,7 @@ import pytest
 from providers.errors import NoData, Unavailable
 from scheduler import config, engine
 from scheduler.engine import Context, learning, submission
+from scheduler.engine.request import Request
 from scheduler.errors import StoreError, UsageError
 from scheduler.models import JobState
 from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
@@ -55,7 +56,7 @@ class Bench:
 
     def submit(self, *argv: str, **fields: Any) -> tuple[str, Plan]:
         fields = {"duration": "1h", "deadline": "8h", "region": ("local",)} | fields
-        request = submission.Request(argv=argv or ("true",), **fields)
+        request = Request(argv=argv or ("true",), **fields)
         now = self.clock.now
         spec = submission.to_spec(
             request,

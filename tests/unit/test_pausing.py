@@ -13,6 +13,7 @@ import pytest
 from providers.errors import Unavailable
 from scheduler import config, engine
 from scheduler.engine import Context, rest, submission
+from scheduler.engine.request import Request
 from scheduler.errors import UsageError
 from scheduler.models import JobState
 from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
@@ -50,7 +51,7 @@ class Bench:
             "duration": "2h", "deadline": "12h", "pausable": True, "power": "1kW",
             "resume_overhead": "0s", "min_run": "10m",
         }  # fmt: skip
-        request = submission.Request(argv=argv or ("true",), **(given | fields))
+        request = Request(argv=argv or ("true",), **(given | fields))
         now = self.clock.now
         spec = submission.to_spec(request, self.config, now, "me", Path("/"), need_duration=True)
         return engine.submit(self.ctx, request, spec, dict(os.environ), now)

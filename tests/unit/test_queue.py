@@ -13,6 +13,7 @@ import pytest
 
 from scheduler import config, engine
 from scheduler.engine import Context, planner, queue, submission
+from scheduler.engine.request import Request
 from scheduler.engine.scene import Member
 from scheduler.errors import UsageError
 from scheduler.models import Job, JobState, Plan
@@ -41,7 +42,7 @@ class Bench:
 
     def submit(self, *after: str, **fields: Any) -> tuple[str, Plan]:
         given = {"duration": "1h", "deadline": "12h", "power": "1kW"} | fields
-        request = submission.Request(argv=("true",), **given)
+        request = Request(argv=("true",), **given)
         now = self.clock.now
         spec = submission.to_spec(request, self.config, now, "me", Path("/"), need_duration=True)
         spec = spec.model_copy(update={"after": after})

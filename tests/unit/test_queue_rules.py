@@ -11,6 +11,7 @@ import pytest
 
 from scheduler import config, engine
 from scheduler.engine import Context, submission
+from scheduler.engine.request import Request
 from scheduler.errors import UsageError
 from scheduler.models import JobState
 from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
@@ -87,7 +88,7 @@ def test_a_job_that_no_delay_is_worth_it_for_waits_for_slots_only(
     ctx = Context.open(loaded, now, sources={"fake": falling}, executors={"local": executor})
     starts = []
     for share in ("0%", "50%"):
-        request = submission.Request(
+        request = Request(
             argv=("true",), duration="1h", deadline="8h", power="1kW", min_saving=share
         )
         if share == "0%":

@@ -14,6 +14,7 @@ import pytest
 from providers.series import Series
 from scheduler import config, engine
 from scheduler.engine import Context, planner, submission
+from scheduler.engine.request import Request
 from scheduler.errors import UsageError
 from scheduler.models import JobSpec, Objective, Plan
 from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
@@ -61,7 +62,7 @@ class Bench:
 
     def spec(self, **fields: Any) -> JobSpec:
         given = {"duration": "2h", "deadline": "10h", "power": "1kW"} | fields
-        request = submission.Request(argv=("true",), **given)
+        request = Request(argv=("true",), **given)
         return submission.to_spec(request, self.config, NOW, "me", Path("/"), need_duration=True)
 
     def plan(self, **fields: Any) -> Plan:
@@ -70,9 +71,7 @@ class Bench:
     def refusal(self, **fields: Any) -> str:
         """The one line of a refused job, of which nothing is left."""
         with pytest.raises(UsageError) as caught:
-            engine.submit(
-                self.ctx, submission.Request(), self.spec(**fields), dict(os.environ), NOW
-            )
+            engine.submit(self.ctx, Request(), self.spec(**fields), dict(os.environ), NOW)
         assert self.ctx.store.jobs.find() == []
         assert caught.value.exit_code == 2
         assert "\n" not in str(caught.value)
