@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scheduler.engine import Context
-    from scheduler.models import Job
+    from scheduler.models import Job, Plan
 
 # Between two looks at a job in the foreground.
 LOOK_S = 0.3
@@ -76,7 +76,8 @@ def _follow(context: Context, job_id: str, asked: list[int]) -> int:
     from scheduler.cli.look import Follower
     from scheduler.engine.reap import exit_status
 
-    follower, waiting = Follower(), False
+    follower = Follower()
+    told: datetime | None = None
     while True:
         if asked:
             asked.clear()
@@ -88,9 +89,9 @@ def _follow(context: Context, job_id: str, asked: list[int]) -> int:
         follower.copy(context, job)
         if job.state.ended:
             break
-        if not job.state.active and not waiting:
-            waiting = True
-            say(_waiting(job))
+        if not job.state.active and job.plan is not None and told != job.plan.start:
+            told = job.plan.start
+            say(_waiting(job, job.plan))
         time.sleep(LOOK_S)
     say(f"{job.id} {job.state}: {job.reason}")
     attempts = context.store.jobs.attempts(job.id)
@@ -100,13 +101,11 @@ def _follow(context: Context, job_id: str, asked: list[int]) -> int:
     return 1 if code is None else code
 
 
-def _waiting(job: Job) -> str:
-    assert job.plan is not None
-    zone = local_zone()
-    start = f"{job.plan.window.start.astimezone(zone):%a %H:%M}"
-    latest = job.spec.latest_start
+def _waiting(job: Job, plan: Plan) -> str:
+    zone, latest = local_zone(), plan.latest_safe_start
+    verb = "waiting: starts" if job.started_at is None else "paused: goes on"
     bound = f", latest safe start {latest.astimezone(zone):%a %H:%M}" if latest else ""
-    return f"waiting: starts {start}{bound} (Ctrl-C cancels)"
+    return f"{verb} {plan.start.astimezone(zone):%a %H:%M}{bound} (Ctrl-C cancels)"
 
 
 @click.command("wait", epilog=example("lowtide wait --duration 2h --deadline 18h && make train"))

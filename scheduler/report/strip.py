@@ -32,7 +32,7 @@ def strip(
     if series is not None and len(series):
         head = _shape(series, plan, now, encoding)
     mean = f" {window.g_per_kwh.value:.0f} g/kWh" if window.g_per_kwh else ""
-    parts = [f"{head} {clock(window.start, now, tz)} {window.region}{mean}"]
+    parts = [f"{head} {clock(plan.start, now, tz)} {window.region}{mean}"]
     if plan.saving_percent is not None:
         parts.append(change(plan.saving_percent))
     if plan.latest_safe_start is not None:

