@@ -177,11 +177,12 @@ def share(
         if (here := placed[i]) is not None:
             board.release(tasks[i], here)
     left = board.slots()
-    if left is None:
+    arranged = [] if left is None else problem.run(left, rounds)
+    if not arranged:
         _hold([tasks[i] for i in members], FleetPlan(tuple(placed[i] for i in members)), board)
         return made
     crowded = []
-    for i, found in zip(members, problem.run(left, rounds), strict=True):
+    for i, found in zip(members, arranged, strict=True):
         if found is None:
             crowded.append(i)
             continue

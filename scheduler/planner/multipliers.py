@@ -21,14 +21,14 @@ import numpy as np
 from scheduler.planner.board import free_runs
 from scheduler.planner.bound import ascend
 from scheduler.planner.relaxed import Relaxed
-from scheduler.planner.task import INSTANT_S
+from scheduler.planner.task import INSTANT_S, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from scheduler.planner.task import Task, World
+    from scheduler.planner.task import Task
 
     Floats = NDArray[np.float64]
 
@@ -42,8 +42,9 @@ STEP = (1.0, 0.5)
 # The smallest tasks, up to this share of all slot-seconds, are laid down in every third pass
 # only: most tasks are small, and they follow the large ones soon enough.
 SMALL, EVERY = 0.05, 3
-# The first multipliers are prices of the lower bound, on cells of this length (s).
-COARSE_S, ITERATIONS = 3600.0, 60
+# The first multipliers are prices of the lower bound on cells of this length (s), after as many
+# steps as there are passes.
+COARSE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,10 @@ class Multipliers:
     """The tasks that can be moved freely: ``members`` are their indices, the largest first."""
 
     def __init__(self, tasks: Sequence[Task], world: World, now_s: float) -> None:
-        self._tasks, self._world = tasks, world
+        self._tasks = tasks
+        self._low, self._high = _reach(tasks, world, now_s)
+        # What lies beyond the tasks' reach only costs time.
+        self._world = world = _part(world, self._low, self._high)
         pieces = (_piece(i, task, world, now_s) for i, task in enumerate(tasks))
         found = [piece for piece in pieces if piece is not None]
         # Largest first: what is laid down late adapts to what was laid down early.
@@ -82,12 +86,14 @@ class Multipliers:
     def run(self, slots: NDArray[np.int32], passes: int) -> list[tuple[int, float] | None]:
         """Region and start (s) of each of ``members`` on ``slots``, what they may hold in all.
 
-        None: there was no room left for it.
+        None: there was no room left for it. An empty list: they do not compete.
         """
         if not self._pieces:
             return []
-        free = np.where(self._world.holes, 0.0, slots)
-        rent, price = self._first_rent(free)
+        free = np.where(self._world.holes, 0.0, slots[:, self._low : self._high])
+        rent, price = self._first_rent(free, passes)
+        if not rent.any():
+            return []
         unit, stiff = price / max(self._width, 1.0), 1.0
         for n in range(passes):
             part = n / max(1, passes - 1)
@@ -153,19 +159,38 @@ class Multipliers:
         np.add.at(steps, (region, start + self._cells[down]), -self._slots[down])
         return np.cumsum(steps, axis=1)[:, :-1]
 
-    def _first_rent(self, free: Floats) -> tuple[Floats, float]:
+    def _first_rent(self, free: Floats, steps: int) -> tuple[Floats, float]:
         """Prices of the relaxed problem on a coarser lattice, and that of an ordinary slot-cell."""
         world = self._world
-        times = max(1, round(COARSE_S / world.step_s))
+        times = _times(world)
         problem = Relaxed(
             [self._tasks[i] for i in sorted(self.members)],
             world.start_s,
             times * world.step_s,
             _means(world.g_per_kwh, times),
         )
-        prices = ascend(problem, _means(free, times), iterations=ITERATIONS).prices
+        prices = ascend(problem, _means(free, times), iterations=steps).prices
         fine: Floats = np.repeat(prices / times, times, axis=1)[:, : world.cells]
         return fine, problem.ordinary_price / times
+
+
+def _reach(tasks: Sequence[Task], world: World, now_s: float) -> tuple[int, int]:
+    """The cells that may matter, from one edge of the coarser lattice on."""
+    if not tasks:
+        return 0, world.cells
+    low = max(0, world.at_or_before(max(now_s, min(task.release_s for task in tasks))))
+    high = world.at_or_after(min(world.end_s, max(task.deadline_s for task in tasks)))
+    low -= low % _times(world)
+    return min(low, world.cells - 1), min(max(high, low + 1), world.cells)
+
+
+def _part(world: World, low: int, high: int) -> World:
+    """Those cells only, without their limits."""
+    return World(world.time(low), world.step_s, world.g_per_kwh[:, low:high])
+
+
+def _times(world: World) -> int:
+    return max(1, round(COARSE_S / world.step_s))
 
 
 def _piece(index: int, task: Task, world: World, now_s: float) -> _Piece | None:
@@ -174,7 +199,8 @@ def _piece(index: int, task: Task, world: World, now_s: float) -> _Piece | None:
         return None
     cells = max(1, int(np.ceil(task.duration_s / world.step_s - INSTANT_S)))
     first = max(0, world.at_or_after(max(task.release_s, now_s)))
-    last = min(world.at_or_before(task.deadline_s - task.duration_s), world.cells - cells)
+    end_s = min(task.deadline_s, world.end_s)
+    last = min(world.at_or_before(end_s - task.duration_s), world.cells - cells)
     if last < first:
         return None
     rows = None if task.regions is None else list(task.regions)
