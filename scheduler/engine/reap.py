@@ -70,6 +70,11 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
         jobs.transition(job.id, JobState.RUNNING, JobState.PAUSED, now, said)
     elif state.phase == "orphaned":
         jobs.tell(job.id, now, "gap", "the runner died: the job goes on, its energy is not read")
+        may_stop = job.spec.pausable is not None and job.spec.pausable.signal == "stop"
+        if may_stop and jobs.get(job.id).state is JobState.RUNNING:
+            # The runner may have stopped it with its last breath; none is left to let it go on.
+            executor = ctx.executor(attempt.region)
+            executor.resume(Path(attempt.run_dir), attempt.token)
     elif state.phase == "gone":
         gone = f"its processes are gone without a receipt ({state.detail or 'exit unknown'})"
         outcome = JobState.CANCELLED if job.cancel_requested else JobState.LOST
