@@ -221,6 +221,14 @@ class Plan:
         return tuple((a, b) for a, b in self.window.spans if a >= self.start)
 
     @property
+    def last_moment(self) -> datetime | None:
+        """The latest time at which it may still run; None for a job of unknown duration."""
+        if self.window.end is None or self.latest_safe_start is None:
+            return self.window.end
+        runs = [end - begin for begin, end in self.ahead if end is not None]
+        return max(self.window.end, self.latest_safe_start + sum(runs, timedelta()))
+
+    @property
     def duration_s(self) -> float | None:
         """How long the job was taken to run; None where nobody knew."""
         if self.run_now.end is None:

@@ -22,9 +22,7 @@ def local_zone() -> tzinfo:
 def plan_series(context: Context, plan: Plan, now: datetime) -> Series | None:
     """The chosen region's forecast from now to the last moment the job may run."""
     region = context.regions[plan.window.region]
-    end = plan.window.end or plan.window.start + timedelta(hours=1)
-    if plan.latest_safe_start is not None and plan.window.end is not None:
-        end = max(end, plan.latest_safe_start + (plan.window.end - plan.window.start))
+    end = plan.last_moment or plan.start + timedelta(hours=1)
     if end <= now:
         return None
     return context.outlook.refresh(region, now, end, now).series

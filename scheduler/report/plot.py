@@ -53,7 +53,7 @@ def forecast_plot(
             axis=0,
         )
         if chosen.any():
-            plotext.plot(
+            plotext.scatter(
                 hours[chosen].tolist(),
                 values[chosen].tolist(),
                 marker="#",

@@ -48,9 +48,7 @@ def assumed(plan: Plan) -> str:
 
 
 def _shape(series: Series, plan: Plan, now: datetime, encoding: str) -> str:
-    end = plan.window.end or plan.window.start + timedelta(hours=1)
-    if plan.latest_safe_start is not None and plan.window.end is not None:
-        end = max(end, plan.latest_safe_start + (plan.window.end - plan.window.start))
+    end = plan.last_moment or plan.start + timedelta(hours=1)
     first, width = now.timestamp(), max(1.0, (end - now).total_seconds()) / BUCKETS
     means = [series.mean(first + i * width, first + (i + 1) * width) for i in range(BUCKETS)]
     known = [m.value for m in means if m is not None]
