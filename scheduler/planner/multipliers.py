@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 # What a slot-cell costs that overruns capacity by the width of an ordinary task, in prices of
-# an ordinary slot-cell: in the first pass and in the last. Measured on a month and on a year of
-# 100,000 jobs: a softer or slower start and a harder end bring less than 0.1 %.
+# an ordinary slot-cell: in the first pass and in the last. Tried on a month of five regions of
+# 60 slots: (0.03, 10) and (0.01, 3) end within 0.4 % of this, as much as chance moves a month.
 STIFFNESS = (0.01, 10.0)
 # How much of stiffness times overrun goes to the multiplier, in the first pass and in the last.
-# Constant 1 ends 0.4 % dearer, constant 0.5 does 0.6 %.
+# 1 or 0.5 throughout end within 0.1 % of this on the same month.
 STEP = (1.0, 0.5)
 # The smallest tasks, up to this share of all slot-seconds, are laid down in every third pass
 # only: most tasks are small, and they follow the large ones soon enough.
