@@ -24,7 +24,7 @@ check: $(VENV)/.dev ## Lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev ## Print the ratios of the benchmarks
+bench: $(VENV)/.bench ## Print the ratios of the benchmarks
 	$(BIN)/python -m pytest -m benchmark -s -p no:randomly tests/benchmarks
 
 build: $(VENV)/.dev ## Build wheel and source distribution
@@ -42,4 +42,8 @@ $(VENV)/.examples: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
 	touch $@
