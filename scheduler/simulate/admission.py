@@ -31,7 +31,7 @@ class Rules:
     capacity: int | None = None
     refresh_s: float = 3600.0
     pausing: Pausing = FREE
-    iterations: int = 60
+    iterations: int = 120
     replans: bool = True
 
 
