@@ -91,9 +91,10 @@ def plan(
         other = share(tasks, board, now_s=now_s, order=order, rounds=rounds)
         # One pass: more bring less than 0.1 % here.
         other = improve(tasks, board, other, now_s=now_s, passes=min(passes, 1))
-        if other.beats(best):
+        if other.beats(best) and not other.late:
             return other
         _hold(tasks, other, board, times=-1)
+        best = other if other.beats(best) else best
     _hold(tasks, best, board)
     best = improve(tasks, board, best, now_s=now_s, passes=passes)
     _hold(tasks, best, board, times=-1)

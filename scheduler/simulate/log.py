@@ -47,7 +47,7 @@ def rows_of(path: Path, columns: tuple[str, ...], what: str) -> Iterator[tuple[i
     """Number and fields of each row of a CSV file; :class:`UsageError` where it is none."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8", newline="") as f:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as f:
             reader = csv.DictReader(f)
             missing = [c for c in columns if c not in (reader.fieldnames or ())]
             if missing:

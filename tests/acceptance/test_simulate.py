@@ -284,3 +284,15 @@ def test_a_schedule_is_written_whole_or_not_at_all(
     assert "out.csv cannot be written" in result.err.splitlines()[-1]
     assert (folder / "out.csv").read_text() == "as it was"
     assert {p.name for p in folder.iterdir()} == before
+
+
+def test_a_log_from_a_spreadsheet_is_read_as_any_other(
+    folder: Path, lowtide: Callable[..., Any]
+) -> None:
+    """With a byte order mark, and the line ends of another system."""
+    plain = lowtide("simulate", *FILES, "--region", "DE", "--json").json
+    for name in ("jobs.csv", "trace.csv"):
+        text = (folder / name).read_text().replace("\n", "\r\n")
+        (folder / name).write_bytes(text.encode("utf-8-sig"))
+    again = lowtide("simulate", *FILES, "--region", "DE", "--json").json
+    assert plain | {"planning_seconds": 0} == again | {"planning_seconds": 0}
