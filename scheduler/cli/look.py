@@ -55,7 +55,7 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
         for job in jobs:
             if job.plan is not None and not job.state.ended and not job.state.active:
                 click.echo(f"{job.id}  {plan_lines(context, job.plan, now)[0]}")
-        if queue is not None and queue.jobs:
+        if queue is not None and queue.jobs > 1:
             click.echo(terminal.queue_line(queue, now, local_zone()))
         if len(jobs) == LISTED and not everything:
             say(f"the newest {LISTED} jobs; --all lists every one")
