@@ -32,8 +32,12 @@ class Database:
         )
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)
-        with self.write() as session:
-            migrations.apply(session.connection(), now_s)
+        try:
+            with self.write() as session:
+                migrations.apply(session.connection(), now_s)
+        except StoreError:
+            self.close()
+            raise
         path.chmod(0o600)
 
     @contextmanager
