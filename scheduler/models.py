@@ -254,20 +254,21 @@ class QueuePlan:
 
     ``cost_g`` and ``lower_bound_g`` are grams, with what else is weighed told in grams. Where no
     job is in another's way (``together`` false) each has the best plan there is, and both are
-    equal; for a very long queue no bound is sought. ``late`` jobs end after their deadline.
+    equal; for a very long queue no bound is sought, and where the power of a job is not known
+    neither is told. ``late`` jobs end after their deadline.
     """
 
     made_at: datetime
     jobs: int
     together: bool
-    cost_g: float
+    cost_g: float | None
     lower_bound_g: float | None
     late: int
 
     @property
     def gap_percent(self) -> float | None:
         """100 * (cost - bound) / bound; None where the bound is zero or not known."""
-        if self.lower_bound_g is None or self.lower_bound_g <= 0:
+        if self.cost_g is None or self.lower_bound_g is None or self.lower_bound_g <= 0:
             return None
         return 100.0 * (self.cost_g - self.lower_bound_g) / self.lower_bound_g
 

@@ -73,13 +73,17 @@ def plan(
     if made.late >= start.late and made.cost > start.cost - margin:
         made = start
     bound = scene.bound(made)
-    return Joint(scene.plans(made), QueuePlan(now, len(able), True, made.cost, bound, made.late))
+    cost: float | None = made.cost
+    if any(m.plan.window.grams is None for m in able):
+        cost = bound = None  # without the power of each the sum has no unit
+    return Joint(scene.plans(made), QueuePlan(now, len(able), True, cost, bound, made.late))
 
 
 def _alone(members: Sequence[Member], now: datetime) -> Joint:
     """Each has the best plan of its own."""
     figures = [m.plan.window.grams for m in members]
-    cost = sum(g.value for g in figures if g is not None)
+    known = [g.value for g in figures if g is not None]
+    cost = sum(known) if len(known) == len(figures) else None
     late = sum(m.end_s > m.case.request.deadline_s + INSTANT_S for m in members)
     return Joint({}, QueuePlan(now, len(members), False, cost, cost, late))
 

@@ -115,6 +115,8 @@ def queue_json(queue: QueuePlan | None) -> dict[str, Any]:
     why = "the queue was not looked at yet"
     if queue is not None:
         why = NO_BOUND if queue.lower_bound_g is None else "the lower bound is zero"
+        if queue.cost_g is None:
+            why = "the power of a job in the queue is not known"
     return content | {"null_reasons": _reasons(content, {}, why)}
 
 

@@ -66,7 +66,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "ALTER TABLE job ADD COLUMN waited_s FLOAT NOT NULL DEFAULT 0",
             """CREATE TABLE queue_plan (
                 id INTEGER NOT NULL PRIMARY KEY, made_at FLOAT NOT NULL, jobs INTEGER NOT NULL,
-                together BOOLEAN NOT NULL, cost_g FLOAT NOT NULL, lower_bound_g FLOAT,
+                together BOOLEAN NOT NULL, cost_g FLOAT, lower_bound_g FLOAT,
                 late INTEGER NOT NULL)""",
         ),
     ),

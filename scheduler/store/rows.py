@@ -123,7 +123,7 @@ class QueuePlanRow(SQLModel, table=True):
     made_at: float
     jobs: int
     together: bool
-    cost_g: float
+    cost_g: float | None = None
     lower_bound_g: float | None = None
     late: int
 

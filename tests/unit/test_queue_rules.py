@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scheduler import config, engine
-from scheduler.engine import Context, submission
+from scheduler.engine import Context, planner, queue, submission
 from scheduler.engine.request import Request
 from scheduler.errors import UsageError
 from scheduler.models import JobState
@@ -99,3 +100,16 @@ def test_a_job_that_no_delay_is_worth_it_for_waits_for_slots_only(
     # Alone it would start at once; the other one has the slot from 00:40 to 01:40.
     assert starts == [40, 100]
     ctx.close()
+
+
+def test_a_queue_with_a_job_of_unknown_power_has_no_sum_of_grams(desk: Desk) -> None:
+    job_id = desk.submit(deadline="9h")
+    plan = desk.job(job_id).plan
+    assert plan is not None
+    unknown = replace(plan, window=replace(plan.window, grams=None))
+    members = [
+        replace(member, plan=unknown) for member in planner._members(desk.ctx, desk.clock.now)
+    ]
+    whole = queue.plan(desk.ctx, members, desk.clock.now, hysteresis_percent=0).whole
+    assert (whole.cost_g, whole.lower_bound_g, whole.gap_percent) == (None, None, None)
+    assert whole.jobs == 1
