@@ -2,6 +2,7 @@
 
 LowtideError
 ├── ProviderError            carbon data: exit code 4
+│   ├── AccessDenied         a source refuses the key, or wants one
 │   ├── BadData              a source answered, but the answer cannot be trusted
 │   ├── NoData               a source has nothing for this zone or time
 │   └── Unavailable          a source does not answer now; it may later
@@ -23,6 +24,10 @@ class ProviderError(LowtideError):
     """Carbon data could not be had."""
 
     exit_code = 4
+
+
+class AccessDenied(ProviderError):
+    """A source refuses the key, or wants one."""
 
 
 class BadData(ProviderError):

@@ -238,7 +238,11 @@ class SourceInfo:
     """What a source of carbon intensity is, for people and for the report.
 
     ``shiftable`` is false where the source has one value for all times: it can rank places,
-    never times. ``horizon_h`` None means without end.
+    never times. ``horizon_h`` None means without end, 0 no forecast at all; ``history_h`` is how
+    far back it tells actuals, None without limit. An actual may be revised until ``final_after_s``
+    after its interval ended. ``factors`` and ``flow`` None: unknown, or told with each series.
+    ``live``: it is asked over the network. ``key_env`` names the environment variable that holds
+    its key, ``needs`` says what it takes, ``free`` what is had without paying.
     """
 
     name: str
@@ -252,6 +256,11 @@ class SourceInfo:
     has_actuals: bool
     shiftable: bool
     needs: str = "nothing"
+    free: str = "all of it"
+    key_env: str | None = None
+    history_h: float | None = None
+    final_after_s: float = 0.0
+    live: bool = False
 
 
 class IntensityProvider(Protocol):
@@ -275,5 +284,8 @@ class IntensityProvider(Protocol):
         ...
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
-        """What really was; empty where the source keeps no actuals."""
+        """What really was, in as many calls as it takes; empty where no actuals are kept.
+
+        A source that only ever estimates gives ``kind="estimate"`` and says so in its name.
+        """
         ...

@@ -1,1 +1,1 @@
-"""Sources of carbon intensity: one file each, ``build(settings, base_dir)``."""
+"""Sources of carbon intensity: one file each, ``build(settings, here)``."""

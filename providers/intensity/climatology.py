@@ -24,9 +24,10 @@ from providers.settings import ProviderSettings, checked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from providers.surroundings import Surroundings
 
 NAME = "climatology (Electricity Maps 2022)"
 TABLE = "data/climatology/electricitymaps-2022-month-hour.csv.gz"
@@ -123,7 +124,7 @@ class Settings(ProviderSettings):
     """It needs none."""
 
 
-def build(settings: Mapping[str, Any], base_dir: Path) -> Climatology:
+def build(settings: Mapping[str, Any], here: Surroundings) -> Climatology:
     """The embedded source."""
     checked(Settings, settings, "climatology")
     return Climatology()

@@ -14,9 +14,9 @@ from providers.settings import ProviderSettings, checked
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from pathlib import Path
 
     from providers.series import Series
+    from providers.surroundings import Surroundings
 
 Grams = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -88,6 +88,6 @@ class Constant:
         return empty(zone, self._settings.signal, "actual", end)
 
 
-def build(settings: Mapping[str, Any], base_dir: Path) -> Constant:
+def build(settings: Mapping[str, Any], here: Surroundings) -> Constant:
     """A source of one declared value."""
     return Constant(checked(Settings, settings, "constant"))

@@ -19,9 +19,9 @@ from providers.settings import ProviderSettings, checked
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from pathlib import Path
 
     from providers.series import Series
+    from providers.surroundings import Surroundings
 
 
 class CountryMean:
@@ -71,7 +71,7 @@ class Settings(ProviderSettings):
     """It needs none."""
 
 
-def build(settings: Mapping[str, Any], base_dir: Path) -> CountryMean:
+def build(settings: Mapping[str, Any], here: Surroundings) -> CountryMean:
     """The embedded source."""
     checked(Settings, settings, "country_mean")
     return CountryMean()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from providers.surroundings import Surroundings
+
 COLUMNS = ("timestamp_utc", "region", "g_per_kwh")
 # So many equal differences in a row are a step of their own, not holes.
 RUN = 3
@@ -266,7 +268,7 @@ def _shown(seconds: float) -> str:
     return f"{from_unix(seconds):%Y-%m-%dT%H:%MZ}"
 
 
-def build(settings: Mapping[str, Any], base_dir: Path) -> Trace:
+def build(settings: Mapping[str, Any], here: Surroundings) -> Trace:
     """A source that reads one file."""
     given = checked(Settings, settings, "trace")
-    return Trace(given, base_dir / Path(given.path).expanduser())
+    return Trace(given, here.base_dir / Path(given.path).expanduser())

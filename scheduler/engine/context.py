@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from providers import registry
 from providers.errors import LowtideError
+from providers.surroundings import Surroundings
 from scheduler.engine.outlook import Outlook
 from scheduler.engine.runs import RunFolders
 from scheduler.errors import ConfigError, StoreError, UsageError
@@ -49,11 +51,12 @@ class Context:
         ``sources`` and ``executors`` stand in for those of the registry with the same name.
         """
         store = Store(config.home, now)
+        here = Surroundings(config.base_dir, config.home / "cache", os.environ)
         return cls(
             config=config,
             store=store,
             regions=Regions(config),
-            outlook=Outlook(config, store.forecasts, sources),
+            outlook=Outlook(config, store.forecasts, here, sources),
             runs=RunFolders(config.home),
             _executors=dict(executors or {}),
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from providers.series import IntensityProvider, Series
+    from providers.surroundings import Surroundings
     from scheduler.config import Config
     from scheduler.regions import Region
     from scheduler.store.memory import Forecasts
@@ -53,10 +54,12 @@ class Outlook:
         self,
         config: Config,
         forecasts: Forecasts,
+        here: Surroundings,
         sources: Mapping[str, IntensityProvider] | None = None,
     ) -> None:
         self._config = config
         self._forecasts = forecasts
+        self._here = here
         self._sources = dict(sources or {})
         # How far ahead each zone's chain was last asked: a short horizon is no reason to ask
         # again before the answer is old.
@@ -75,7 +78,7 @@ class Outlook:
                     f"known are {', '.join(known)}"
                 )
             build = registry.load("intensity", kind)
-            self._sources[name] = build(settings, self._config.base_dir)
+            self._sources[name] = build(settings, self._here)
         return self._sources[name]
 
     def chain(self, region: Region) -> Chain:

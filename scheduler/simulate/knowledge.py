@@ -11,6 +11,7 @@ import numpy as np
 
 from providers import registry
 from providers.series import from_unix
+from providers.surroundings import Surroundings
 from scheduler.errors import UsageError
 from scheduler.simulate.log import moment_s, rows_of
 
@@ -93,7 +94,9 @@ def read(trace: Path, forecast: Path | None, regions: Sequence[str]) -> Knowledg
     Raises :class:`providers.errors.ProviderError` for a faulty trace and :class:`UsageError`
     for a faulty file of forecasts.
     """
-    source = registry.load("intensity", "trace")({"path": str(trace.absolute())}, trace.parent)
+    source = registry.load("intensity", "trace")(
+        {"path": str(trace.absolute())}, Surroundings.at(trace.parent)
+    )
     names = tuple(dict.fromkeys(regions or source.in_order()))
     series = [source.whole(name) for name in names]
     step = _common_step(series)

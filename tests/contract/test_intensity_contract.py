@@ -12,6 +12,7 @@ import pytest
 
 from providers import registry
 from providers.errors import NoData, SettingsError
+from providers.surroundings import Surroundings
 from scheduler.testing import FakeProvider
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> IntensityProvider:
     rows = [f"{(midnight + timedelta(hours=i)).isoformat()},DE,{v}" for i, v in enumerate(values)]
     (tmp_path / TRACE).write_text("\n".join(("timestamp_utc,region,g_per_kwh", *rows)))
     build = registry.load("intensity", name)
-    built: IntensityProvider = build(SETTINGS[name], tmp_path)
+    built: IntensityProvider = build(SETTINGS[name], Surroundings.at(tmp_path))
     return built
 
 
@@ -121,5 +122,5 @@ def test_a_naive_time_is_refused(source: IntensityProvider) -> None:
 def test_an_unknown_setting_is_refused_with_exit_code_3(name: str, tmp_path: Path) -> None:
     settings = {**SETTINGS[name], "no_such_setting": 1}
     with pytest.raises(SettingsError, match="no_such_setting") as raised:
-        registry.load("intensity", name)(settings, tmp_path)
+        registry.load("intensity", name)(settings, Surroundings.at(tmp_path))
     assert raised.value.exit_code == 3

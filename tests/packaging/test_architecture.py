@@ -32,7 +32,8 @@ PROVIDERS = (
     {"runner"},
     {"registry"},
     {"intensity", "meters"},
-    {"hardware", "catalogue", "settings"},
+    {"transport"},
+    {"hardware", "catalogue", "settings", "surroundings"},
     {"series"},
     {"base"},
     {"errors"},
@@ -55,7 +56,14 @@ DOORS = {
 KNOWS = {
     "providers/runner": {"base", "errors", "registry", "meters.microarchitecture"},
     "providers/meters": {"base", "errors"},
-    "providers/intensity": {"base", "errors", "series", "settings"},
+    "providers/intensity": {
+        "base",
+        "errors",
+        "series",
+        "settings",
+        "surroundings",
+        "transport",
+    },
     "providers/executors": {"base", "errors", "runner", "meters.nvml"},
 }
 # What runs on the node, beside the job: light, so the standard library alone.

@@ -12,6 +12,7 @@ import pytest
 
 from providers.catalogue import catalogue, nearest_names
 from providers.intensity import climatology, country_mean
+from providers.surroundings import Surroundings
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
 NEAR_DEGREES = 3.0
@@ -77,12 +78,12 @@ def test_each_cloud_has_one_pue_with_year_and_source() -> None:
 
 def test_every_zone_of_the_catalogue_is_known_to_an_embedded_source() -> None:
     """Where the month x hour table has no zone, the country's mean is the floor."""
-    known = climatology.build({}, Path()).zones()
+    known = climatology.build({}, Surroundings.at(Path())).zones()
     assert known is not None
     floor = {r.zone for r in catalogue().values()} - known
     no_hours = {"AE", "BH", "CA-AB", "CN", "IN-NO", "IN-SO", "MX", "MY-WM", "QA", "SA", "TH"}
     assert floor == no_hours
-    means = country_mean.build({}, Path())
+    means = country_mean.build({}, Surroundings.at(Path()))
     assert all(len(means.forecast(zone, NOW, NOW + timedelta(hours=1), NOW)) for zone in floor)
 
 

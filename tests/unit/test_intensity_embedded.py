@@ -16,9 +16,11 @@ import pytest
 from providers.base import Triple
 from providers.errors import NoData, SettingsError
 from providers.intensity import climatology, constant, country_mean
+from providers.surroundings import Surroundings
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+HERE = Surroundings.at(Path())
 
 
 def _table() -> dict[tuple[str, int, int], dict[str, str]]:
@@ -29,7 +31,7 @@ def _table() -> dict[tuple[str, int, int], dict[str, str]]:
 
 def test_the_table_is_whole_for_every_zone() -> None:
     table = _table()
-    zones = climatology.build({}, Path()).zones()
+    zones = climatology.build({}, HERE).zones()
     assert zones is not None
     assert len(zones) == 123
     assert table.keys() == {(z, m, h) for z in zones for m in range(1, 13) for h in range(24)}
@@ -38,7 +40,7 @@ def test_the_table_is_whole_for_every_zone() -> None:
 @pytest.mark.parametrize("zone", ["DE", "AT", "SE-SE3", "US-CAL-CISO", "ZA"])
 def test_each_hour_has_the_value_of_its_month_and_utc_hour(zone: str) -> None:
     """Over a turn of year and of a leap February, from every start."""
-    table, source = _table(), climatology.build({}, Path())
+    table, source = _table(), climatology.build({}, HERE)
     for start in (datetime(2027, 12, 30, tzinfo=UTC), datetime(2028, 2, 27, tzinfo=UTC)):
         series = source.forecast(zone, start, start + 96 * HOUR, NOW)
         assert len(series) == 96
@@ -54,7 +56,7 @@ def test_each_hour_has_the_value_of_its_month_and_utc_hour(zone: str) -> None:
 
 def test_an_odd_span_is_cut_within_the_hours() -> None:
     start = datetime(2026, 1, 31, 23, 20, tzinfo=UTC)
-    series = climatology.build({}, Path()).forecast("DE", start, start + 1.5 * HOUR, NOW)
+    series = climatology.build({}, HERE).forecast("DE", start, start + 1.5 * HOUR, NOW)
     minutes = ((series.ends - series.starts) / 60).tolist()
     assert minutes == [40, 50]
     table = _table()
@@ -64,21 +66,21 @@ def test_an_odd_span_is_cut_within_the_hours() -> None:
 
 
 def test_source_and_year_of_the_table_stand_in_every_interval() -> None:
-    series = climatology.build({}, Path()).forecast("DE", NOW, NOW + 3 * HOUR, NOW)
+    series = climatology.build({}, HERE).forecast("DE", NOW, NOW + 3 * HOUR, NOW)
     assert set(series.sources.tolist()) == {"climatology (Electricity Maps 2022)"}
     assert (series.factors, series.flow) == ("lifecycle", "consumption")
 
 
 def test_the_zone_before_a_similar_name_is_not_taken_for_it() -> None:
     with pytest.raises(NoData, match="has no zone US-CAL"):
-        climatology.build({}, Path()).forecast("US-CAL", NOW, NOW + HOUR, NOW)
+        climatology.build({}, HERE).forecast("US-CAL", NOW, NOW + HOUR, NOW)
 
 
 @pytest.mark.parametrize(("zone", "country"), [("PL", "PL"), ("US-CAL-CISO", "US"), ("CN", "CN")])
 def test_a_country_mean_serves_every_zone_of_the_country(zone: str, country: str) -> None:
     text = (files("providers") / "data/country_means.csv").read_text(encoding="utf-8")
     row = next(r for r in csv.DictReader(text.splitlines()) if r["iso2"] == country)
-    series = country_mean.build({}, Path()).forecast(zone, NOW, NOW + 48 * HOUR, NOW)
+    series = country_mean.build({}, HERE).forecast(zone, NOW, NOW + 48 * HOUR, NOW)
     span = NOW.timestamp(), (NOW + 48 * HOUR).timestamp()
     assert series.mean(*span) == Triple.exact(float(row["g_per_kwh"]))
     assert series.source == f"country mean (Ember {row['year']})"
@@ -98,7 +100,7 @@ def test_every_country_mean_is_a_plausible_figure_of_a_known_year() -> None:
 
 def test_an_unknown_country_is_no_data_and_never_a_world_mean() -> None:
     with pytest.raises(NoData, match="no country XX"):
-        country_mean.build({}, Path()).forecast("XX-1", NOW, NOW + HOUR, NOW)
+        country_mean.build({}, HERE).forecast("XX-1", NOW, NOW + HOUR, NOW)
 
 
 def test_a_constant_carries_its_band_and_its_stated_source() -> None:
@@ -108,7 +110,7 @@ def test_a_constant_carries_its_band_and_its_stated_source() -> None:
         "zones": ["roof"],
         "signal": "marginal",
     }
-    source = constant.build(settings, Path())
+    source = constant.build(settings, HERE)
     series = source.forecast("roof", NOW, NOW + HOUR, NOW)
     assert series.mean(NOW.timestamp(), NOW.timestamp() + 60) == Triple(20, 30, 45)
     assert series.source == "constant (own solar roof, meter of 2025)"
@@ -118,7 +120,7 @@ def test_a_constant_carries_its_band_and_its_stated_source() -> None:
 
 
 def test_a_constant_without_zones_serves_any() -> None:
-    source = constant.build({"g_per_kwh": 0, "source": "island grid"}, Path())
+    source = constant.build({"g_per_kwh": 0, "source": "island grid"}, HERE)
     assert source.zones() is None
     series = source.forecast("anything", NOW, NOW + HOUR, NOW)
     assert series.mean(NOW.timestamp(), NOW.timestamp() + 60) == Triple.exact(0)
@@ -139,13 +141,13 @@ def test_a_constant_without_zones_serves_any() -> None:
 )
 def test_a_constant_needs_a_number_and_a_source(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        constant.build(settings, Path())
+        constant.build(settings, HERE)
 
 
 @pytest.mark.parametrize("module", [climatology, country_mean])
 def test_an_embedded_source_takes_no_settings(module: Any) -> None:
     with pytest.raises(SettingsError, match="unknown key"):
-        module.build({"year": 2022}, Path())
+        module.build({"year": 2022}, HERE)
 
 
 def test_licences_and_attributions_ship_beside_the_data() -> None:
@@ -164,8 +166,9 @@ def test_asking_one_embedded_zone_needs_no_http_client_and_no_database() -> None
     code = (
         "import sys; from pathlib import Path; from datetime import *\n"
         "from providers import registry\n"
+        "from providers.surroundings import Surroundings\n"
         "t = datetime(2026, 1, 1, tzinfo=timezone.utc)\n"
-        "s = registry.load('intensity', 'climatology')({}, Path())\n"
+        "s = registry.load('intensity', 'climatology')({}, Surroundings.at(Path()))\n"
         "s.forecast('DE', t, t + timedelta(days=1), t)\n"
         "print(sorted({'requests', 'sqlmodel', 'scheduler', 'apscheduler'} & set(sys.modules)))"
     )

@@ -15,6 +15,7 @@ import pytest
 
 from providers.errors import BadData, NoData, SettingsError
 from providers.intensity import trace
+from providers.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from providers.series import Series
@@ -35,7 +36,7 @@ def _write(folder: Path, *rows: str, header: str = HEADER, name: str = "t.csv") 
 
 
 def _read(path: Path, zone: str = "DE", hours: float = 24, **settings: str) -> Series:
-    source = trace.build({"path": path.name, **settings}, path.parent)
+    source = trace.build({"path": path.name, **settings}, Surroundings.at(path.parent))
     return source.forecast(zone, DAY, DAY + timedelta(hours=hours), DAY)
 
 
@@ -125,12 +126,14 @@ def test_zones_may_be_mixed_row_by_row(tmp_path: Path) -> None:
     de, fr = _minutes((0, 1), (60, 2)), _minutes((0, 8), (60, 9), zone="FR")
     path = _write(tmp_path, de[0], fr[0], de[1], fr[1])
     assert _spans(_read(path, "FR")) == [(0, 60, 8), (60, 120, 9)]
-    assert trace.build({"path": "t.csv"}, tmp_path).zones() == frozenset({"DE", "FR"})
+    assert trace.build({"path": "t.csv"}, Surroundings.at(tmp_path)).zones() == frozenset(
+        {"DE", "FR"}
+    )
 
 
 def test_actuals_are_the_same_values_told_as_actual(tmp_path: Path) -> None:
     path = _write(tmp_path, *_minutes((0, 1), (60, 2)))
-    source = trace.build({"path": path.name}, tmp_path)
+    source = trace.build({"path": path.name}, Surroundings.at(tmp_path))
     actual = source.actual("DE", DAY, DAY + timedelta(hours=2))
     assert (actual.kind, _spans(actual)) == ("actual", _spans(_read(path)))
 
@@ -144,7 +147,7 @@ def test_settings_say_what_the_figures_are(tmp_path: Path) -> None:
 
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     path = _write(tmp_path, *_minutes((0, 1), (60, 2)))
-    source = trace.build({"path": path.name}, tmp_path)
+    source = trace.build({"path": path.name}, Surroundings.at(tmp_path))
     hour = (DAY, DAY + timedelta(hours=1))
     assert source.actual("DE", *hour).g_per_kwh.tolist() == [1]
     _write(tmp_path, *_minutes((0, 5), (60, 2)))
@@ -234,7 +237,7 @@ def test_an_unknown_zone_is_answered_with_the_nearest_ones(tmp_path: Path) -> No
 
 
 def test_a_time_outside_the_file_is_no_data_and_names_what_it_covers(tmp_path: Path) -> None:
-    source = trace.build({"path": _write(tmp_path, T0, T1).name}, tmp_path)
+    source = trace.build({"path": _write(tmp_path, T0, T1).name}, Surroundings.at(tmp_path))
     late = DAY + timedelta(days=1)
     with pytest.raises(NoData, match="from 2026-03-02T00:00Z to 2026-03-02T02:00Z, and has noth"):
         source.forecast("DE", late, late + timedelta(hours=1), late)
@@ -250,7 +253,7 @@ def test_a_time_outside_the_file_is_no_data_and_names_what_it_covers(tmp_path: P
 )
 def test_wrong_settings_are_named(settings: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said) as raised:
-        trace.build(settings, Path())
+        trace.build(settings, Surroundings.at(Path()))
     assert raised.value.exit_code == 3
 
 
@@ -258,7 +261,7 @@ def test_a_year_of_sixty_zones_reads_as_the_file_says() -> None:
     path = SHARED / "em-2022.csv.gz"
     if not path.exists():
         pytest.skip("no em-2022.csv.gz in the shared folder beside the repository")
-    source = trace.build({"path": path.name}, SHARED)
+    source = trace.build({"path": path.name}, Surroundings.at(SHARED))
     start, end = datetime(2022, 1, 1, tzinfo=UTC), datetime(2023, 1, 1, tzinfo=UTC)
     expected: dict[str, list[float]] = defaultdict(list)
     with gzip.open(path, "rt") as lines:

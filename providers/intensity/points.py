@@ -1,0 +1,81 @@
+"""From the points of an answer to a series: sorted, each period once, gaps left as gaps."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from providers.errors import BadData
+from providers.series import Series, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime, timedelta
+
+    from providers.series import Kind, SourceInfo
+
+# No grid emits more: the dirtiest fuels stand at about 1,200 g/kWh (oil and lignite, life cycle,
+# IPCC AR5 WG3 annex III and UNECE 2021). A higher figure is in another unit.
+MOST_G_PER_KWH = 2000.0
+
+# Start and end (Unix seconds), g/kWh; None: the source has no value there.
+Point = tuple[float, float, float | None]
+
+
+def series_of(
+    info: SourceInfo,
+    zone: str,
+    kind: Kind,
+    issued_at: datetime,
+    points: Iterable[Point],
+) -> Series:
+    """The points as a series; of a period told twice the last word counts.
+
+    A negative, infinite or impossibly high value, and periods that overlap without being the
+    same, are :class:`BadData`.
+    """
+    told: dict[float, tuple[float, float]] = {}
+    for start, end, value in points:
+        if value is None:
+            continue
+        if not (math.isfinite(value) and 0 <= value <= MOST_G_PER_KWH):
+            raise BadData(
+                f"{info.name} tells {value:g} g/kWh for {zone}, which no grid emits: "
+                "another unit? the answer is not used"
+            )
+        if not (math.isfinite(start) and math.isfinite(end) and start < end):
+            raise BadData(f"{info.name}: a period of {zone} ends before it starts")
+        told[start] = (end, value)
+    if not told:
+        return empty(zone, info.signal, kind, issued_at)
+    starts = np.array(sorted(told))
+    ends = np.array([told[s][0] for s in starts])
+    values = np.array([told[s][1] for s in starts])
+    if np.any(ends[:-1] > starts[1:]):
+        raise BadData(f"{info.name}: periods of {zone} overlap: the answer is not used")
+    return Series(
+        zone=zone,
+        signal=info.signal,
+        kind=kind,
+        issued_at=issued_at,
+        starts=starts,
+        ends=ends,
+        g_per_kwh=values,
+        low=values,
+        high=values,
+        sources=np.full(len(starts), info.name),
+        factors=info.factors,
+        flow=info.flow,
+    )
+
+
+def spans(
+    start: datetime, end: datetime, longest: timedelta
+) -> Iterator[tuple[datetime, datetime]]:
+    """``[start, end)`` in pieces no longer than ``longest``."""
+    while start < end:
+        stop = min(end, start + longest)
+        yield start, stop
+        start = stop

@@ -1,0 +1,49 @@
+"""What a source of carbon data may use of the place where lowtide runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from providers.series import Series
+
+
+class History(Protocol):
+    """Stored actual values, for sources that learn from them."""
+
+    def actuals(self, zone: str, start: datetime, end: datetime) -> Sequence[Series]:
+        """What is stored of the zone, one series a source, the most preferred source first."""
+        ...
+
+
+class NoHistory:
+    """Nothing is stored."""
+
+    def actuals(self, zone: str, start: datetime, end: datetime) -> Sequence[Series]:
+        """Nothing."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Handed to every source's ``build``.
+
+    Relative paths in settings start at ``base_dir`` (the config file's folder); answers and
+    models are kept under ``cache_dir`` and may be deleted at any time; keys come from
+    ``environ`` and nowhere else.
+    """
+
+    base_dir: Path
+    cache_dir: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
+    history: History = field(default_factory=NoHistory)
+
+    @classmethod
+    def at(cls, folder: Path) -> Surroundings:
+        """A place with no keys and no history, all within ``folder``."""
+        return cls(folder, folder / "cache")
