@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from support.server import Play, SourceServer
 
 from scheduler.cli import main
 from scheduler.models import JobSpec
@@ -61,6 +62,20 @@ def lowtide(
         return Result(int(left.value.code or 0), out, err)
 
     return run
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Play], SourceServer]]:
+    """Start local servers that play sources; they end with the test."""
+    started: list[SourceServer] = []
+
+    def start(play: Play) -> SourceServer:
+        started.append(SourceServer(play))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
 
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)

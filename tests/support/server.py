@@ -1,0 +1,86 @@
+"""A local HTTP server that plays a source of carbon data, with its faults."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as the server saw it; ``query`` holds the last value of each key."""
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer; ``delay_s`` passes before the head, ``stall_s`` within the body."""
+
+    body: str = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    delay_s: float = 0.0
+    stall_s: float = 0.0
+
+
+Play = Callable[[Asked], Reply]
+
+
+class SourceServer:
+    """Answers every GET by ``play``, which a test may replace at any time."""
+
+    def __init__(self, play: Play) -> None:
+        self.play = play
+        self.asked: list[Asked] = []
+        self._leave = threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                parts = urlsplit(self.path)
+                query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
+                asked = Asked(parts.path, query, dict(self.headers.items()))
+                outer.asked.append(asked)
+                outer._send(self, outer.play(asked))
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                """Quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def _send(self, handler: BaseHTTPRequestHandler, reply: Reply) -> None:
+        body = reply.body.encode()
+        try:
+            self._leave.wait(reply.delay_s)
+            handler.send_response(reply.status)
+            for name, value in reply.headers.items():
+                handler.send_header(name, value)
+            handler.send_header("Content-Length", str(len(body)))
+            handler.end_headers()
+            half = len(body) // 2 if reply.stall_s else len(body)
+            handler.wfile.write(body[:half])
+            handler.wfile.flush()
+            self._leave.wait(reply.stall_s)
+            handler.wfile.write(body[half:])
+        except OSError:
+            handler.close_connection = True
+
+    def close(self) -> None:
+        """Stop; whoever still waits for an answer gets none."""
+        self._leave.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
