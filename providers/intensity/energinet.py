@@ -40,14 +40,11 @@ MOST_AHEAD = timedelta(days=2)
 
 
 class Settings(ProviderSettings):
-    """``calls_per_minute``: what is accepted of one address for each dataset.
-
-    It was 1 from August 2025 on; other figures are told, so it can be raised.
-    """
+    """``call_every_s``: one call a minute for each dataset is accepted (since August 2025)."""
 
     base_url: str = "https://api.energidataservice.dk"
     ttl_s: Annotated[float, Field(ge=0)] = 900.0
-    calls_per_minute: Annotated[int, Field(ge=1)] = 1
+    call_every_s: Annotated[float, Field(gt=0)] = 60.0
     range_days: Annotated[float, Field(gt=0)] = 90.0
     timeout_s: Annotated[float, Field(gt=0)] = 30.0
     final_after_h: Annotated[float, Field(ge=0)] = 48.0
@@ -61,9 +58,12 @@ class Energinet:
         self._longest = timedelta(days=settings.range_days)
 
         def door(dataset: Dataset) -> Http:
-            calls = settings.calls_per_minute
             policy = Policy(
-                f"{NAME} {dataset}", settings.ttl_s, calls, 60.0, timeout_s=settings.timeout_s
+                source=f"{NAME} {dataset}",
+                ttl_s=settings.ttl_s,
+                calls=1,
+                per_s=settings.call_every_s,
+                timeout_s=settings.timeout_s,
             )
             return Http(policy, here)
 

@@ -52,6 +52,7 @@ class Settings(ProviderSettings):
 
     base_url: str = "https://api.energy-charts.info"
     ttl_s: Annotated[float, Field(ge=0)] = 900.0
+    call_every_s: Annotated[float, Field(gt=0)] = 3.0
     range_days: Annotated[float, Field(gt=0)] = 30.0
     final_after_h: Annotated[float, Field(ge=0)] = 72.0
     countries: tuple[str, ...] = COUNTRIES
@@ -64,7 +65,8 @@ class EnergyCharts:
         self._settings = settings
         self._base = settings.base_url.rstrip("/")
         # Bursts are answered with 429; one call in 2 to 4 s is known to go through.
-        self._http = Http(Policy(NAME, settings.ttl_s, calls=1, per_s=3.0), here)
+        policy = Policy(NAME, settings.ttl_s, calls=1, per_s=settings.call_every_s)
+        self._http = Http(policy, here)
         self.info = SourceInfo(
             name=NAME,
             title="whole countries of Europe, to the end of the day (Fraunhofer ISE)",

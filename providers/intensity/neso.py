@@ -46,10 +46,11 @@ OUTWARD = re.compile(r"[A-Z]{1,2}[0-9][0-9A-Z]?")
 
 
 class Settings(ProviderSettings):
-    """``range_days``: the API refuses ranges from 14 days on. ``final_after_h``: see INFO."""
+    """``range_days``: the API refuses ranges of more than 14 days."""
 
     base_url: str = "https://api.carbonintensity.org.uk"
     ttl_s: Annotated[float, Field(ge=0)] = 1800.0
+    call_every_s: Annotated[float, Field(gt=0)] = 1.0
     range_days: Annotated[float, Field(gt=0, le=30)] = 13.0
     final_after_h: Annotated[float, Field(ge=0)] = 48.0
 
@@ -61,7 +62,8 @@ class Neso:
         self._base = settings.base_url.rstrip("/")
         self._longest = timedelta(days=settings.range_days)
         # No limit is published: one call a second is gentle.
-        self._http = Http(Policy(NAME, settings.ttl_s, calls=1, per_s=1.0), here)
+        policy = Policy(NAME, settings.ttl_s, calls=1, per_s=settings.call_every_s)
+        self._http = Http(policy, here)
         self.info = SourceInfo(
             name=NAME,
             title="Great Britain and its regions, 48 h ahead (National Energy System Operator)",
