@@ -202,8 +202,8 @@ def test_the_overlap_may_lie_in_the_past_where_the_first_source_keeps_actuals() 
 def test_a_scaled_tail_is_no_level_for_the_next_source() -> None:
     """What was scaled knows nothing of the level: the next source is brought to the first's."""
     first = Hours("first", DAY, factors="direct")
-    second = Hours("second", {h: 10.0 for h in range(30)}, factors="lifecycle")
-    third = Hours("third", {h: 25.0 for h in range(48)}, factors=None)
+    second = Hours("second", dict.fromkeys(range(30), 10.0), factors="lifecycle")
+    third = Hours("third", dict.fromkeys(range(48), 25.0), factors=None)
     result = _ask(first, second, third, hours=48)
     assert [source for _, _, source in _told(result)[24:]] == (
         ["second (scaled)"] * 6 + ["third (scaled)"] * 18
