@@ -23,6 +23,9 @@ BUILTINS: Mapping[Group, Mapping[str, str]] = {
         "country_mean": "providers.intensity.country_mean:build",
         "trace": "providers.intensity.trace:build",
         "constant": "providers.intensity.constant:build",
+        "neso": "providers.intensity.neso:build",
+        "energy_charts": "providers.intensity.energy_charts:build",
+        "energinet": "providers.intensity.energinet:build",
     },
     "meters": {
         "nvml": "providers.meters.nvml:KIND",
