@@ -21,7 +21,7 @@ SCHEDULER = (
     {"daemon"},
     {"testing"},
     {"engine"},
-    {"report", "simulate"},
+    {"backtest", "report", "simulate"},
     {"planner", "sci", "store", "regions", "cron"},
     {"config"},
     {"quantities", "models", "zones"},
@@ -32,7 +32,7 @@ PROVIDERS = (
     {"runner"},
     {"registry"},
     {"intensity", "meters"},
-    {"hardware", "catalogue", "settings"},
+    {"forecaster", "hardware", "catalogue", "settings"},
     {"series"},
     {"base"},
     {"errors"},
@@ -55,7 +55,8 @@ DOORS = {
 KNOWS = {
     "providers/runner": {"base", "errors", "registry", "meters.microarchitecture"},
     "providers/meters": {"base", "errors"},
-    "providers/intensity": {"base", "errors", "series", "settings"},
+    "providers/intensity": {"base", "errors", "forecaster", "series", "settings"},
+    "providers/forecaster": {"errors"},
     "providers/executors": {"base", "errors", "runner", "meters.nvml"},
 }
 # What runs on the node, beside the job: light, so the standard library alone.
