@@ -11,22 +11,40 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
+from providers.errors import Unavailable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Names of headers and query keys whose values are secrets (`api_key`, `auth-token`,
 # `securityToken`, `X-Api-Key`, `Authorization`, `Ocp-Apim-Subscription-Key`).
 SECRET = re.compile(r"key|token|auth|secret|passw|signature|cookie|credential", re.IGNORECASE)
+# What is shorter keeps no secret, and would blot out half of every message.
+SHORTEST_SECRET = 4
 # A reason fits on a line of the terminal or two; the rest is a page or a stack trace.
 LONGEST_WORDS = 200
 # Where JSON errors keep their words.
 SAID_IN = ("message", "error", "detail", "error_description", "description", "errors")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A GET: ``url`` with its query in ``params``, and who asks."""
+class Later(Unavailable):
+    """One try was in vain.
 
+    ``after_s`` is the patience that the source asked for; ``again`` says whether this call may
+    try once more.
+    """
+
+    def __init__(self, message: str, after_s: float | None = None, again: bool = True) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+        self.again = again
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # no repr: it would tell the keys
+class Question:
+    """A GET of ``source``: a URL, the rest of its query in ``params``, and the keys."""
+
+    source: str
     url: str
     params: Mapping[str, str | int | float]
     headers: Mapping[str, str]
@@ -53,8 +71,9 @@ class Question:
         values = {str(value) for name, value in named if SECRET.search(name)}
         values |= {value.split(" ", 1)[1] for value in values if " " in value}
         values |= set(self.auth or ())
+        values = {value for value in values if len(value) >= SHORTEST_SECRET}
         forms = values | {quote(v, safe="") for v in values} | {quote_plus(v) for v in values}
-        return tuple(sorted((form for form in forms if form), key=len, reverse=True))
+        return tuple(sorted(forms, key=len, reverse=True))
 
     def without_secrets(self, text: str) -> str:
         """``text`` with every secret blotted out."""
@@ -63,7 +82,8 @@ class Question:
         return text
 
     def _query(self) -> tuple[tuple[str, object], ...]:
-        return (*parse_qsl(urlsplit(self.url).query), *self.params.items())
+        query = self.url.partition("?")[2].partition("#")[0]
+        return (*parse_qsl(query), *self.params.items())
 
 
 def words(body: str) -> str:

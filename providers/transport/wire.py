@@ -6,6 +6,7 @@ Loads requests, so it is imported only where a live source asks.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import threading
 import time
@@ -23,8 +24,9 @@ from requests_cache import CachedSession
 from requests_cache.backends.base import BaseCache
 from requests_cache.models.response import CachedResponse
 
-from providers.errors import BadData, ProviderError, SettingsError, Unavailable
+from providers.errors import BadData, LowtideError, SettingsError
 from providers.transport.answers import kept_in
+from providers.transport.question import Later
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +58,7 @@ class Reply:
 
 
 class Wire:
-    """Puts one question to its host, as often as wanted. Messages begin where the name ends."""
+    """Puts one question to its host, as often as wanted."""
 
     def __init__(
         self, cache_dir: Path, question: Question, timeout_s: float, clock: Callable[[], datetime]
@@ -95,7 +97,7 @@ class Wire:
         return _text(found), found.created_at.astimezone(UTC)
 
     def ask(self) -> Reply:
-        """What the host says; :class:`Unavailable` where it says nothing in time."""
+        """What the host says, whatever the status; :class:`Later` where it says nothing in time."""
         question = self._question
         try:
             response = self._session.get(
@@ -107,37 +109,42 @@ class Wire:
                 auth=question.auth or _as_it_is,
                 timeout=(min(CONNECT_S, self._timeout_s), self._timeout_s),
             )
-        except ProviderError:
-            raise
+        except BadData as e:
+            raise BadData(f"{question.source} {e} ({question.where})") from None
         # Their own words hold the whole URL, with its keys: they are left out, also as a cause.
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as e:
-            raise _fault(e, question.where, self._timeout_s) from None
+            raise _fault(e, question, self._timeout_s) from None
         if isinstance(response, CachedResponse):  # unchanged, says the host: young again
             self._session.cache.responses[response.cache_key] = response
         return Reply(response.status_code, _text(response), response.headers.get("Retry-After"))
 
     def _may_be_kept(self, response: requests.Response) -> bool:
-        """Some sources repeat the question in their answer, with its key."""
+        """Not what is unreadable, and not what repeats the question with its keys."""
         text = _text(response)
-        return not any(secret in text for secret in self._question.secrets)
+        if not text.strip() or any(secret in text for secret in self._question.secrets):
+            return False
+        declared = response.headers.get("Content-Type", "").lower()
+        if "json" in declared:
+            return _is_json(text)
+        return "html" not in declared
 
 
 class _Session(CachedSession):
     """Follows a redirect only to where the keys belong."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        target = super().get_redirect_target(resp)
-        if target is None:
-            return None
-        whole = urljoin(resp.url, target)
         leaves: Callable[[str, str], bool] = self.should_strip_auth
-        if leaves(resp.url, whole):
-            host = urlsplit(whole).hostname
-            raise BadData(
-                f"sends {urlsplit(resp.url).hostname} on to {host}: not followed, since keys "
-                "must not go to another host"
-            )
-        return target
+        try:
+            target = super().get_redirect_target(resp)
+            if target is None or not leaves(resp.url, urljoin(resp.url, target)):
+                return target
+            to = urlsplit(urljoin(resp.url, target))
+            address = f"{to.scheme}://{to.hostname}" + (f":{to.port}" if to.port else "")
+        except ValueError:
+            address = "what is no address"
+        raise BadData(
+            f"redirects to {address}, not followed: the question and its key are for its own host"
+        )
 
 
 class _Bounded(HTTPAdapter):
@@ -186,10 +193,18 @@ def _body(raw: urllib3.HTTPResponse, until: float) -> bytes:
     while piece := raw.read1(CHUNK_BYTES, decode_content=True):
         body += piece
         if len(body) > LARGEST_BYTES:
-            raise BadData(f"answers with more than {LARGEST_BYTES >> 20} MB: not read to its end")
+            raise BadData(f"answers with more than {LARGEST_BYTES >> 20} MB")
         if time.monotonic() > until:
             raise TimeoutError
     return bytes(body)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _text(response: requests.Response) -> str:
@@ -198,33 +213,36 @@ def _text(response: requests.Response) -> str:
     charset = (declared and response.encoding) or "utf-8"
     try:
         return response.content.decode(charset, errors="replace")
-    except LookupError:
+    except (LookupError, ValueError):  # no charset of this world
         return response.content.decode(errors="replace")
 
 
-def _fault(error: Exception, where: str, timeout_s: float) -> ProviderError | SettingsError:
+# Why there was no answer; the first that fits.
+REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (urllib3.exceptions.NameResolutionError, "no such host"),
+    (urllib3.exceptions.ProxyError, "not let through by the proxy"),
+    (urllib3.exceptions.SSLError, "no secure connection (TLS)"),
+    (ConnectionRefusedError, "connection refused"),
+    (urllib3.exceptions.NewConnectionError, "no connection"),
+)
+
+
+def _fault(error: Exception, question: Question, timeout_s: float) -> LowtideError:
     """What stopped an exchange, in words of our own."""
     kinds = requests.exceptions
+    source, where = question.source, question.where
     if isinstance(error, kinds.TooManyRedirects):
-        return BadData(f"answers with redirects in a circle at {where}")
+        return BadData(f"{source} redirects in circles ({where})")
     if isinstance(error, kinds.ContentDecodingError | urllib3.exceptions.DecodeError):
-        return BadData(f"answers with a broken encoding at {where}")
+        return BadData(f"{source} answered in a broken encoding ({where})")
     if isinstance(error, kinds.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
-        return Unavailable(f"gave no whole answer within {timeout_s:g} s at {where}")
-    if isinstance(error, ValueError) and not isinstance(error, kinds.ConnectionError):
-        return SettingsError(f"cannot be asked: its address ({where}) or key is malformed")
-    reason = next((said for kind, said in REASONS if _because(error, kind)), "was cut off")
-    return Unavailable(f"does not answer: the connection {reason} at {where}")
-
-
-# The first that fits.
-REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (urllib3.exceptions.NameResolutionError, "found no such host"),
-    (urllib3.exceptions.ProxyError, "was not let through by the proxy"),
-    (urllib3.exceptions.SSLError, "could not be made secure (TLS)"),
-    (ConnectionRefusedError, "was refused"),
-    (urllib3.exceptions.NewConnectionError, "could not be made"),
-)
+        return Later(f"{source} gave no whole answer within {timeout_s:g} s ({where})")
+    if isinstance(error, ValueError):
+        return SettingsError(
+            f"{source} cannot be asked: its address ({where}), its key or the proxy is malformed"
+        )
+    reason = next((said for kind, said in REASONS if _because(error, kind)), "connection cut off")
+    return Later(f"{source} does not answer: {reason} ({where})")
 
 
 def _because(error: BaseException | None, kind: type[Exception]) -> bool:
