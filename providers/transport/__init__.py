@@ -6,7 +6,6 @@ came back and ``ledger`` what is known of the source, both for all processes of 
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from providers.errors import AccessDenied, BadData, NoData, ProviderError, Unavailable
 from providers.transport.ledger import Contact, Ledger, contact
-from providers.transport.question import Later, Question, patience_s, words
+from providers.transport.question import Later, Question, parsed, patience_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,10 +80,10 @@ class Answer:
 
     def json(self) -> Any:
         """The body as JSON; :class:`BadData` where it is none (empty, HTML, torn)."""
-        text = self.text.removeprefix("\ufeff").strip()
         try:
-            return json.loads(text, parse_constant=_no_number)
+            return parsed(self.text)
         except (ValueError, RecursionError):
+            text = self.text.strip()
             found = "an empty body" if not text else "HTML" if text[0] == "<" else "broken JSON"
             raise BadData(f"{self.source} answered {found} at {self.where}, not JSON") from None
 
@@ -117,8 +116,9 @@ class Http:
     ) -> Answer:
         """The answer of a GET; ``ttl_s`` 0 asks anew.
 
-        An answer is shared by all processes of the home, whichever key asked. What was asked
-        with ``auth`` is neither stored nor taken from the store: a login answers with a token.
+        An answer is shared by all processes of the home, whatever keys and headers it was asked
+        with. What was asked with ``auth`` is neither stored nor taken from the store: a login
+        answers with a token.
 
         Raises :class:`AccessDenied` (401, 403), :class:`NoData` (400, 404, 422 with the source's
         own words), :class:`Unavailable` (no answer, 429, 5xx, or the breaker is open).
@@ -148,17 +148,18 @@ class Http:
         )
         in_vain: list[Later] = []
         try:
-            text, asked_at = retrying(self._try, wire, question, in_vain)
+            reply, asked_at = retrying(self._try, wire, question, in_vain)
         except Later as e:
             until = self._ledger.failed(self._clock(), str(e), e.after_s)
             raise Unavailable(f"{e}; {until}" if until else str(e)) from None
         except (AccessDenied, BadData, NoData) as e:
             self._ledger.answered(self._clock(), str(e))
             raise
-        self._ledger.answered(asked_at)
-        return text, asked_at
+        unreadable = f"{question.source} answered what cannot be read ({question.where})"
+        self._ledger.answered(asked_at, None if reply.readable else unreadable)
+        return reply.text, asked_at
 
-    def _try(self, wire: Wire, question: Question, in_vain: list[Later]) -> tuple[str, datetime]:
+    def _try(self, wire: Wire, question: Question, in_vain: list[Later]) -> tuple[Reply, datetime]:
         policy = self._policy
         try:
             wait_s = self._ledger.place_s(
@@ -178,12 +179,12 @@ class Http:
         except Later as e:
             in_vain.append(e)
             raise
-        return reply.text, asked_at
+        return reply, asked_at
 
     def _refuse(self, reply: Reply, question: Question) -> NoReturn:
         """Raise what a status other than 200 means, with the source's own words."""
         error = STATUS.get(reply.status, Unavailable if reply.status >= 500 else BadData)
-        said = question.without_secrets(words(reply.text))
+        said = question.words_of(reply.text)
         message = f"{question.source} {SAYS[error]} ({reply.status} at {question.where})"
         message += f": {said}" if said else ""
         if error is not Unavailable:
@@ -196,11 +197,6 @@ def _pause_s(state: RetryCallState) -> float:
     from tenacity import wait_fixed, wait_random_exponential
 
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, Later) and error.after_s is not None:
-        return error.after_s
+    asked_for_s = error.after_s if isinstance(error, Later) else None
     by_chance = wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S)
-    return (wait_fixed(FIRST_PAUSE_S) + by_chance)(state)
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
+    return max(asked_for_s or 0.0, (wait_fixed(FIRST_PAUSE_S) + by_chance)(state))

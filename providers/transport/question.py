@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 from providers.errors import Unavailable
@@ -55,7 +55,8 @@ class Question:
         """Host and path, which may be told to anyone."""
         try:
             parts = urlsplit(self.url)
-            return self.without_secrets(f"{parts.hostname}{parts.path}")
+            where = "".join(filter(str.isprintable, f"{parts.hostname}{parts.path}"))
+            return self.without_secrets(where)
         except ValueError:
             return "a URL that is none"
 
@@ -81,9 +82,22 @@ class Question:
             text = text.replace(secret, "***")
         return text
 
+    def words_of(self, body: str) -> str:
+        """The source's own words in a refusal, short and without secrets."""
+        return self.without_secrets(words(body))[:LONGEST_WORDS]
+
     def _query(self) -> tuple[tuple[str, object], ...]:
         query = self.url.partition("?")[2].partition("#")[0]
         return (*parse_qsl(query), *self.params.items())
+
+
+def parsed(text: str) -> Any:
+    """JSON by the standard, which has no NaN; ValueError or RecursionError where it is none."""
+    return json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def words(body: str) -> str:
@@ -94,7 +108,7 @@ def words(body: str) -> str:
     with suppress(ValueError, RecursionError):
         text = _said(json.loads(text)) or text
     line = next((line for line in text.splitlines() if line.strip()), "")
-    return "".join(c for c in line if c.isprintable()).strip()[:LONGEST_WORDS]
+    return "".join(filter(str.isprintable, line)).strip()
 
 
 def _said(body: Any) -> str:
