@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from providers.errors import AccessDenied, BadData, NoData, ProviderError, Unavailable
@@ -96,12 +96,12 @@ class Http:
         policy: Policy,
         here: Surroundings,
         *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._policy = policy
         self._here = here
-        self._clock = clock
+        self._clock = clock or here.clock
         self._sleep = sleep
         self._ledger = Ledger(policy.source, here.cache_dir)
 
