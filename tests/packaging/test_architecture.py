@@ -49,7 +49,10 @@ DOORS = {
     "click": {"scheduler/cli"},
     "rich": {"scheduler/report/tables.py"},
     "plotext": {"scheduler/report/plot.py"},
-    "requests": {"providers/transport.py"},
+    "requests": {"providers/transport"},
+    "requests_cache": {"providers/transport"},
+    "tenacity": {"providers/transport/__init__.py"},
+    "urllib3": {"providers/transport/wire.py"},
 }
 # What a folder of providers may import of providers besides itself: siblings of one kind are
 # strangers to the other kinds, and what runs beside the job stays light.
