@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from providers.intensity.points import Point
-    from providers.series import Kind, Series
+    from providers.series import Series
     from providers.surroundings import Surroundings
 
 Dataset = Literal["CO2EmisProg", "CO2Emis"]
@@ -33,6 +33,9 @@ Dataset = Literal["CO2EmisProg", "CO2Emis"]
 NAME = "Energinet"
 STEP_S = 300.0
 HOUR_S = 3600.0
+DAY_S = 86_400.0
+# Longer spans are no single job's: nobody waits for them at a terminal.
+HISTORY = timedelta(days=7)
 AREAS = {"DK-DK1": "DK1", "DK-DK2": "DK2"}
 # Every update reaches at least 9 h; none is known to reach beyond the end of the next day.
 LEAST_AHEAD_H = 9.0
@@ -45,8 +48,8 @@ class Settings(ProviderSettings):
     base_url: str = "https://api.energidataservice.dk"
     ttl_s: Annotated[float, Field(ge=0)] = 900.0
     call_every_s: Annotated[float, Field(gt=0)] = 60.0
-    range_days: Annotated[float, Field(gt=0)] = 90.0
-    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    timeout_s: Annotated[float, Field(gt=0)] = 15.0
+    range_days: Annotated[float, Field(gt=0)] = 180.0
     final_after_h: Annotated[float, Field(ge=0)] = 48.0
 
 
@@ -57,18 +60,16 @@ class Energinet:
         self._base = settings.base_url.rstrip("/")
         self._longest = timedelta(days=settings.range_days)
 
-        def door(dataset: Dataset) -> Http:
-            policy = Policy(
-                source=f"{NAME} {dataset}",
-                ttl_s=settings.ttl_s,
-                calls=1,
-                per_s=settings.call_every_s,
-                timeout_s=settings.timeout_s,
-            )
-            return Http(policy, here)
+        def door(source: str, timeout_s: float) -> Http:
+            # A second try would have to wait as long as a second call.
+            every = settings.call_every_s
+            return Http(Policy(source, settings.ttl_s, 1, every, timeout_s, tries=1), here)
 
-        # The limit counts for each dataset.
-        self._http = {"CO2EmisProg": door("CO2EmisProg"), "CO2Emis": door("CO2Emis")}
+        # The limit counts for each dataset. Who asks for a long history can wait for its turn.
+        patient_s = max(settings.timeout_s, settings.call_every_s + 1)
+        self._forecasts = door(NAME, settings.timeout_s)
+        self._actuals = door(f"{NAME} history", settings.timeout_s)
+        self._history = door(f"{NAME} history", patient_s)
         self.info = SourceInfo(
             name=NAME,
             title="Denmark, both price areas, at least 9 h ahead (Energi Data Service)",
@@ -98,30 +99,27 @@ class Energinet:
             return empty(zone, self.info.signal, "forecast", now)
         # To the hour, and no end of the asker's: one address for all who ask.
         first = from_unix(min(low, to_unix(now)) // HOUR_S * HOUR_S)
-        return self._series("CO2EmisProg", zone, area, "forecast", now, first, last).clip(low, high)
+        points = self._ask(self._forecasts, "CO2EmisProg", area, first, last)
+        return series_of(self.info, zone, "forecast", now, points).clip(low, high)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
         """What was."""
         area = area_of(zone)
         low, high = to_unix(start), to_unix(end)
-        first = from_unix(low // STEP_S * STEP_S)
-        return self._series("CO2Emis", zone, area, "actual", end, first, end).clip(low, high)
+        if low >= high:
+            return empty(zone, self.info.signal, "actual", end)
+        # Whole days: one address for all that ran on them.
+        first, last = from_unix(low // DAY_S * DAY_S), from_unix(-(-high // DAY_S) * DAY_S)
+        door = self._history if last - first > HISTORY else self._actuals
+        points = self._ask(door, "CO2Emis", area, first, last)
+        return series_of(self.info, zone, "actual", end, points).clip(low, high)
 
-    def _series(
-        self,
-        dataset: Dataset,
-        zone: str,
-        area: str,
-        kind: Kind,
-        issued_at: datetime,
-        start: datetime,
-        end: datetime,
-    ) -> Series:
-        points: list[Point] = []
+    def _ask(
+        self, door: Http, dataset: Dataset, area: str, start: datetime, end: datetime
+    ) -> Iterator[Point]:
         for params in ranges(start, end, self._longest):
-            answer = self._http[dataset].get(f"{self._base}/dataset/{dataset}", params=params)
-            points += points_of(answer.json(), area)
-        return series_of(self.info, zone, kind, issued_at, points)
+            answer = door.get(f"{self._base}/dataset/{dataset}", params=params)
+            yield from points_of(answer.json(), area)
 
 
 def area_of(zone: str) -> str:
@@ -133,13 +131,11 @@ def area_of(zone: str) -> str:
 
 
 def ranges(start: datetime, end: datetime, longest: timedelta) -> Iterator[dict[str, str | int]]:
-    """The parameters of each call: times in UTC, all rows, both areas."""
-    for low, high in spans(start.astimezone(UTC), end.astimezone(UTC), longest):
-        # The API's times have no seconds, and the end is not included.
-        high = from_unix(-(-to_unix(high) // 60) * 60)
+    """The parameters of each call: times in UTC, all rows, both areas; the end is not included."""
+    for low, high in spans(start, end, longest):
         yield {
-            "start": f"{low:%Y-%m-%dT%H:%M}",
-            "end": f"{high:%Y-%m-%dT%H:%M}",
+            "start": f"{low.astimezone(UTC):%Y-%m-%dT%H:%M}",
+            "end": f"{high.astimezone(UTC):%Y-%m-%dT%H:%M}",
             "filter": json.dumps({"PriceArea": list(AREAS.values())}, separators=(",", ":")),
             "sort": "Minutes5UTC ASC",
             "limit": 0,

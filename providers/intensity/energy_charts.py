@@ -98,7 +98,7 @@ class EnergyCharts:
         if low >= high:
             return empty(zone, self.info.signal, "forecast", now)
         points: list[Point] = []
-        for begin, stop in days(min(start, now), end):
+        for begin, stop in windows(min(start, now), end, DAY):
             try:
                 points += points_of(self._ask(country, begin, stop), "forecast")
             except NoData:
@@ -111,15 +111,17 @@ class EnergyCharts:
         """What was measured; what is not published is a hole."""
         country = self._country(zone)
         low, high = to_unix(start), to_unix(end)
+        if low >= high:
+            return empty(zone, self.info.signal, "actual", end)
         points: list[Point] = []
         refused: list[NoData] = []
-        pieces = list(spans(_hour(start), end, timedelta(days=self._settings.range_days)))
+        pieces = list(windows(start, end, timedelta(days=self._settings.range_days)))
         for begin, stop in pieces:
             try:
                 points += points_of(self._ask(country, begin, stop), "actual")
             except NoData as e:
                 refused.append(e)
-        if pieces and len(refused) == len(pieces):
+        if len(refused) == len(pieces):
             raise refused[0]
         return series_of(self.info, zone, "actual", end, points).clip(low, high)
 
@@ -146,14 +148,14 @@ def query(country: str, start: datetime, end: datetime) -> dict[str, str]:
     return {"country": country, "start": low, "end": high}
 
 
-def days(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+def windows(
+    start: datetime, end: datetime, longest: timedelta
+) -> Iterator[tuple[datetime, datetime]]:
     """Whole days from 21:00 to 21:00 UTC that cover ``[start, end)``: the same for all askers."""
-    day_s = DAY.total_seconds()
-    shift = DAY_ENDS.total_seconds()
-    first = from_unix((to_unix(start) - shift) // day_s * day_s + shift)
-    while first < end:
-        yield first, first + DAY
-        first += DAY
+    day_s, shift_s = DAY.total_seconds(), DAY_ENDS.total_seconds()
+    first = (to_unix(start) - shift_s) // day_s * day_s + shift_s
+    last = -((shift_s - to_unix(end)) // day_s) * day_s + shift_s
+    return spans(from_unix(first), from_unix(last), longest)
 
 
 def points_of(body: object, told: Told) -> list[Point]:
@@ -188,10 +190,6 @@ def _steps(starts: list[float]) -> list[float]:
         before = gaps[i - 1] if i else gaps[min(1, len(gaps) - 1)]
         steps.append(gap if gap in gaps[i + 1 : i + 2] else min(gap, before))
     return [min(step, LONGEST_S) for step in (*steps, min(gaps[-2:]))]
-
-
-def _hour(moment: datetime) -> datetime:
-    return from_unix(to_unix(moment) // 3600 * 3600)
 
 
 def build(settings: Mapping[str, Any], here: Surroundings) -> EnergyCharts:

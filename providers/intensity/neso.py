@@ -100,8 +100,10 @@ class Neso:
         """What was measured; of a region the last forecast, as an estimate."""
         place = place_of(zone)
         low, high = to_unix(start), to_unix(end)
-        info = replace(self.info, name=NO_ACTUALS) if place else self.info
         kind: Kind = "estimate" if place else "actual"
+        if low >= high:
+            return empty(zone, self.info.signal, kind, end)
+        info = replace(self.info, name=NO_ACTUALS) if place else self.info
         told: Told = "forecast" if place else "actual"
         bodies = self._ask(range_paths(place, start, end, self._longest))
         points = [p for body in bodies for p in points_of(body, told)]

@@ -21,7 +21,7 @@ SCHEDULER = (
     {"daemon"},
     {"testing"},
     {"engine"},
-    {"report", "simulate"},
+    {"backtest", "report", "simulate"},
     {"planner", "sci", "store", "regions", "cron"},
     {"config"},
     {"quantities", "models", "zones"},
@@ -33,7 +33,7 @@ PROVIDERS = (
     {"registry"},
     {"intensity", "meters"},
     {"transport"},
-    {"hardware", "catalogue", "settings", "surroundings"},
+    {"forecaster", "hardware", "catalogue", "settings", "surroundings"},
     {"series"},
     {"base"},
     {"errors"},
@@ -62,11 +62,13 @@ KNOWS = {
     "providers/intensity": {
         "base",
         "errors",
+        "forecaster",
         "series",
         "settings",
         "surroundings",
         "transport",
     },
+    "providers/forecaster": {"errors"},
     "providers/executors": {"base", "errors", "runner", "meters.nvml"},
 }
 # What runs on the node, beside the job: light, so the standard library alone.

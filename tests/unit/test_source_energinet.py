@@ -17,7 +17,7 @@ from support.mutations import check_sound, mutated
 from support.samples import sample_files
 from support.server import Play, SourceServer
 
-from providers.errors import BadData, NoData
+from providers.errors import BadData, NoData, Unavailable
 from providers.intensity.energinet import (
     Energinet,
     Settings,
@@ -87,10 +87,10 @@ def test_other_zones_are_no_data(zone: str) -> None:
 
 def test_a_call_asks_in_utc_for_all_rows_of_both_areas() -> None:
     start = datetime.fromisoformat("2026-07-01T02:00+02:00")
-    (asked,) = ranges(start, start + timedelta(minutes=90, seconds=1), timedelta(days=90))
+    (asked,) = ranges(start, start + timedelta(minutes=90), timedelta(days=90))
     assert asked == {
         "start": "2026-07-01T00:00",
-        "end": "2026-07-01T01:31",
+        "end": "2026-07-01T01:30",
         "filter": '{"PriceArea":["DK1","DK2"]}',
         "sort": "Minutes5UTC ASC",
         "limit": 0,
@@ -148,6 +148,30 @@ def test_more_rows_than_the_api_gives_unasked(energinet: tuple[Energinet, Source
     assert series.ends[-1] == end.timestamp()
     assert server.asked[0].path == "/dataset/CO2Emis"
     assert len(server.asked) == 1
+
+
+def test_jobs_of_one_day_share_an_answer(energinet: tuple[Energinet, SourceServer]) -> None:
+    source, server = energinet
+    for zone, hour in (("DK-DK1", 3), ("DK-DK2", 5), ("DK1", 7)):
+        start = at(f"2026-03-01T0{hour}:17")
+        series = source.actual(zone, start, start + timedelta(minutes=41))
+        assert series.ends[-1] - series.starts[0] == 41 * 60
+    assert len(server.asked) == 1
+    assert len(source.actual("DK1", NOW, NOW)) == 0
+
+
+def test_a_second_question_within_the_minute_is_refused_at_once_but_history_waits_its_turn(
+    tmp_path: Path, serve: Callable[[Play], SourceServer]
+) -> None:
+    server = serve(play_energinet.play)
+    source = build({"base_url": server.url}, Surroundings.at(tmp_path))
+    source.actual("DK1", at("2026-02-01"), at("2026-02-02"))
+    source.forecast("DK1", NOW, NOW + timedelta(hours=1), NOW)
+    with pytest.raises(Unavailable, match="may be asked 1 times in 60 s"):
+        source.actual("DK1", at("2026-02-02"), at("2026-02-03"))
+    assert len(server.asked) == 2
+    assert source._history._policy.timeout_s > 60
+    assert source._history._policy.source == source._actuals._policy.source
 
 
 def test_all_who_ask_for_a_forecast_ask_the_same(

@@ -23,9 +23,9 @@ from providers.intensity.energy_charts import (
     Settings,
     Told,
     build,
-    days,
     points_of,
     query,
+    windows,
 )
 from providers.intensity.points import series_of
 from providers.series import Series
@@ -86,12 +86,17 @@ def test_a_call_names_the_country_and_times_in_utc() -> None:
     }
 
 
-def test_forecasts_are_asked_by_whole_days_that_end_with_no_country_s_day_unpublished() -> None:
-    assert list(days(at("2026-03-02T08:20"), at("2026-03-03T03:00"))) == [
+def test_whole_days_are_asked_for_that_end_before_any_country_s_next_day() -> None:
+    day = timedelta(days=1)
+    assert list(windows(at("2026-03-02T08:20"), at("2026-03-03T03:00"), day)) == [
         (at("2026-03-01T21:00"), at("2026-03-02T21:00")),
         (at("2026-03-02T21:00"), at("2026-03-03T21:00")),
     ]
-    assert list(days(at("2026-03-02T21:00"), at("2026-03-02T21:00"))) == []
+    exact = (at("2026-03-01T21:00"), at("2026-03-02T21:00"))
+    assert list(windows(*exact, day)) == [exact]
+    assert list(windows(exact[0], at("2026-03-21T20:00"), 30 * day)) == [
+        (exact[0], at("2026-03-21T21:00"))
+    ]
 
 
 def test_measured_and_expected_values_stand_side_by_side() -> None:
@@ -154,12 +159,18 @@ def test_history_comes_in_pieces(charts: Built) -> None:
     start, end = at("2025-12-01T00:10"), at("2026-02-28")
     series = source.actual("DE", start, end)
     assert [a.query["start"] for a in server.asked] == [
-        "2025-12-01T00:00Z",
-        "2025-12-31T00:00Z",
-        "2026-01-30T00:00Z",
+        "2025-11-30T21:00Z",
+        "2025-12-30T21:00Z",
+        "2026-01-29T21:00Z",
     ]
     assert not series.gaps(start.timestamp(), end.timestamp())
     assert (series.starts[0], series.ends[-1]) == (start.timestamp(), end.timestamp())
+
+
+def test_no_time_asked_is_no_call(charts: Built) -> None:
+    source, server = charts
+    assert len(source.actual("DE", NOW, NOW)) == 0
+    assert not server.asked
 
 
 def test_a_forecast_ends_with_the_day_and_that_is_no_error(charts: Built) -> None:
@@ -200,7 +211,7 @@ def test_a_piece_of_history_that_is_not_there_is_a_hole(charts: Built) -> None:
 
     server.play = young
     series = source.actual("DE", at("2025-12-01"), at("2026-02-01"))
-    assert series.starts[0] == at("2026-01-30").timestamp()
+    assert series.starts[0] == at("2026-01-29T21:00").timestamp()
     with pytest.raises(NoData):
         source.actual("DE", at("2025-11-01"), at("2025-12-01"))
 

@@ -226,11 +226,18 @@ def test_it_reaches_48_hours_and_no_further(neso: Callable[..., Any]) -> None:
 def test_a_range_that_is_refused_is_no_data_in_its_own_words(neso: Callable[..., Any]) -> None:
     source, server = neso(play_neso.play)
     source._longest = timedelta(days=20)
-    with pytest.raises(NoData, match="400 Bad Request"):
+    with pytest.raises(NoData, match="limited to 14 days"):
         source.actual("GB", at("2026-01-01"), at("2026-02-01"))
     server.play = lambda _: Reply("{}")
     with pytest.raises(BadData, match="a key 'data'"):
         source.actual("ZZ9", at("2026-02-01"), at("2026-02-02"))
+
+
+def test_no_time_asked_is_no_call(neso: Callable[..., Any]) -> None:
+    source, server = neso(play_neso.play)
+    assert len(source.actual("GB", NOW, NOW)) == 0
+    assert len(source.forecast("GB", NOW, NOW, NOW)) == 0
+    assert not server.asked
 
 
 def with_period(**fields: Any) -> dict[str, Any]:
@@ -251,7 +258,9 @@ def with_period(**fields: Any) -> dict[str, Any]:
         (with_period(to="2026-03-03T08:00Z"), "a half hour"),
         (with_period(to="2026-03-02T08:30"), "with its offset"),
         (with_period(to=1772440200), "ISO 8601"),
+        (with_period(to="0001-01-01T00:00Z"), "ISO 8601"),
         (with_period(intensity=None), "an object"),
+        (with_period(intensity={"forecast": 10**400}), "a number"),
         (with_period(intensity={"actual": 100}), "a key 'forecast'"),
         (with_period(intensity={"forecast": "100"}), "a number"),
         (with_period(intensity={"forecast": True}), "a number"),
