@@ -200,14 +200,15 @@ def points_of(body: Any, zone: str, kind: Kind, factors: Factors) -> Iterator[tu
     own = "forecast" if kind == "forecast" else "history"
     key = own if own in body or "data" not in body else "data"
     flat = kind == "actual" and key not in body
+    entries = [body] if flat else items(NAME, member(NAME, body, key), key)
+    for node in (body, *entries):
+        for field, asked in (("zone", zone), ("emissionFactorType", factors), FLOW_TRACED):
+            if isinstance(node, dict) and node.get(field, asked) != asked:
+                raise wrong(NAME, field, node[field], f"{asked}, which was asked for,")
     rows = []
-    for entry in [body] if flat else items(NAME, member(NAME, body, key), key):
+    for entry in entries:
         start = moment(NAME, member(NAME, entry, "datetime"), "datetime")
         value = number(NAME, member(NAME, entry, "carbonIntensity"), "carbonIntensity")
-        for node in (body, entry):
-            for field, asked in (("zone", zone), ("emissionFactorType", factors), FLOW_TRACED):
-                if node.get(field, asked) != asked:
-                    raise wrong(NAME, field, node[field], f"{asked}, which was asked for,")
         rows.append((entry.get("isEstimated") is True, start, value))
     step = _step(body, [start for _, start, _ in rows])
     for estimated, start, value in rows:

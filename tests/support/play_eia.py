@@ -70,6 +70,6 @@ def play(asked: Asked) -> Reply:
         "frequency": "hourly",
         "data": rows[offset : offset + length],
     }
-    # The real one repeats the question, and its key.
+    # The question comes back too; here even with its key.
     request = {"command": asked.path, "params": dict(query)}
     return Reply(json.dumps({"response": response, "request": request, "apiVersion": "2.1.8"}))

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from support import (
-    play_electricity_maps,
     play_eia,
+    play_electricity_maps,
     play_energinet,
     play_energy_charts,
     play_neso,
