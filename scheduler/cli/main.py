@@ -24,7 +24,7 @@ COMMANDS = {
     "cancel": ("look", "Cancel a waiting job, or stop a running one."),
     "report": ("reports", "Report realized energy, carbon and SCI."),
     "regions": ("places", "Rank regions for a job."),
-    "forecast": ("places", "Show a region's carbon intensity."),
+    "forecast": ("forecasting", "Show a region's carbon intensity, or how well it is foretold."),
     "providers": ("providers", "List sources of carbon data, meters and engines."),
     "simulate": ("simulation", "Replay a job log: what would have been saved."),
     "up": ("daemon", "Run the daemon, or install it."),
