@@ -20,6 +20,7 @@ Group = Literal["intensity", "meters", "executors"]
 BUILTINS: Mapping[Group, Mapping[str, str]] = {
     "intensity": {
         "climatology": "providers.intensity.climatology:build",
+        "forecaster": "providers.intensity.forecaster:build",
         "country_mean": "providers.intensity.country_mean:build",
         "trace": "providers.intensity.trace:build",
         "constant": "providers.intensity.constant:build",

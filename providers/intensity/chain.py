@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,30 +20,6 @@ if TYPE_CHECKING:
 
 # How far back an overlap is looked for where the forecast itself has too little of it.
 LOOK_BACK = timedelta(hours=48)
-
-
-class Located:
-    """A source under whose own name for a zone another one is asked for."""
-
-    def __init__(self, provider: IntensityProvider, zone: str) -> None:
-        self._provider, self._zone = provider, zone
-
-    @property
-    def info(self) -> SourceInfo:
-        """That of the source."""
-        return self._provider.info
-
-    def zones(self) -> frozenset[str] | None:
-        """Any: whatever is asked for, the one zone answers."""
-        return None
-
-    def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
-        """The forecast of the source's zone, under the name asked for."""
-        return replace(self._provider.forecast(self._zone, start, end, now), zone=zone)
-
-    def actual(self, zone: str, start: datetime, end: datetime) -> Series:
-        """The actuals of the source's zone, under the name asked for."""
-        return replace(self._provider.actual(self._zone, start, end), zone=zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +103,9 @@ class _Merge:
                 found = self._ask(provider, *self._span)
             except ProviderError as e:
                 self._failures.append(e)
-                self._notes.append(str(e))
+                # That nothing is stored to learn from is no news.
+                if not (provider.info.learns and isinstance(e, NoData)):
+                    self._notes.append(str(e))
                 continue
             self._take(provider, found, holes)
         left = self._known.gaps(self._low, self._high) if len(self._known) else []
@@ -164,7 +142,8 @@ class _Merge:
         name = provider.info.name
         if found.kind == "forecast" and found.issued_at < self._asked_at:
             self._notes.append(
-                f"{name} does not answer: what it said at {found.issued_at:%Y-%m-%dT%H:%MZ} is used"
+                f"{name} does not answer: its last known forecast, of "
+                f"{found.issued_at:%Y-%m-%dT%H:%MZ}, is used"
             )
         if not len(self._known):
             self._known = self._level = found

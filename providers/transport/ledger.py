@@ -35,6 +35,7 @@ LONGEST_PATIENCE_S = 86_400.0
 LARGEST_BYTES = 1_000_000
 
 Instant = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
+Line = Annotated[str, AfterValidator(lambda text: "".join(filter(str.isprintable, text))[:1000])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class _Page(BaseModel):
 
     last_success: Instant | None = None
     last_failure: Instant | None = None
-    detail: str | None = None
+    detail: Line | None = None
     open_until: Instant | None = None
     failures: int = Field(default=0, ge=0)
     asked: tuple[FiniteFloat, ...] = ()
@@ -97,7 +98,7 @@ class Ledger:
         self._change(step)
         return probing
 
-    def slot_s(self, now: datetime, calls: int, per_s: float, longest_s: float) -> float:
+    def place_s(self, now: datetime, calls: int, per_s: float, longest_s: float) -> float:
         """Take the next free place of ``calls`` in ``per_s`` seconds; how long to wait for it.
 
         :class:`Unavailable` where that is longer than ``longest_s``; no place is taken then.
@@ -112,8 +113,9 @@ class Ledger:
             wait_s = max(0.0, places[-calls] + per_s - at) if len(places) >= calls else 0.0
             if wait_s > longest_s:
                 free = now + timedelta(seconds=wait_s)
+                often = "once" if calls == 1 else f"{calls} times"
                 raise Unavailable(
-                    f"{self._source} may be asked {calls} times in {per_s:g} s: "
+                    f"{self._source} may be asked {often} in {per_s:g} s: "
                     f"not again before {_clock(free, now)}"
                 )
             return page.with_(asked=(*places, at + wait_s))
@@ -162,8 +164,9 @@ class Ledger:
 def contact(source: str, cache_dir: Path) -> Contact | None:
     """How ``source`` was last met by any process of the home; None where never."""
     try:
-        with _path(source, cache_dir).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
+        with _path(source, cache_dir).open("rb", buffering=0) as file:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_SH)
             page = _read(file)
     except OSError:
         return None
@@ -176,12 +179,17 @@ def _path(source: str, cache_dir: Path) -> Path:
     return cache_dir / "contact" / f"{quote(source, safe='')}.json"
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder in the cache, and the cache, for its owner's eyes only."""
+    for one in (folder.parent, folder):
+        one.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO | None]:
     """The file, held by this process alone; None where it cannot be written."""
     try:
-        for folder in (path.parents[1], path.parent):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", 0)
     except OSError:
         yield None

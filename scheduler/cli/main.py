@@ -25,7 +25,7 @@ COMMANDS = {
     "report": ("reports", "Report realized energy, carbon and SCI."),
     "regions": ("places", "Rank regions for a job."),
     "forecast": ("places", "Show a region's carbon intensity."),
-    "providers": ("places", "List sources of carbon data, meters and engines."),
+    "providers": ("providers", "List sources of carbon data, meters and engines."),
     "simulate": ("simulation", "Replay a job log: what would have been saved."),
     "up": ("daemon", "Run the daemon, or install it."),
     "tick": ("daemon", "Do one pass: for cron, or by hand."),

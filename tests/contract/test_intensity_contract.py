@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from support.server import Play, SourceServer
 from providers import registry
 from providers.errors import AccessDenied, NoData, SettingsError
 from providers.surroundings import Surroundings
-from scheduler.testing import FakeProvider
+from scheduler.testing import FakeHistory, FakeProvider
 
 if TYPE_CHECKING:
     from providers.series import IntensityProvider, Series
@@ -31,6 +31,7 @@ TRACE = "trace.csv"
 # What a source needs to be built and to know zone DE; a new one adds its line here.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "climatology": {},
+    "forecaster": {},
     "country_mean": {},
     "trace": {"path": TRACE},
     "constant": {"g_per_kwh": 300, "source": "contract test", "zones": ["DE"]},
@@ -82,7 +83,9 @@ def source(
     settings = _settings(name)
     if name in PLAYS:
         settings["base_url"] = serve(PLAYS[name][2]).url
-    here = replace(Surroundings.at(tmp_path), environ=KEYS)
+    past = [200.0 + 50 * np.sin(i / 24 * 2 * np.pi) + i % 7 for i in range(30 * 24)]
+    history = FakeHistory(midnight - timedelta(days=29), past)
+    here = Surroundings(tmp_path, tmp_path / "cache", KEYS, history)
     built: IntensityProvider = registry.load("intensity", name)(settings, here)
     return built
 
@@ -108,7 +111,7 @@ def test_it_says_what_it_is(source: IntensityProvider) -> None:
 
 
 def test_a_live_source_says_so(case: Case, request: pytest.FixtureRequest) -> None:
-    assert case.source.info.live == (request.node.callspec.params["source"] in PLAYS)
+    assert case.source.info.live == (request.node.callspec.params["source"] in {*PLAYS, *FAKES})
 
 
 def test_the_zones_it_lists_are_zones_it_knows(case: Case) -> None:

@@ -52,7 +52,7 @@ DOORS = {
     "requests": {"providers/transport"},
     "requests_cache": {"providers/transport"},
     "tenacity": {"providers/transport/__init__.py"},
-    "urllib3": {"providers/transport/wire.py"},
+    "urllib3": {"providers/transport"},
 }
 # What a folder of providers may import of providers besides itself: siblings of one kind are
 # strangers to the other kinds, and what runs beside the job stays light.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from providers.errors import BadData, NoData, ProviderError, Unavailable
-from providers.intensity.chain import Chain, ChainResult, Located
+from providers.intensity.chain import Chain, ChainResult
 from providers.series import (
     Factors,
     IntensityProvider,
@@ -209,22 +209,6 @@ def test_a_scaled_tail_is_no_level_for_the_next_source() -> None:
         ["second (scaled)"] * 6 + ["third (scaled)"] * 18
     )
     assert {value for _, value, _ in _told(result)} == {100.0}
-
-
-def test_a_source_asked_under_its_own_name_for_a_zone_answers_under_ours() -> None:
-    asked: list[str] = []
-
-    class Regional(Hours):
-        def _tell(
-            self, zone: str, start: datetime, end: datetime, at: datetime, kind: Kind
-        ) -> Series:
-            asked.append(zone)
-            return super()._tell(zone, start, end, at, kind)
-
-    source = Located(Regional("neso", DAY, has_actuals=True), "RG10")
-    assert source.forecast("GB", NOW, NOW + timedelta(hours=2), NOW).zone == "GB"
-    assert source.actual("GB", NOW, NOW + timedelta(hours=2)).zone == "GB"
-    assert asked == ["RG10", "RG10"]
 
 
 def test_many_holes_are_named_by_the_first_two() -> None:
