@@ -120,6 +120,8 @@ class ElectricityMaps:
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
         """What was, by ranges; the last 24 h where the plan has no ranges."""
         low, high = to_unix(start), to_unix(end)
+        if low >= high:
+            return empty(zone, self.info.signal, "actual", end)
         if zone not in self._last_day and (self._settings.history_hours or DAY_H + 1) > DAY_H:
             try:
                 bodies = [self._ask(zone, "past-range", span) for span in ranges(start, end)]

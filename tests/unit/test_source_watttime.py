@@ -288,10 +288,10 @@ def test_a_login_without_a_token_is_bad_data(body: str, watttime: Callable[..., 
 
 def test_the_login_may_be_elsewhere(watttime: Callable[..., Built]) -> None:
     _, server, account = watttime()
-    other, _, _ = watttime(account.play, base_url=f"{server.url}/data",
+    other, _, _ = watttime(account.play, base_url=f"{server.url}/v4",
                            login_url=f"{server.url}/sign/login")  # fmt: skip
     assert len(other.forecast(ZONE, NOW, NOW + HOUR, NOW)) > 0
-    assert paths(server) == ["/sign/login", "/data/forecast"]
+    assert paths(server) == ["/sign/login", "/v4/forecast"]
 
 
 @pytest.mark.parametrize("missing", KEYS)
