@@ -36,9 +36,10 @@ PRIOR = 1000.0
 # Folds of time, each forecast from those before it: errors as they would have been.
 FOLDS = 6
 # An error counts half as much when it is a quarter of a year old: grids and seasons change. Of
-# errors of the past a band of 80 % covers 2 points less of the future, so that it is set wider.
+# errors of the past a band of 80 % covers about 2 points less of the future, so that its ends are
+# set wider; and wider by 1 / weeks, for one week of errors covered but 48 to 68 % of the next.
 HALF_H = 91 * DAY_H
-LOW, HIGH = 0.09, 0.91
+LOW, HIGH = 0.095, 0.905
 # Errors of so many hours ahead to either side are read together, of fewer near the issue.
 NEAR_H = 3
 
@@ -53,7 +54,7 @@ def fit(hourly: NDArray[np.float64], start_s: float) -> Model:
     there = np.flatnonzero(~np.isnan(hourly))
     skip = max(int(there[0]), int(there[-1]) + 1 - LEARN_H)
     hourly, start_s = hourly[skip : there[-1] + 1], start_s + skip * HOUR_S
-    first = int(start_s // HOUR_S)
+    first = checked(hourly, start_s)
     known = ~np.isnan(hourly)
     values = np.sqrt(filled(hourly))
     courses = week_courses(values, first)
@@ -141,4 +142,5 @@ def _band(
         share = np.cumsum(weight[near].ravel()[order])
         at = np.searchsorted(share, np.array([LOW, HIGH]) * share[-1])
         low[lead], high[lead] = scaled[near].ravel()[order][at]
-    return low, high, spread
+    wider = 1 + WEEK_H / (float(age_h.max()) + 1)
+    return wider * low, wider * high, spread

@@ -8,7 +8,8 @@ import numpy as np
 
 from providers import registry
 from providers.errors import BadData, NoData
-from providers.series import from_unix
+from providers.series import from_unix, hourly_means
+from providers.surroundings import Surroundings
 from scheduler.backtest.replay import AHEAD_H, HOUR_S, replay
 from scheduler.backtest.scoring import CELLS, coverage, mape_by_day, savings, share
 from scheduler.errors import UsageError
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from providers.series import Series
-
-# An hour is known when no more than this of it (s) is missing: float rounding, no real hole.
-COVER_SLACK_S = 1e-3
 
 
 def hourly_of(series: Series) -> tuple[NDArray[np.float64], float]:
@@ -37,9 +35,8 @@ def hourly_of(series: Series) -> tuple[NDArray[np.float64], float]:
             "of an hour or less"
         )
     start = float(series.starts[0] // HOUR_S * HOUR_S)
-    edges = np.arange(start, float(series.ends[-1]) + HOUR_S, HOUR_S)
-    known = np.diff(series.covered(edges)) >= HOUR_S - COVER_SLACK_S
-    return np.where(known, np.diff(series.integral(edges)) / HOUR_S, np.nan), start
+    hours = int(-(-(float(series.ends[-1]) - start) // HOUR_S))
+    return hourly_means(series, start, hours), start
 
 
 def run(
@@ -57,7 +54,9 @@ def run(
     """
     if from_s is not None and to_s is not None and from_s >= to_s:
         raise UsageError(f"--from {_shown(from_s)} is not before --to {_shown(to_s)}")
-    source = registry.load("intensity", "trace")({"path": str(trace.absolute())}, trace.parent)
+    source = registry.load("intensity", "trace")(
+        {"path": str(trace.absolute())}, Surroundings.at(trace.parent)
+    )
     names = tuple(dict.fromkeys(regions or source.in_order()))
     series = [source.whole(name) for name in names]
     rows: list[dict[str, Any]] = []

@@ -73,7 +73,7 @@ def test_people_get_a_table_and_what_it_means(lowtide: Callable[..., Any], trace
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        ((), 2, "REGION, or --backtest FILE"),
+        ((), 2, "REGION, --backtest FILE or --accuracy"),
         (("DE", "--backtest", "trace.csv.gz"), 2, "--region DE"),
         (("DE", "--from", "2024-01-20"), 2, "parts of --backtest"),
         (("--backtest", "nowhere.csv"), 4, "nowhere.csv"),

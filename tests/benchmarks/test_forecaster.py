@@ -1,8 +1,9 @@
 """The built-in forecaster against baselines, walked forward on recorded years.
 
-Baselines: ``hod7decay`` (mean of each hour over 7 days, plus the error of 6 h x 0.93^h) and
-``persist24`` (yesterday again), both on plain g/kWh. ``ridge before`` and ``CarbonCast`` are figures
-known for these files and issues: a plain ridge of 48 lags, and CarbonCast 1 with weather.
+Baselines: ``hod7decay`` (mean of each hour over 7 days, and the error of the last 6 h x 0.93^h)
+and ``persist24`` (yesterday again), both on plain g/kWh. ``ridge before`` and ``CarbonCast`` are
+known for these files and issues: a plain ridge of 48 lags, and CarbonCast's first tier with
+weather.
 """
 
 from __future__ import annotations

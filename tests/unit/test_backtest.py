@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from providers.errors import BadData, NoData
+from providers.intensity.trace import build
+from providers.surroundings import Surroundings
 from scheduler import backtest
 from scheduler.backtest.run import hourly_of
 from scheduler.backtest.scoring import coverage, mape_by_day
@@ -131,11 +133,9 @@ def _rows(days: float, step_h: float = 1.0, zone: str = "DE") -> list[str]:
 
 
 def test_half_hours_become_hourly_means_and_part_of_an_hour_is_unknown(tmp_path: Path) -> None:
-    from providers.intensity.trace import build
-
     rows = _rows(1, step_h=0.5)
     path = _csv(tmp_path / "half.csv", [*rows[:4], *rows[5:]])
-    hourly, start = hourly_of(build({"path": str(path)}, tmp_path).whole("DE"))
+    hourly, start = hourly_of(build({"path": str(path)}, Surroundings.at(tmp_path)).whole("DE"))
     assert start == START_S
     assert hourly[:2] == pytest.approx([100.5, 101.5])
     assert np.isnan(hourly[2])
