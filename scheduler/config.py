@@ -190,7 +190,8 @@ class Settings(_Section):
 
     home: str = "local"
     regions: dict[str, RegionSettings] = Field(default_factory=dict)
-    providers: tuple[str, ...] = ("climatology", "country_mean")
+    providers: tuple[str, ...] = ("forecaster", "climatology", "country_mean")
+    order: Literal["stated", "accuracy"] = "stated"
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     outage: Outage = Outage()

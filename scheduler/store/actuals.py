@@ -139,7 +139,7 @@ class Actuals:
         by = col(ActualRow.zone), col(ActualRow.source)
         with self._db.read() as session:
             found = session.connection().execute(query.group_by(*by).order_by(*by))
-            return [Stored(*row) for row in found.tuples()]
+            return [Stored(r[0], r[1], r[2], r[3], r[4], r[5]) for r in found]
 
     def vintages(self, zone: str, source: str) -> Iterator[tuple[float, Series]]:
         """Every block ever stored, by day and then by when it was fetched (Unix seconds)."""
