@@ -108,8 +108,10 @@ class Ledger:
 
         def step(page: _Page) -> _Page:
             nonlocal wait_s
-            # A place is never taken further ahead than a process waits.
-            places = sorted(t for t in page.asked if at - per_s < t <= at + longest_s)
+            # A place further ahead than any door of the source waits for is no honest one; the
+            # most patient wait for a whole span.
+            ahead = at + per_s + longest_s
+            places = sorted(t for t in page.asked if at - per_s < t <= ahead)
             wait_s = max(0.0, places[-calls] + per_s - at) if len(places) >= calls else 0.0
             if wait_s > longest_s:
                 free = now + timedelta(seconds=wait_s)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from providers import registry
+from providers.surroundings import Surroundings
 from scheduler.backtest import CELLS, Replay, replay, savings, share
 from scheduler.backtest.run import hourly_of
 from scheduler.backtest.scoring import coverage, mape_by_day
@@ -126,7 +127,7 @@ class Scores:
 def test_error_share_and_band(name: str, shared: Callable[[str], Path]) -> None:
     case = CASES[name]
     path = shared(f"traces/{case.trace}.csv.gz")
-    source = registry.load("intensity", "trace")({"path": str(path)}, path.parent)
+    source = registry.load("intensity", "trace")({"path": str(path)}, Surroundings.at(path.parent))
     span = [datetime.fromisoformat(d).replace(tzinfo=UTC).timestamp() for d in
             (case.since, case.until)]  # fmt: skip
     ours, decay, yesterday = Scores(), Scores(), Scores()

@@ -272,6 +272,17 @@ def test_a_long_wait_is_none(serve: Serve, tmp_path: Path, clock: Clock) -> None
     assert met.last_failure is None, "our own limit is no failure of the source"
 
 
+def test_a_patient_door_of_a_source_keeps_its_place_before_an_impatient_one(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger("tides", tmp_path)
+    assert [ledger.place_s(NOW, 1, 60, 61) for _ in range(2)] == [0, 60]
+    with pytest.raises(Unavailable, match="before 08:22:00Z"):
+        ledger.place_s(NOW, 1, 60, 15)
+    with pytest.raises(Unavailable, match="before 08:22:00Z"):
+        ledger.place_s(NOW + timedelta(seconds=59), 1, 60, 15)
+
+
 def test_where_the_limit_forbids_another_try_the_first_one_s_fault_is_told(
     serve: Serve, tmp_path: Path, clock: Clock
 ) -> None:
