@@ -95,8 +95,8 @@ def forecast_command(ctx: click.Context, region: str, hours: int, as_json: bool)
             options.say(note)
 
 
-def since(text: str, now: datetime) -> datetime:
-    """``30d`` or an ISO time as the start of a span that ends now."""
+def since(text: str, now: datetime, option: str = "--since") -> datetime:
+    """``30d`` before now, or an ISO time, as given with ``option``."""
     from scheduler import quantities
 
     try:
@@ -106,4 +106,4 @@ def since(text: str, now: datetime) -> datetime:
     try:
         return quantities.moment(text, now)
     except ValueError as e:
-        raise UsageError(f"--since: {e}") from e
+        raise UsageError(f"{option}: {e}") from e
