@@ -124,7 +124,7 @@ class Actuals:
         by = col(ActualRow.zone), col(ActualRow.source)
         with self._db.read() as session:
             found = session.connection().execute(query.group_by(*by).order_by(*by))
-            return [Stored(*row) for row in found.tuples()]
+            return [Stored(*row) for row in found]
 
     def vintages(
         self, zone: str, source: str, start_s: float, end_s: float, *, newest: bool = False

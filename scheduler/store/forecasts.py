@@ -63,15 +63,7 @@ class Forecasts:
                         .values(checked_at=at.timestamp())
                     )
                 return row_id
-        row = ForecastRow(
-            zone=series.zone,
-            chain=chain,
-            issued_at=series.issued_at.timestamp(),
-            checked_at=at.timestamp(),
-            starts=float(series.starts[0]),
-            ends=float(series.ends[-1]),
-            payload=pack(series, notes),
-        )
+        row = row_of(chain, series, at, notes)
         with self._db.write() as session:
             session.add(row)
             session.flush()
@@ -130,6 +122,19 @@ class Forecasts:
             for row in session.exec(query, execution_options={"yield_per": PAGE}):
                 assert row.id is not None
                 yield Issue(row.id, row.chain, _content(row)[0])
+
+
+def row_of(chain: str, series: Series, at: datetime, notes: tuple[str, ...]) -> ForecastRow:
+    """A new row."""
+    return ForecastRow(
+        zone=series.zone,
+        chain=chain,
+        issued_at=series.issued_at.timestamp(),
+        checked_at=at.timestamp(),
+        starts=float(series.starts[0]),
+        ends=float(series.ends[-1]),
+        payload=pack(series, notes),
+    )
 
 
 def _rows(
