@@ -204,6 +204,17 @@ def providers_table(rows: Sequence[dict[str, Any]]) -> str:
     return draw(drawn, width=140)
 
 
+def history_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Stored actual values, one line a zone and source; times in UTC."""
+    if not rows:
+        return "no history yet; bring in a file with `lowtide history import FILE`"
+    drawn = table("zone", "source", "signal", "from (UTC)", "to (UTC)", "hours>")
+    for row in rows:
+        times = (row[name].rstrip("Z")[:16].replace("T", " ") for name in ("from", "to"))
+        drawn.add_row(row["zone"], row["source"], row["signal"], *times, f"{row['hours']:g}")
+    return draw(drawn, width=WIDTH)
+
+
 def report(
     job: Job,
     settlement: Settlement | None,
