@@ -118,9 +118,9 @@ class Actuals:
             func.max(ActualRow.ends),
             func.sum(ActualRow.covered_s) / 3600.0,
         )
-        query = query.where(col(ActualRow.id).in_(ids))
         if zone is not None:
-            query = query.where(col(ActualRow.zone) == zone)
+            ids = ids.where(col(ActualRow.zone) == zone)
+        query = query.where(col(ActualRow.id).in_(ids))
         by = col(ActualRow.zone), col(ActualRow.source)
         with self._db.read() as session:
             found = session.connection().execute(query.group_by(*by).order_by(*by))
