@@ -35,6 +35,15 @@ class CatalogueRegion:
     pue_source: str
 
 
+@dataclass(frozen=True, slots=True)
+class CarbonFree:
+    """The share of carbon-free energy that a hoster publishes for a region's year."""
+
+    percent: float
+    year: int
+    source: str
+
+
 @cache
 def catalogue() -> Mapping[str, CatalogueRegion]:
     """Every known region by name, in order of the table."""
@@ -52,6 +61,20 @@ def catalogue() -> Mapping[str, CatalogueRegion]:
                 pue=float(row["pue"]) if row["pue"] else None,
                 pue_year=int(row["pue_year"]) if row["pue_year"] else None,
                 pue_source=row["pue_source"],
+            )
+            for row in csv.DictReader(text.splitlines())
+        }
+    )
+
+
+@cache
+def carbon_free() -> Mapping[str, CarbonFree]:
+    """What is published of carbon-free energy, by region; only Google tells it by region."""
+    text = (files("providers") / "data/gcp_cfe.csv").read_text(encoding="utf-8")
+    return MappingProxyType(
+        {
+            row["region"]: CarbonFree(
+                float(row["carbon_free_percent"]), int(row["year"]), "Google CFE"
             )
             for row in csv.DictReader(text.splitlines())
         }
