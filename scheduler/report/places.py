@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from scheduler.models import Plan
 
 WIDTH = 110
+# So much wider is the table by a column that was asked for.
+MORE = 10
 BAR = 8
 # So many places that could not be compared are named; the rest is counted.
 NAMED = 3
@@ -83,7 +85,12 @@ def comparison(found: Comparison, left_out: Mapping[str, str], encoding: str) ->
             "told by another signal, which answers another question:",
             _table(apart, plan, mark),
         ]
-    return draw(*parts, "\n".join(_notes(found, ranked, left_out)), width=WIDTH)
+    return draw(*parts, "\n".join(_notes(found, ranked, left_out)), width=WIDTH + MORE * _extra(ranked))
+
+
+def _extra(rows: Sequence[Row]) -> int:
+    """How many columns stand there only because somebody asked for them."""
+    return any(row.bringing for row in rows) + any(row.window.cost is not None for row in rows)
 
 
 def _table(rows: Sequence[Row], plan: Plan, mark: str) -> Any:
@@ -102,7 +109,6 @@ def _table(rows: Sequence[Row], plan: Plan, mark: str) -> Any:
         "change>",
         *["data>"] * data,
         *[f"{plan.currency}>"] * priced,
-        "24 h>",
         "year>",
         *["CFE>"] * free,
         "runs",
@@ -122,7 +128,6 @@ def _table(rows: Sequence[Row], plan: Plan, mark: str) -> Any:
             change(saved) if saved is not None else "-",
             *[duration(row.bringing.hours * 3600) if row.bringing else "-"] * data,
             *["-" if window.cost is None else f"{window.cost:.2f}"] * priced,
-            _whole(row.next_24h.value if row.next_24h else None),
             _whole(row.typical.g_per_kwh if row.typical else None),
             *[f"{row.carbon_free.percent:.0f} %" if row.carbon_free else "-"] * free,
             "yes" if window.dispatchable else "no",
