@@ -85,7 +85,9 @@ def comparison(found: Comparison, left_out: Mapping[str, str], encoding: str) ->
             "told by another signal, which answers another question:",
             _table(apart, plan, mark),
         ]
-    return draw(*parts, "\n".join(_notes(found, ranked, left_out)), width=WIDTH + MORE * _extra(ranked))
+    return draw(
+        *parts, "\n".join(_notes(found, ranked, left_out)), width=WIDTH + MORE * _extra(ranked)
+    )
 
 
 def _extra(rows: Sequence[Row]) -> int:
