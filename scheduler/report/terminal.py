@@ -102,7 +102,7 @@ def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
     if spec.after:
         lines.append(f"  after      {', '.join(spec.after)}")
     if job.plan is not None:
-        lines += [f"  power      {_power(job.plan)}", f"  why        {job.plan.reason}"]
+        lines += [f"  power      {power(job.plan)}", f"  why        {job.plan.reason}"]
     return "\n".join(lines)
 
 
@@ -113,7 +113,8 @@ def _duration(spec: JobSpec) -> str:
     return f"{duration(spec.duration_s)}{learned}"
 
 
-def _power(plan: Plan) -> str:
+def power(plan: Plan) -> str:
+    """The power that a plan counts with, and who says so."""
     watts = plan.power.watts
     figure = "unknown" if watts is None else f"{watts.value:.3g} W"
     return f"{figure}, {plan.power.source} ({plan.power.detail})"
@@ -160,20 +161,6 @@ def trade_offs(plan: Plan, front: Sequence[Window], now: datetime, tz: tzinfo) -
             *(["unknown" if window.cost is None else f"{window.cost:.2f}"] if priced else []),
         )
     return draw(drawn, width=WIDTH)
-
-
-def ranking(plan: Plan, now: datetime, tz: tzinfo) -> str:
-    """Regions for a job, the best first."""
-    windows = [w for w in (plan.window, *plan.alternatives) if w.g_per_kwh is not None]
-    if not windows:
-        return f"no region has a forecast: {plan.reason}"
-    drawn = table("region", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs here")
-    for window in windows:
-        drawn.add_row(*_place(window, plan), "yes" if window.dispatchable else "no")
-    basis = "with embodied carbon" if plan.basis == "total" else "operational carbon only"
-    return draw(
-        drawn, f"{basis}; {_power(plan)}; {plan.forecast_source}, {plan.signal}", width=WIDTH
-    )
 
 
 def _place(window: Window, plan: Plan) -> tuple[str, ...]:

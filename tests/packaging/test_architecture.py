@@ -22,7 +22,7 @@ SCHEDULER = (
     {"testing"},
     {"engine"},
     {"backtest", "report", "simulate"},
-    {"planner", "sci", "store", "regions", "cron"},
+    {"planner", "sci", "store", "regions", "cron", "comparison"},
     {"config"},
     {"quantities", "models", "scores", "zones"},
     {"errors"},
