@@ -109,7 +109,7 @@ class Series:
                 piece = other.clip(lo, hi)
                 if len(piece):
                     pieces.append(piece)
-        return _join(pieces) if len(pieces) > 1 else self
+        return join(pieces) if len(pieces) > 1 else self
 
     def integral(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Cumulative g/kWh x seconds from the first interval up to each of ``times``."""
@@ -166,7 +166,11 @@ def _cumulative(
     return np.interp(times, edges, sums)
 
 
-def _join(pieces: Sequence[Series]) -> Series:
+def join(pieces: Sequence[Series]) -> Series:
+    """Pieces that do not overlap as one series, in order of time, with the first one's facts.
+
+    ``factors`` and ``flow`` are stated only where all agree on them.
+    """
     starts = np.concatenate([p.starts for p in pieces])
     order = np.argsort(starts, kind="stable")
     return replace(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scheduler.errors import ConfigError
+from scheduler.store.actuals import Actuals
 from scheduler.store.database import Database
+from scheduler.store.forecasts import Forecasts
 from scheduler.store.jobs import LEGAL_MOVES, Jobs
-from scheduler.store.memory import Beats, Forecasts, QueuePlans, Settlements
+from scheduler.store.memory import Beats, QueuePlans, Settlements
 from scheduler.store.recurrences import Recurrences
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Store:
         self.jobs = Jobs(self._database)
         self.recurrences = Recurrences(self._database)
         self.forecasts = Forecasts(self._database)
+        self.actuals = Actuals(self._database)
         self.settlements = Settlements(self._database)
         self.queue_plans = QueuePlans(self._database)
         self.beats = Beats(self._database)

@@ -1,20 +1,18 @@
-"""What was believed of the grid and when, what jobs really cost, and who was seen last."""
+"""What jobs really cost, the last look at the queue, and who was seen last."""
 
 from __future__ import annotations
 
-import json
-import zlib
 from dataclasses import asdict
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import TypeAdapter
-from sqlmodel import col, or_, select, update
+from sqlmodel import col, or_, select
 
-from providers.series import Series, from_unix
+from providers.series import from_unix
 from scheduler.models import JobState, QueuePlan, Settlement
-from scheduler.store.rows import BeatRow, ForecastRow, JobRow, QueuePlanRow, SettlementRow
+from scheduler.store.forecasts import Forecasts as Forecasts  # until its reader asks there
+from scheduler.store.rows import BeatRow, JobRow, QueuePlanRow, SettlementRow
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,94 +23,6 @@ if TYPE_CHECKING:
 @cache
 def _settlements() -> TypeAdapter[Settlement]:
     return TypeAdapter(Settlement)
-
-
-class Remembered(NamedTuple):
-    """A stored forecast, what was said of it, and when its source was last asked."""
-
-    row_id: int
-    series: Series
-    notes: tuple[str, ...]
-    checked_at: datetime
-
-
-class Forecasts:
-    """Issued forecasts, never overwritten."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    def remember(
-        self, chain: str, series: Series, at: datetime, notes: tuple[str, ...] = ()
-    ) -> int:
-        """Store a series, or note that its source still says what the newest row says."""
-        newest = self.newest(chain, series.zone)
-        if newest is not None:
-            row_id, known = newest.row_id, newest.series
-            low, high = float(series.starts[0]), float(series.ends[-1])
-            if known.ends[-1] >= high - 1e-3 and _same(known.clip(low, high), series):
-                with self._db.write() as session:
-                    session.exec(
-                        update(ForecastRow)
-                        .where(col(ForecastRow.id) == row_id)
-                        .values(checked_at=at.timestamp())
-                    )
-                return row_id
-        row = ForecastRow(
-            zone=series.zone,
-            chain=chain,
-            issued_at=series.issued_at.timestamp(),
-            checked_at=at.timestamp(),
-            starts=float(series.starts[0]),
-            ends=float(series.ends[-1]),
-            payload=_pack(series, notes),
-        )
-        with self._db.write() as session:
-            session.add(row)
-            session.flush()
-            assert row.id is not None
-            return row.id
-
-    def newest(self, chain: str, zone: str) -> Remembered | None:
-        """The last issued forecast of a zone by a chain of sources."""
-        with self._db.read() as session:
-            row = session.exec(
-                select(ForecastRow)
-                .where(ForecastRow.zone == zone, ForecastRow.chain == chain)
-                .order_by(col(ForecastRow.issued_at).desc(), col(ForecastRow.id).desc())
-                .limit(1)
-            ).first()
-        if row is None:
-            return None
-        assert row.id is not None
-        series, notes = _unpack(row.payload)
-        return Remembered(row.id, series, notes, from_unix(row.checked_at))
-
-    def in_force(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
-        """What was believed of ``[start, end)``: the last row issued by ``start`` first.
-
-        Its holes are filled by rows issued later, in order, then by older ones.
-        """
-        with self._db.read() as session:
-            found = session.exec(
-                select(ForecastRow)
-                .where(
-                    ForecastRow.zone == zone,
-                    ForecastRow.chain == chain,
-                    ForecastRow.starts < end_s,
-                    ForecastRow.ends > start_s,
-                )
-                .order_by(col(ForecastRow.issued_at), col(ForecastRow.id))
-            ).all()
-        before = [row for row in found if row.issued_at <= start_s]
-        after = [row for row in found if row.issued_at > start_s]
-        result: Series | None = None
-        for row in (*before[-1:], *after, *reversed(before[:-1])):
-            part = _unpack(row.payload)[0].clip(start_s, end_s)
-            result = part if result is None else result.fill_from(part)
-            if result is not None and not result.gaps(start_s, end_s):
-                break
-        return result
 
 
 class Settlements:
@@ -205,43 +115,3 @@ class Beats:
         with self._db.read() as session:
             row = session.get(BeatRow, name)
             return None if row is None else from_unix(row.at)
-
-
-def _same(a: Series, b: Series) -> bool:
-    return (
-        len(a) == len(b)
-        and np.array_equal(a.g_per_kwh, b.g_per_kwh)
-        and np.array_equal(a.ends, b.ends)
-        and np.array_equal(a.sources, b.sources)
-        and np.array_equal(a.low, b.low)
-        and np.array_equal(a.high, b.high)
-        and (a.signal, a.kind) == (b.signal, b.kind)
-    )
-
-
-def _pack(series: Series, notes: tuple[str, ...]) -> bytes:
-    arrays = ("starts", "ends", "g_per_kwh", "low", "high", "sources")
-    facts = ("zone", "signal", "kind", "factors", "flow")
-    content = {name: getattr(series, name).tolist() for name in arrays}
-    content |= {name: getattr(series, name) for name in facts}
-    content |= {"issued_at": series.issued_at.timestamp(), "notes": list(notes)}
-    return zlib.compress(json.dumps(content).encode())
-
-
-def _unpack(payload: bytes) -> tuple[Series, tuple[str, ...]]:
-    content = json.loads(zlib.decompress(payload))
-    series = Series(
-        zone=content["zone"],
-        signal=content["signal"],
-        kind=content["kind"],
-        issued_at=from_unix(content["issued_at"]),
-        starts=np.array(content["starts"]),
-        ends=np.array(content["ends"]),
-        g_per_kwh=np.array(content["g_per_kwh"]),
-        low=np.array(content["low"]),
-        high=np.array(content["high"]),
-        sources=np.array(content["sources"], dtype=np.str_),
-        factors=content["factors"],
-        flow=content["flow"],
-    )
-    return series, tuple(content["notes"])

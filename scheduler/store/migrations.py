@@ -70,6 +70,21 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 late INTEGER NOT NULL)""",
         ),
     ),
+    (
+        "0004-actuals",
+        (
+            "DROP INDEX forecast_by_zone",
+            "CREATE INDEX forecast_by_zone ON forecast (zone, chain, issued_at, starts, ends)",
+            "CREATE INDEX forecast_by_issue ON forecast (issued_at)",
+            """CREATE TABLE actual (
+                id INTEGER NOT NULL PRIMARY KEY, zone VARCHAR NOT NULL, source VARCHAR NOT NULL,
+                signal VARCHAR NOT NULL, factors VARCHAR, flow VARCHAR, day INTEGER NOT NULL,
+                fetched_at FLOAT NOT NULL, checked_at FLOAT NOT NULL, starts FLOAT NOT NULL,
+                ends FLOAT NOT NULL, covered_s FLOAT NOT NULL, told TEXT NOT NULL,
+                payload BLOB NOT NULL)""",
+            "CREATE INDEX actual_by_day ON actual (zone, source, day, fetched_at)",
+        ),
+    ),
 )
 
 

@@ -68,12 +68,16 @@ class AttemptRow(SQLModel, table=True):
 class ForecastRow(SQLModel, table=True):
     """What was believed of a zone at ``issued_at``; never overwritten.
 
-    ``payload`` is compressed JSON of the series; ``checked_at`` moves when a source is asked
-    again and says the same.
+    ``payload`` is the packed series; ``checked_at`` moves when a source is asked again and says
+    the same. ``starts`` and ``ends`` stand in the index, so that rows of other times are passed
+    over without being read.
     """
 
     __tablename__ = "forecast"
-    __table_args__ = (Index("forecast_by_zone", "zone", "chain", "issued_at"),)
+    __table_args__ = (
+        Index("forecast_by_zone", "zone", "chain", "issued_at", "starts", "ends"),
+        Index("forecast_by_issue", "issued_at"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     zone: str
@@ -82,6 +86,34 @@ class ForecastRow(SQLModel, table=True):
     checked_at: float
     starts: float
     ends: float
+    payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class ActualRow(SQLModel, table=True):
+    """What a source told of a zone's UTC day by ``fetched_at``: the whole day, as known then.
+
+    A row is added only where something is new or changed; the newest one counts. ``source`` is
+    the name in config, ``day`` counts from 1970-01-01. ``told`` is JSON of who vouches for what:
+    ``[from, to, checked at, kind]`` (s), without holes but those of the payload; it and
+    ``checked_at`` (its latest) move when the source says the same again.
+    """
+
+    __tablename__ = "actual"
+    __table_args__ = (Index("actual_by_day", "zone", "source", "day", "fetched_at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    zone: str
+    source: str
+    signal: str
+    factors: str | None = None
+    flow: str | None = None
+    day: int
+    fetched_at: float
+    checked_at: float
+    starts: float
+    ends: float
+    covered_s: float
+    told: str = Field(sa_column=Column(Text, nullable=False))
     payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
