@@ -89,19 +89,17 @@ class Actuals:
 
         ``issued_at`` is when the newest part was fetched; an estimate where any part is one.
         """
-        days = self._days(zone, source, start_s, end_s, as_of)
-        parts = [day.series.clip(start_s, end_s) for day in days]
-        parts = [part for part in parts if len(part)]
-        if not parts:
+        days = [_day(row) for row in self._rows(zone, source, start_s, end_s, as_of)]
+        if not days:
             return None
-        estimated = any(
-            word.kind != "actual"
-            for day in days
-            for word in day.words
-            if word.from_s < end_s and start_s < word.to_s
-        )
+        known = join([day.series for day in days]).clip(start_s, end_s)
+        if not len(known):
+            return None
+        words = (word for day in days for word in day.words)
+        within = (word for word in words if word.from_s < end_s and start_s < word.to_s)
+        estimated = any(word.kind != "actual" for word in within)
         fetched = from_unix(max(day.fetched_s for day in days))
-        return join(parts).told(fetched, "estimate" if estimated else "actual")
+        return known.told(fetched, "estimate" if estimated else "actual")
 
     def checked(self, zone: str, source: str, start_s: float, end_s: float) -> float | None:
         """When (s) the source last vouched for all of ``[start, end)``; None for any hole.
@@ -109,12 +107,12 @@ class Actuals:
         That is the earliest over its intervals, each of which counts by itself: what was asked
         of an evening does not make the morning any surer.
         """
-        words = [word for day in self._days(zone, source, start_s, end_s) for word in day.words]
-        return earliest(words, start_s, end_s)
+        rows = self._rows(zone, source, start_s, end_s)
+        return earliest([word for row in rows for word in load(row.told)], start_s, end_s)
 
     def newest(self, zone: str, source: str, start_s: float, end_s: float) -> list[Series]:
         """What is known in pieces of one kind, ``issued_at`` when the source told each."""
-        days = self._days(zone, source, start_s, end_s)
+        days = map(_day, self._rows(zone, source, start_s, end_s))
         pieces = (piece.clip(start_s, end_s) for day in days for piece in day.pieces())
         return [piece for piece in pieces if len(piece)]
 
@@ -162,14 +160,14 @@ class Actuals:
             query = select(_ROW.zone).distinct().order_by(_ROW.zone)
             return list(session.connection().scalars(query))
 
-    def _days(
+    def _rows(
         self,
         zone: str,
         source: str,
         start_s: float,
         end_s: float,
         as_of: datetime | None = None,
-    ) -> list[Day]:
+    ) -> list[Any]:
         """The newest vintage of each day by ``as_of``, all on the newest one's basis."""
         as_of_s = None if as_of is None else to_unix(as_of)
         with self._db.read() as session:
@@ -177,7 +175,7 @@ class Actuals:
         if not rows:
             return []
         basis = _basis(max(rows.values(), key=lambda row: (row.fetched_at, row.id)))
-        return [_day(row) for row in rows.values() if _basis(row) == basis]
+        return [row for row in rows.values() if _basis(row) == basis]
 
 
 def _basis(one: Any) -> Basis:
