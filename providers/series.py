@@ -109,7 +109,7 @@ class Series:
                 piece = other.clip(lo, hi)
                 if len(piece):
                     pieces.append(piece)
-        return join(pieces) if len(pieces) > 1 else self
+        return joined(pieces) if len(pieces) > 1 else self
 
     def integral(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Cumulative g/kWh x seconds from the first interval up to each of ``times``."""
@@ -166,11 +166,8 @@ def _cumulative(
     return np.interp(times, edges, sums)
 
 
-def join(pieces: Sequence[Series]) -> Series:
-    """Pieces that do not overlap as one series, in order of time, with the first one's facts.
-
-    ``factors`` and ``flow`` are stated only where all agree on them.
-    """
+def joined(pieces: Sequence[Series]) -> Series:
+    """Series of one zone and signal that do not overlap, as one; the facts are the first one's."""
     starts = np.concatenate([p.starts for p in pieces])
     order = np.argsort(starts, kind="stable")
     return replace(
@@ -245,8 +242,9 @@ class SourceInfo:
     never times. ``horizon_h`` None means without end, 0 no forecast at all; ``history_h`` is how
     far back it tells actuals, None without limit. An actual may be revised until ``final_after_s``
     after its interval ended. ``factors`` and ``flow`` None: unknown, or told with each series.
-    ``live``: it is asked over the network. ``key_env`` names the environment variable that holds
-    its key, ``needs`` says what it takes, ``free`` what is had without paying.
+    ``live``: it is asked over the network; ``learns``: it forecasts from stored actuals.
+    ``key_env`` names the environment variable that holds its key, ``needs`` says what it takes,
+    ``free`` what is had without paying.
     """
 
     name: str
@@ -265,6 +263,7 @@ class SourceInfo:
     history_h: float | None = None
     final_after_s: float = 0.0
     live: bool = False
+    learns: bool = False
 
 
 class IntensityProvider(Protocol):

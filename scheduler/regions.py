@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from scheduler.errors import UsageError
 from scheduler.models import Hardware, Site
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scheduler.config import Bounds, Config, HardwareSettings, Price, RegionSettings
 
 # An undeclared PUE lies between a large cloud's fleet (Google 1.09, AWS 1.15 in 2024) and the
@@ -41,6 +43,7 @@ class Region:
     chain: tuple[str, ...]
     hardware_settings: HardwareSettings | None
     price: Price | None = None
+    zones: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def hardware(self) -> Hardware | None:

@@ -63,7 +63,12 @@ def report_command(
         pairs = [(job, _settled(context, job)) for job in jobs]
         if as_json:
             reports = [
-                schema.report_json(job, settlement, zone=_zone(context, job))
+                schema.report_json(
+                    job,
+                    settlement,
+                    zone=_zone(context, job),
+                    versions=context.store.settlements.versions(job.id),
+                )
                 for job, settlement in pairs
             ]
             print_json(
@@ -78,7 +83,9 @@ def report_command(
             options.say("no job has run yet; `lowtide status` lists what is queued")
         for job, settlement in pairs:
             render = md.report if markdown else terminal.report
-            click.echo(render(job, settlement, zone=_zone(context, job), tz=local_zone()))
+            versions = context.store.settlements.versions(job.id)
+            zone = _zone(context, job)
+            click.echo(render(job, settlement, zone=zone, tz=local_zone(), versions=versions))
 
 
 def _settled(context: Context, job: Job) -> Settlement | None:

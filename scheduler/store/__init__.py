@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scheduler.errors import ConfigError
-from scheduler.store.actuals import Actuals
+from scheduler.store.actuals import Actuals, StoredHistory
 from scheduler.store.database import Database
 from scheduler.store.forecasts import Forecasts
 from scheduler.store.jobs import LEGAL_MOVES, Jobs
-from scheduler.store.memory import Beats, QueuePlans, Settlements
+from scheduler.store.memory import Beats, QueuePlans, Settlements, Version
 from scheduler.store.recurrences import Recurrences
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-__all__ = ["LEGAL_MOVES", "Store"]
+__all__ = ["LEGAL_MOVES", "Actuals", "Forecasts", "Store", "StoredHistory", "Version"]
 
 
 class Store:

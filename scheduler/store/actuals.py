@@ -1,81 +1,72 @@
-"""What the grid really emitted, as its sources told it: in days, every vintage kept."""
+"""What really was, by zone and source: every value as it was first told, and as it was revised."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import and_, func, insert, select, update
-from sqlmodel import SQLModel
+import sqlalchemy
+from sqlmodel import col, func, select
 
-from providers.series import Factors, Flow, Series, Signal, from_unix, join, to_unix
-from scheduler.store.days import DAY_S, Day, Merged, Word, cut, dump, earliest, first, load
+from providers.series import Series, joined
+from scheduler.store.forecasts import same
 from scheduler.store.packing import pack, unpack
 from scheduler.store.rows import ActualRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from sqlmodel import Session
 
     from scheduler.store.database import Database
 
-# Rows are read and written as they are: an object for each costs more than its bytes.
-_TABLE = SQLModel.metadata.tables[str(ActualRow.__tablename__)]
-_ROW = _TABLE.c
-_COLUMNS = (
-    _ROW.id,
-    _ROW.day,
-    _ROW.signal,
-    _ROW.factors,
-    _ROW.flow,
-    _ROW.fetched_at,
-    _ROW.told,
-    _ROW.payload,
-)
-
-Basis = tuple[Signal, Factors | None, Flow | None]
-# An answer: the source's name in config, what it told of one zone, and when.
-Answer = tuple[str, Series, "datetime"]
+DAY_S = 86400
+# Blocks are read so many at a time: about two months of them.
+PAGE = 64
 
 
 class Stored(NamedTuple):
-    """What is stored of a zone by one source on one basis; ``hours`` without holes."""
+    """What there is of a zone from a source; times in Unix seconds."""
 
     zone: str
     source: str
-    signal: Signal
-    factors: Factors | None
-    flow: Flow | None
+    signal: str
     first_s: float
     last_s: float
     hours: float
-    checked_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many intervals were not known before, told otherwise, or told the same again."""
+
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.new + other.new, self.changed + other.changed, self.same + other.same)
 
 
 class Actuals:
-    """Actual values by zone, source and UTC day. A day is told anew, never overwritten.
-
-    Where a source changes what it tells of (signal, factors, flow), days on another basis than
-    the newest are left out of an answer: they are not to be compared.
-    """
+    """Blocks of a UTC day, append-only: the newest vintage of a day counts."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def remember(self, source: str, series: Series, at: datetime) -> Merged:
-        """Store what a source told at ``at``; nothing but the check where it is known already."""
-        return self.remember_all([(source, series, at)])
+    def remember(self, source: str, series: Series, at: datetime) -> Counts:
+        """Keep what ``source`` tells; in one transaction, and again without effect.
 
-    def remember_all(self, answers: Iterable[Answer]) -> Merged:
-        """The same for many answers: all of them or, after an error, none."""
-        merged = Merged()
+        What it no longer tells of a day stays as it was told before.
+        """
+        return self.remember_all(source, (series,), at)[0]
+
+    def remember_all(self, source: str, every: Sequence[Series], at: datetime) -> list[Counts]:
+        """Keep what ``source`` tells of several zones, one series each: all of it or nothing."""
         with self._db.write() as session:
-            for source, series, at in answers:
-                merged = merged.plus(_merge(session, source, series, to_unix(at)))
-        return merged
+            return [_remember(session, source, series, at.timestamp()) for series in every]
 
     def known(
         self,
@@ -85,194 +76,181 @@ class Actuals:
         end_s: float,
         as_of: datetime | None = None,
     ) -> Series | None:
-        """What is known of ``[start, end)``, or was known at ``as_of``; None where nothing is.
-
-        ``issued_at`` is when the newest part was fetched; an estimate where any part is one.
-        """
-        days = [_day(row) for row in self._rows(zone, source, start_s, end_s, as_of)]
-        if not days:
+        """The last word on ``[start, end)``, or what it was at ``as_of``; None: nothing."""
+        with self._db.read() as session:
+            ids = _vintages(zone, source, start_s, end_s, as_of)
+            rows = session.exec(
+                select(ActualRow).where(col(ActualRow.id).in_(ids)).order_by(col(ActualRow.day))
+            ).all()
+        days = [_content(row) for row in rows]
+        # A day on another basis, from before a change of settings, is not mixed in.
+        alike = [day for day in days if _basis(day) == _basis(days[-1])]
+        if not alike:
             return None
-        known = join([day.series for day in days]).clip(start_s, end_s)
-        if not len(known):
-            return None
-        words = (word for day in days for word in day.words)
-        within = (word for word in words if word.from_s < end_s and start_s < word.to_s)
-        estimated = any(word.kind != "actual" for word in within)
-        fetched = from_unix(max(day.fetched_s for day in days))
-        return known.told(fetched, "estimate" if estimated else "actual")
+        found = joined(alike).clip(start_s, end_s)
+        if any(day.kind != "actual" for day in alike):
+            found = replace(found, kind="estimate")
+        return found if len(found) else None
 
     def checked(self, zone: str, source: str, start_s: float, end_s: float) -> float | None:
-        """When (s) the source last vouched for all of ``[start, end)``; None for any hole.
+        """Since when (Unix seconds) the source has said no other of ``[start, end)``.
 
-        That is the earliest over its intervals, each of which counts by itself: what was asked
-        of an evening does not make the morning any surer.
+        The earliest of its days; None where one of them is not stored.
         """
-        rows = self._rows(zone, source, start_s, end_s)
-        return earliest([word for row in rows for word in load(row.told)], start_s, end_s)
+        with self._db.read() as session:
+            ids = _vintages(zone, source, start_s, end_s)
+            count, earliest = session.exec(
+                select(func.count(), func.min(ActualRow.checked_at)).where(
+                    col(ActualRow.id).in_(ids)
+                )
+            ).one()
+        wanted = -(-end_s // DAY_S) - start_s // DAY_S
+        return None if count < wanted else earliest
 
-    def newest(self, zone: str, source: str, start_s: float, end_s: float) -> list[Series]:
-        """What is known in pieces of one kind, ``issued_at`` when the source told each."""
-        days = map(_day, self._rows(zone, source, start_s, end_s))
-        pieces = (piece.clip(start_s, end_s) for day in days for piece in day.pieces())
-        return [piece for piece in pieces if len(piece)]
-
-    def vintages(self, zone: str, source: str, start_s: float, end_s: float) -> list[Series]:
-        """Everything ever told of ``[start, end)``, by day and then in the order it was told."""
-        query = (
-            select(*_COLUMNS)
-            .where(*_within(zone, source, start_s, end_s))
-            .order_by(_ROW.day, _ROW.fetched_at, _ROW.id)
+    def stored(self, zone: str | None = None) -> list[Stored]:
+        """What there is, by zone and source."""
+        ids = _newest_ids()
+        query = sqlalchemy.select(
+            col(ActualRow.zone),
+            col(ActualRow.source),
+            func.max(ActualRow.signal),
+            func.min(ActualRow.starts),
+            func.max(ActualRow.ends),
+            func.sum(ActualRow.covered_s) / 3600.0,
         )
+        query = query.where(col(ActualRow.id).in_(ids))
+        if zone is not None:
+            query = query.where(col(ActualRow.zone) == zone)
+        by = col(ActualRow.zone), col(ActualRow.source)
         with self._db.read() as session:
-            # Of two rows of one vintage the later one holds both.
-            rows = {(r.day, r.fetched_at): r for r in session.connection().execute(query)}
-        told = (
-            piece.clip(start_s, end_s)
-            for day in map(_day, rows.values())
-            for piece in day.pieces()
-            # What was only carried on stands in the vintage that told it.
-            if piece.issued_at.timestamp() >= day.fetched_s
+            found = session.connection().execute(query.group_by(*by).order_by(*by))
+            return [Stored(*row) for row in found]
+
+    def vintages(
+        self, zone: str, source: str, start_s: float, end_s: float, *, newest: bool = False
+    ) -> Iterator[tuple[float, Series]]:
+        """Blocks of ``[start, end)`` by day, then by when they were fetched (Unix seconds).
+
+        Every one ever stored, or of each day the ``newest``; as it is stored, on any basis.
+        """
+        query = select(ActualRow).where(*_about(zone, source, start_s, end_s))
+        if newest:
+            query = query.where(col(ActualRow.id).in_(_vintages(zone, source, start_s, end_s)))
+        query = query.order_by(col(ActualRow.day), col(ActualRow.id))
+        with self._db.read() as session:
+            for row in session.exec(query, execution_options={"yield_per": PAGE}):
+                found = _content(row).clip(start_s, end_s)
+                if len(found):
+                    yield row.fetched_at, found
+
+
+class StoredHistory:
+    """The store as :class:`providers.surroundings.History`: sources in a stated order first."""
+
+    def __init__(self, actuals: Actuals, order: Sequence[str]) -> None:
+        self._actuals, self._order = actuals, tuple(order)
+
+    def actuals(self, zone: str, start: datetime, end: datetime) -> Sequence[Series]:
+        """One series a source; those that are not in the order come last, the longest first."""
+        rank = {name: i for i, name in enumerate(self._order)}
+        found = sorted(
+            self._actuals.stored(zone),
+            key=lambda s: (rank.get(s.source, len(rank)), -s.hours, s.source),
         )
-        return [piece for piece in told if len(piece)]
-
-    def sources(self, zone: str | None = None) -> list[Stored]:
-        """What is stored of a zone, or of all."""
-        conditions = () if zone is None else (_ROW.zone == zone,)
-        key = (_ROW.zone, _ROW.source, _ROW.signal, _ROW.factors, _ROW.flow)
-        query = (
-            select(
-                *key,
-                func.min(_ROW.starts),
-                func.max(_ROW.ends),
-                func.sum(_ROW.covered_s) / 3600.0,
-                func.max(_ROW.checked_at),
-            )
-            .where(_ROW.id.in_(_newest_ids(*conditions)))
-            .group_by(*key)
-            .order_by(*key)
-        )
-        with self._db.read() as session:
-            return [Stored(*found) for found in session.connection().execute(query)]
-
-    def zones(self) -> list[str]:
-        """The zones of which anything is stored."""
-        with self._db.read() as session:
-            query = select(_ROW.zone).distinct().order_by(_ROW.zone)
-            return list(session.connection().scalars(query))
-
-    def _rows(
-        self,
-        zone: str,
-        source: str,
-        start_s: float,
-        end_s: float,
-        as_of: datetime | None = None,
-    ) -> list[Any]:
-        """The newest vintage of each day by ``as_of``, all on the newest one's basis."""
-        as_of_s = None if as_of is None else to_unix(as_of)
-        with self._db.read() as session:
-            rows = _newest(session, zone, source, start_s, end_s, as_of_s)
-        if not rows:
-            return []
-        basis = _basis(max(rows.values(), key=lambda row: (row.fetched_at, row.id)))
-        return [row for row in rows.values() if _basis(row) == basis]
+        low, high = start.timestamp(), end.timestamp()
+        series = (self._actuals.known(zone, s.source, low, high) for s in found)
+        return [s for s in series if s is not None]
 
 
-def _basis(one: Any) -> Basis:
-    """What the values of a row or a series are, so that they may be compared."""
-    return one.signal, one.factors, one.flow
+def _basis(series: Series) -> tuple[str | None, ...]:
+    return series.signal, series.factors, series.flow
 
 
-def _within(zone: str, source: str, start_s: float, end_s: float) -> tuple[Any, ...]:
-    """The days that ``[start, end)`` touches."""
-    return (
-        _ROW.zone == zone,
-        _ROW.source == source,
-        _ROW.day >= math.floor(start_s / DAY_S),
-        _ROW.day < math.ceil(end_s / DAY_S),
-    )
+def _days(series: Series) -> list[int]:
+    """Numbers, since 1970, of the UTC days that a series touches."""
+    first = (series.starts // DAY_S).astype(np.int64)
+    last = (-(-series.ends // DAY_S) - 1).astype(np.int64)
+    return sorted({d for a, b in zip(first.tolist(), last.tolist(), strict=True)
+                   for d in range(a, b + 1)})  # fmt: skip
 
 
-def _newest_ids(*conditions: Any) -> Any:
-    """The row of each zone, source and day that was fetched last, of those that meet all."""
-    day = (_ROW.zone, _ROW.source, _ROW.day)
-    last = (
-        select(*day, func.max(_ROW.fetched_at).label("fetched_at"))
-        .where(*conditions)
-        .group_by(*day)
-        .subquery()
-    )
-    same = [getattr(last.c, key) == _ROW[key] for key in last.c.keys()]  # noqa: SIM118
-    return select(func.max(_ROW.id)).join(last, and_(*same)).group_by(*day)
+def _counts(old: Series | None, new: Series) -> Counts:
+    """Intervals of ``new`` that were not in ``old``, or were there with another value."""
+    if old is None:
+        return Counts(new=len(new))
+    spans = zip(old.starts.tolist(), old.ends.tolist(), strict=True)
+    before = dict(zip(spans, old.g_per_kwh.tolist(), strict=True))
+    now = zip(new.starts.tolist(), new.ends.tolist(), new.g_per_kwh.tolist(), strict=True)
+    found = [(before.get((a, b)), value) for a, b, value in now]
+    fresh = sum(was is None for was, _ in found)
+    equal = sum(was == value for was, value in found)
+    return Counts(fresh, len(found) - fresh - equal, equal)
 
 
-def _newest(
-    session: Session, zone: str, source: str, start_s: float, end_s: float, as_of_s: float | None
-) -> dict[int, Any]:
-    """The newest vintage of each day by ``as_of_s``, as rows by day."""
-    conditions = _within(zone, source, start_s, end_s)
-    if as_of_s is not None:
-        conditions += (_ROW.fetched_at <= as_of_s,)
-    query = select(*_COLUMNS).where(_ROW.id.in_(_newest_ids(*conditions)))
-    found = session.connection().execute(query.order_by(_ROW.day))
-    return {row.day: row for row in found}
-
-
-def _day(row: Any) -> Day:
-    return Day(unpack(row.payload)[0], load(row.told), row.fetched_at)
-
-
-def _merge(session: Session, source: str, told: Series, at_s: float) -> Merged:
-    """Add one answer as of ``at_s``, which may lie before what was fetched since."""
-    merged = Merged()
-    if not len(told):
-        return merged
-    span = float(told.starts[0]), float(told.ends[-1])
-    before = _newest(session, told.zone, source, *span, at_s)
-    since = _newest(session, told.zone, source, *span, None)
-    for number, piece in cut(told):
-        row = before.get(number)
-        if row is None or _basis(row) != _basis(piece):
-            _insert(session, source, number, first(piece, at_s))
-            counts = Merged(new=len(piece))
+def _remember(session: Session, source: str, series: Series, now_s: float) -> Counts:
+    counts, days = Counts(), _days(series)
+    if not days:
+        return counts
+    ids = _vintages(series.zone, source, days[0] * DAY_S, (days[-1] + 1) * DAY_S)
+    rows = session.exec(select(ActualRow).where(col(ActualRow.id).in_(ids)))
+    newest = {row.day: row for row in rows}
+    for day in days:
+        part = series.clip(day * DAY_S, (day + 1) * DAY_S)
+        row = newest.get(day)
+        old = None if row is None else _content(row)
+        if old is not None and _basis(old) != _basis(part):
+            old = None
+        counts += _counts(old, part)
+        whole = part if old is None else part.fill_from(old)
+        # Of what it did not tell now, the last word is older.
+        checked_s = now_s if row is None or len(whole) == len(part) else row.checked_at
+        if row is not None and old is not None and same(whole, old):
+            row.checked_at = checked_s
         else:
-            known = _day(row)
-            day, counts = known.with_(piece, at_s)
-            if counts.same < len(piece):
-                _insert(session, source, number, day)
-            elif day.words != known.words:
-                _vouch(session, row.id, day.words)
-        merged = merged.plus(counts)
-        later = since.get(number)
-        if later is not None and later.fetched_at > at_s and _basis(later) == _basis(piece):
-            known = _day(later)
-            day = known.filled(piece, at_s)
-            if day.words != known.words:
-                _insert(session, source, number, day)
-    return merged
+            session.add(_row(source, day, whole, now_s, checked_s))
+    return counts
 
 
-def _insert(session: Session, source: str, number: int, day: Day) -> None:
-    series = day.series
-    content = {
-        "zone": series.zone,
-        "source": source,
-        "signal": series.signal,
-        "factors": series.factors,
-        "flow": series.flow,
-        "day": number,
-        "fetched_at": day.fetched_s,
-        "checked_at": max(word.checked_s for word in day.words),
-        "starts": float(series.starts[0]),
-        "ends": float(series.ends[-1]),
-        "covered_s": float(np.sum(series.ends - series.starts)),
-        "told": dump(day.words),
-        "payload": pack(series),
-    }
-    session.connection().execute(insert(_TABLE).values(content))
+def _row(source: str, day: int, series: Series, now_s: float, checked_s: float) -> ActualRow:
+    return ActualRow(
+        zone=series.zone,
+        source=source,
+        day=day,
+        signal=series.signal,
+        fetched_at=now_s,
+        checked_at=checked_s,
+        starts=float(series.starts[0]),
+        ends=float(series.ends[-1]),
+        covered_s=float((series.ends - series.starts).sum()),
+        payload=pack(series),
+    )
 
 
-def _vouch(session: Session, row_id: int, words: Sequence[Word]) -> None:
-    """The source says the same again: only when it was asked moves."""
-    moved = {"told": dump(words), "checked_at": max(word.checked_s for word in words)}
-    session.connection().execute(update(_TABLE).where(_ROW.id == row_id).values(moved))
+def _content(row: ActualRow) -> Series:
+    return unpack(row.payload, f"actual {row.id} of {row.zone} from {row.source}")[0]
+
+
+def _newest_ids() -> Any:
+    return sqlalchemy.select(func.max(ActualRow.id)).group_by(
+        col(ActualRow.zone), col(ActualRow.source), col(ActualRow.day)
+    )
+
+
+def _about(zone: str, source: str, start_s: float, end_s: float) -> tuple[Any, ...]:
+    """Which blocks are of the days of ``[start, end)``."""
+    return (
+        col(ActualRow.zone) == zone,
+        col(ActualRow.source) == source,
+        col(ActualRow.day) >= start_s // DAY_S,
+        col(ActualRow.day) < -(-end_s // DAY_S),
+    )
+
+
+def _vintages(
+    zone: str, source: str, start_s: float, end_s: float, as_of: datetime | None = None
+) -> Any:
+    """Ids of the newest blocks of the days of ``[start, end)``, as of a moment."""
+    query = _newest_ids().where(*_about(zone, source, start_s, end_s))
+    if as_of is not None:
+        query = query.where(col(ActualRow.fetched_at) <= as_of.timestamp())
+    return query

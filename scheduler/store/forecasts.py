@@ -1,26 +1,27 @@
-"""What was believed of the grid, and when: every issued forecast, never overwritten."""
+"""What was believed of the grid, and when: issued forecasts, never overwritten."""
 
 from __future__ import annotations
 
-from itertools import chain as one_after_another
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from sqlmodel import col, select, update
+from sqlmodel import col, func, select, update
 
-from providers.series import Series, from_unix, join
+from providers.series import Series, from_unix
 from scheduler.store.packing import pack, unpack
 from scheduler.store.rows import ForecastRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
+
+    from sqlalchemy import ColumnElement
+    from sqlmodel import Session
 
     from scheduler.store.database import Database
 
-# Rows read at a time: a lookup is mostly answered by the first ones, a statistic reads all.
-FEW, MANY = 8, 256
+# Rows are read so many at a time: mostly the first one or two answer the question.
+PAGE = 16
 
 
 class Remembered(NamedTuple):
@@ -33,7 +34,7 @@ class Remembered(NamedTuple):
 
 
 class Issue(NamedTuple):
-    """A stored forecast and the chain of sources that told it."""
+    """A stored forecast with the name under which it was remembered."""
 
     row_id: int
     chain: str
@@ -41,7 +42,7 @@ class Issue(NamedTuple):
 
 
 class Forecasts:
-    """Issued forecasts, by zone and by the chain of sources that told them."""
+    """Issued forecasts by zone and chain of sources."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -54,7 +55,7 @@ class Forecasts:
         if newest is not None:
             row_id, known = newest.row_id, newest.series
             low, high = float(series.starts[0]), float(series.ends[-1])
-            if known.ends[-1] >= high - 1e-3 and _same(known.clip(low, high), series):
+            if known.ends[-1] >= high - 1e-3 and same(known.clip(low, high), series):
                 with self._db.write() as session:
                     session.exec(
                         update(ForecastRow)
@@ -62,15 +63,7 @@ class Forecasts:
                         .values(checked_at=at.timestamp())
                     )
                 return row_id
-        row = ForecastRow(
-            zone=series.zone,
-            chain=chain,
-            issued_at=series.issued_at.timestamp(),
-            checked_at=at.timestamp(),
-            starts=float(series.starts[0]),
-            ends=float(series.ends[-1]),
-            payload=pack(series, notes),
-        )
+        row = row_of(chain, series, at, notes)
         with self._db.write() as session:
             session.add(row)
             session.flush()
@@ -89,7 +82,7 @@ class Forecasts:
         if row is None:
             return None
         assert row.id is not None
-        series, notes = unpack(row.payload)
+        series, notes = _content(row)
         return Remembered(row.id, series, notes, from_unix(row.checked_at))
 
     def in_force(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
@@ -97,107 +90,106 @@ class Forecasts:
 
         Its holes are filled by rows issued later, in order, then by older ones.
         """
-        found, issued = _of(chain, zone, start_s, end_s), col(ForecastRow.issued_at)
-        cover = _Cover(start_s, end_s)
+        at = col(ForecastRow.issued_at)
+        about = (chain, zone, start_s, end_s)
         with self._db.read() as session:
-            before = iter(session.exec(found.where(issued <= start_s).order_by(*_NEWEST_FIRST)))
-            after = session.exec(found.where(issued > start_s).order_by(*_OLDEST_FIRST))
-            for starts, ends, payload in one_after_another(islice(before, 1), after, before):
-                if cover.wants(starts, ends):
-                    cover.add(unpack(payload)[0])
-                if not cover.gaps:
-                    break
-        return cover.series()
+            older = _rows(session, *about, at <= start_s, newest_first=True)
+            first = next(older, None)
+            later = _rows(session, *about, at > start_s, newest_first=False)
+            ordered = ([] if first is None else [first]), later, older
+            return _filled((row for rows in ordered for row in rows), start_s, end_s)
 
     def last_told(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
-        """Each interval of ``[start, end)`` as last told before or at its end.
-
-        The nearest to an actual value that is to be had of a source that keeps none.
-        """
-        cover = _Cover(start_s, end_s)
+        """The last forecast of each part of ``[start, end)``, as it was issued by ``end``."""
+        by_then = col(ForecastRow.issued_at) <= end_s
         with self._db.read() as session:
-            found = _of(chain, zone, start_s, end_s).order_by(*_NEWEST_FIRST)
-            for starts, ends, payload in session.exec(found):
-                if cover.wants(starts, ends):
-                    series, _ = unpack(payload)
-                    told = series.ends >= series.issued_at.timestamp()
-                    if told.any():
-                        cover.add(series.clip(float(series.starts[np.argmax(told)]), ends))
-                if not cover.gaps:
-                    break
-        return cover.series()
+            rows = _rows(session, chain, zone, start_s, end_s, by_then, newest_first=True)
+            return _filled(rows, start_s, end_s)
 
-    def issued(
-        self, start_s: float, end_s: float, *, zone: str | None = None, chain: str | None = None
-    ) -> Iterator[Issue]:
-        """Every forecast issued within ``[start, end)``, in order of issue, read as it is used.
-
-        The database is held in the state of the first one until the last was taken.
-        """
+    def issued(self, start_s: float, end_s: float, chains: str = "") -> Iterator[Issue]:
+        """Every row issued within ``[start, end)`` whose chain's name begins so, in order."""
         query = (
-            select(ForecastRow.id, ForecastRow.chain, ForecastRow.payload)
-            .where(col(ForecastRow.issued_at) >= start_s, col(ForecastRow.issued_at) < end_s)
-            .order_by(*_OLDEST_FIRST)
-            .execution_options(yield_per=MANY)
+            select(ForecastRow)
+            .where(
+                ForecastRow.issued_at >= start_s,
+                ForecastRow.issued_at < end_s,
+                # LIKE would take upper and lower case for the same.
+                func.substr(ForecastRow.chain, 1, len(chains)) == chains,
+            )
+            .order_by(col(ForecastRow.issued_at), col(ForecastRow.id))
         )
-        if zone is not None:
-            query = query.where(ForecastRow.zone == zone)
-        if chain is not None:
-            query = query.where(ForecastRow.chain == chain)
         with self._db.read() as session:
-            for row_id, told_by, payload in session.exec(query):
-                assert row_id is not None
-                yield Issue(row_id, told_by, unpack(payload)[0])
+            for row in session.exec(query, execution_options={"yield_per": PAGE}):
+                assert row.id is not None
+                yield Issue(row.id, row.chain, _content(row)[0])
 
 
-_OLDEST_FIRST = (col(ForecastRow.issued_at), col(ForecastRow.id))
-_NEWEST_FIRST = tuple(column.desc() for column in _OLDEST_FIRST)
+def row_of(chain: str, series: Series, at: datetime, notes: tuple[str, ...]) -> ForecastRow:
+    """A new row."""
+    return ForecastRow(
+        zone=series.zone,
+        chain=chain,
+        issued_at=series.issued_at.timestamp(),
+        checked_at=at.timestamp(),
+        starts=float(series.starts[0]),
+        ends=float(series.ends[-1]),
+        payload=pack(series, notes),
+    )
 
 
-def _of(chain: str, zone: str, start_s: float, end_s: float) -> Any:
-    """Span and payload of the rows that say anything of ``[start, end)``."""
-    return (
-        select(ForecastRow.starts, ForecastRow.ends, ForecastRow.payload)
+def _rows(
+    session: Session,
+    chain: str,
+    zone: str,
+    start_s: float,
+    end_s: float,
+    when: ColumnElement[bool],
+    *,
+    newest_first: bool,
+) -> Iterator[ForecastRow]:
+    """Rows that tell a part of ``[start, end)``, read as they are needed."""
+    order = (col(ForecastRow.issued_at), col(ForecastRow.id))
+    query = (
+        select(ForecastRow)
         .where(
             ForecastRow.zone == zone,
             ForecastRow.chain == chain,
             ForecastRow.starts < end_s,
             ForecastRow.ends > start_s,
+            when,
         )
-        .execution_options(yield_per=FEW)
+        .order_by(*(c.desc() if newest_first else c for c in order))
     )
+    yield from session.exec(query, execution_options={"yield_per": PAGE})
 
 
-class _Cover:
-    """A span that is covered piece by piece; what came first stands."""
+def _filled(rows: Iterable[ForecastRow], start_s: float, end_s: float) -> Series | None:
+    """The first row's part of ``[start, end)``, its holes filled by the next ones in turn.
 
-    def __init__(self, start_s: float, end_s: float) -> None:
-        self.gaps = [(start_s, end_s)] if start_s < end_s else []
-        self._pieces: list[Series] = []
-
-    def wants(self, start_s: float, end_s: float) -> bool:
-        """Whether ``[start, end)`` reaches into a gap."""
-        return any(start_s < high and low < end_s for low, high in self.gaps)
-
-    def add(self, series: Series) -> None:
-        """Fill the gaps from ``series``, as far as it goes."""
-        left: list[tuple[float, float]] = []
-        for low, high in self.gaps:
-            piece = series.clip(low, high)
-            if len(piece):
-                self._pieces.append(piece)
-            left += piece.gaps(low, high)
-        self.gaps = left
-
-    def series(self) -> Series | None:
-        """What has come together, with the facts of the first piece; None where nothing has."""
-        return join(self._pieces) if self._pieces else None
+    None where no row tells any of it; a row with another signal, from before a change of
+    settings, is not mixed in.
+    """
+    found: Series | None = None
+    for row in rows:
+        part = _content(row)[0].clip(start_s, end_s)
+        if not len(part) or (found is not None and found.signal != part.signal):
+            continue
+        found = part if found is None else found.fill_from(part)
+        if not found.gaps(start_s, end_s):
+            break
+    return found
 
 
-def _same(a: Series, b: Series) -> bool:
+def _content(row: ForecastRow) -> tuple[Series, tuple[str, ...]]:
+    return unpack(row.payload, f"forecast {row.id} of {row.zone}")
+
+
+def same(a: Series, b: Series) -> bool:
+    """Whether two series say the same, whenever they said it."""
     return (
         len(a) == len(b)
         and np.array_equal(a.g_per_kwh, b.g_per_kwh)
+        and np.array_equal(a.starts, b.starts)
         and np.array_equal(a.ends, b.ends)
         and np.array_equal(a.sources, b.sources)
         and np.array_equal(a.low, b.low)

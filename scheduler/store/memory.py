@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
-from sqlmodel import col, or_, select
+from sqlmodel import case, col, func, or_, select, update
 
 from providers.series import from_unix
 from scheduler.models import JobState, QueuePlan, Settlement
-from scheduler.store.forecasts import Forecasts as Forecasts  # until its reader asks there
 from scheduler.store.rows import BeatRow, JobRow, QueuePlanRow, SettlementRow
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from sqlmodel import Session
+
     from scheduler.store.database import Database
+
+
+# Between two looks at a settlement passes this share of the time since the job ended.
+GROWTH = 8
 
 
 @cache
 def _settlements() -> TypeAdapter[Settlement]:
     return TypeAdapter(Settlement)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One settlement of a job, as it was made; numbers start at 1."""
+
+    number: int
+    made_at: datetime
+    settlement: Settlement
 
 
 class Settlements:
@@ -31,50 +45,79 @@ class Settlements:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def add(self, job_id: str, settlement: Settlement, at: datetime) -> bool:
-        """Append a version, unless the last one says the same; True if appended."""
-        last = self.latest(job_id)
-        if last == settlement:
-            return False
+    def add(self, job_id: str, settlement: Settlement, at: datetime) -> Version | None:
+        """Append a version; None where the last one has the same figures (notes may differ).
+
+        Either way it is known to have been looked at.
+        """
         with self._db.write() as session:
-            versions = session.exec(
-                select(SettlementRow.version).where(SettlementRow.job_id == job_id)
-            ).all()
+            # Read under the write lock: a daemon and a command may settle the same job.
+            last = _versions(session, job_id)[-1:]
+            if last and replace(last[0].settlement, notes=()) == replace(settlement, notes=()):
+                session.exec(
+                    update(SettlementRow)
+                    .where(
+                        col(SettlementRow.job_id) == job_id,
+                        col(SettlementRow.version) == last[0].number,
+                    )
+                    .values(checked_at=at.timestamp())
+                )
+                return None
+            number = last[0].number + 1 if last else 1
             session.add(
                 SettlementRow(
                     job_id=job_id,
-                    version=max(versions, default=0) + 1,
+                    version=number,
                     made_at=at.timestamp(),
+                    checked_at=at.timestamp(),
                     status=settlement.status,
                     payload=_settlements().dump_json(settlement).decode(),
                 )
             )
-        return True
+        return Version(number, at, settlement)
+
+    def versions(self, job_id: str) -> list[Version]:
+        """Every settlement that was made, the first one first."""
+        with self._db.read() as session:
+            return _versions(session, job_id)
 
     def latest(self, job_id: str) -> Settlement | None:
         """The settlement that counts, or None."""
-        with self._db.read() as session:
-            payload = session.exec(
-                select(SettlementRow.payload)
-                .where(SettlementRow.job_id == job_id)
-                .order_by(col(SettlementRow.version).desc())
-                .limit(1)
-            ).first()
-        return None if payload is None else _settlements().validate_json(payload)
+        found = self.versions(job_id)
+        return found[-1].settlement if found else None
 
-    def owed(self, young: datetime) -> list[str]:
-        """Ended jobs without a final settlement, nor any made since ``young``."""
-        made = select(SettlementRow.id).where(
+    def owed(self, now: datetime, pause_s: float) -> list[str]:
+        """Ended jobs without a final settlement that it is time to look at again.
+
+        After ``pause_s``, and then ever more rarely: what a source has not told or revised after
+        a day will hardly change within the next hour.
+        """
+        seen = func.coalesce(SettlementRow.checked_at, SettlementRow.made_at)
+        patience = (seen - JobRow.ended_at) / GROWTH
+        pause = case((patience > pause_s, patience), else_=pause_s)
+        rests = select(SettlementRow.id).where(
             SettlementRow.job_id == JobRow.id,
-            or_(SettlementRow.status == "final", col(SettlementRow.made_at) > young.timestamp()),
+            or_(SettlementRow.status == "final", seen + pause > now.timestamp()),
         )
         with self._db.read() as session:
             query = select(JobRow.id).where(
                 col(JobRow.state).in_([str(s) for s in JobState if s.ended]),
                 JobRow.attempt > 0,
-                ~made.exists(),
+                ~rests.exists(),
             )
             return list(session.exec(query))
+
+
+def _versions(session: Session, job_id: str) -> list[Version]:
+    rows = session.exec(
+        select(SettlementRow)
+        .where(SettlementRow.job_id == job_id)
+        .order_by(col(SettlementRow.version))
+    ).all()
+    return [
+        Version(r.version, from_unix(r.made_at), _settlements().validate_json(r.payload))
+        for r in rows
+    ]
 
 
 class QueuePlans:

@@ -73,16 +73,14 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "0004-actuals",
         (
-            "DROP INDEX forecast_by_zone",
-            "CREATE INDEX forecast_by_zone ON forecast (zone, chain, issued_at, starts, ends)",
-            "CREATE INDEX forecast_by_issue ON forecast (issued_at)",
             """CREATE TABLE actual (
                 id INTEGER NOT NULL PRIMARY KEY, zone VARCHAR NOT NULL, source VARCHAR NOT NULL,
-                signal VARCHAR NOT NULL, factors VARCHAR, flow VARCHAR, day INTEGER NOT NULL,
-                fetched_at FLOAT NOT NULL, checked_at FLOAT NOT NULL, starts FLOAT NOT NULL,
-                ends FLOAT NOT NULL, covered_s FLOAT NOT NULL, told TEXT NOT NULL,
-                payload BLOB NOT NULL)""",
-            "CREATE INDEX actual_by_day ON actual (zone, source, day, fetched_at)",
+                day INTEGER NOT NULL, signal VARCHAR NOT NULL, fetched_at FLOAT NOT NULL,
+                checked_at FLOAT NOT NULL, starts FLOAT NOT NULL, ends FLOAT NOT NULL,
+                covered_s FLOAT NOT NULL, payload BLOB NOT NULL)""",
+            "CREATE INDEX actual_by_day ON actual (zone, source, day)",
+            "CREATE INDEX forecast_by_time ON forecast (issued_at)",
+            "ALTER TABLE settlement ADD COLUMN checked_at FLOAT",
         ),
     ),
 )

@@ -68,16 +68,12 @@ class AttemptRow(SQLModel, table=True):
 class ForecastRow(SQLModel, table=True):
     """What was believed of a zone at ``issued_at``; never overwritten.
 
-    ``payload`` is the packed series; ``checked_at`` moves when a source is asked again and says
-    the same. ``starts`` and ``ends`` stand in the index, so that rows of other times are passed
-    over without being read.
+    ``payload`` is the packed series; ``checked_at`` moves when a source is asked
+    again and says the same.
     """
 
     __tablename__ = "forecast"
-    __table_args__ = (
-        Index("forecast_by_zone", "zone", "chain", "issued_at", "starts", "ends"),
-        Index("forecast_by_issue", "issued_at"),
-    )
+    __table_args__ = (Index("forecast_by_zone", "zone", "chain", "issued_at"),)
 
     id: int | None = Field(default=None, primary_key=True)
     zone: str
@@ -90,30 +86,24 @@ class ForecastRow(SQLModel, table=True):
 
 
 class ActualRow(SQLModel, table=True):
-    """What a source told of a zone's UTC day by ``fetched_at``: the whole day, as known then.
+    """What a source told of a zone and UTC day (since 1970) at ``fetched_at``; append-only.
 
-    A row is added only where something is new or changed; the newest one counts. ``source`` is
-    the name in config, ``day`` counts from 1970-01-01. ``told`` is JSON of who vouches for what:
-    ``[from, to, checked at, kind]`` (s), without holes but those of the payload; it and
-    ``checked_at`` (its latest) move when the source says the same again.
+    ``checked_at`` moves while it says the same.
     """
 
     __tablename__ = "actual"
-    __table_args__ = (Index("actual_by_day", "zone", "source", "day", "fetched_at"),)
+    __table_args__ = (Index("actual_by_day", "zone", "source", "day"),)
 
     id: int | None = Field(default=None, primary_key=True)
     zone: str
     source: str
-    signal: str
-    factors: str | None = None
-    flow: str | None = None
     day: int
+    signal: str
     fetched_at: float
     checked_at: float
     starts: float
     ends: float
     covered_s: float
-    told: str = Field(sa_column=Column(Text, nullable=False))
     payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
@@ -127,6 +117,7 @@ class SettlementRow(SQLModel, table=True):
     job_id: str = Field(index=True)
     version: int
     made_at: float
+    checked_at: float | None = None
     status: str
     payload: str = Field(sa_column=Column(Text, nullable=False))
 

@@ -21,7 +21,7 @@ SCHEDULER = (
     {"daemon"},
     {"testing"},
     {"engine"},
-    {"report", "simulate"},
+    {"backtest", "report", "simulate"},
     {"planner", "sci", "store", "regions", "cron"},
     {"config"},
     {"quantities", "models", "zones"},
@@ -33,7 +33,7 @@ PROVIDERS = (
     {"registry"},
     {"intensity", "meters"},
     {"transport"},
-    {"hardware", "catalogue", "settings", "surroundings"},
+    {"forecaster", "hardware", "catalogue", "settings", "surroundings"},
     {"series"},
     {"base"},
     {"errors"},
@@ -49,7 +49,10 @@ DOORS = {
     "click": {"scheduler/cli"},
     "rich": {"scheduler/report/tables.py"},
     "plotext": {"scheduler/report/plot.py"},
-    "requests": {"providers/transport.py"},
+    "requests": {"providers/transport"},
+    "requests_cache": {"providers/transport"},
+    "tenacity": {"providers/transport/__init__.py"},
+    "urllib3": {"providers/transport/wire.py"},
 }
 # What a folder of providers may import of providers besides itself: siblings of one kind are
 # strangers to the other kinds, and what runs beside the job stays light.
@@ -59,11 +62,13 @@ KNOWS = {
     "providers/intensity": {
         "base",
         "errors",
+        "forecaster",
         "series",
         "settings",
         "surroundings",
         "transport",
     },
+    "providers/forecaster": {"errors"},
     "providers/executors": {"base", "errors", "runner", "meters.nvml"},
 }
 # What runs on the node, beside the job: light, so the standard library alone.

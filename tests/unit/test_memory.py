@@ -1,342 +1,246 @@
-"""Stored actuals, vintages and forecasts: what was told when, and what it is worth now."""
+"""What was told, when, and what was told before: actuals, forecasts and settlements."""
 
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from providers.series import Series
-from scheduler.store import Store, migrations
-from scheduler.store.days import Merged
-from scheduler.store.packing import VERSION, pack, unpack
+from scheduler.errors import StoreError
+from scheduler.store import Store, StoredHistory
+from scheduler.store.actuals import Counts
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from providers.series import Kind
+    from collections.abc import Sequence
 
 HOUR = timedelta(hours=1)
-DAY = datetime(2026, 3, 1, tzinfo=UTC)
-NOON = DAY.timestamp() + 12 * 3600
-# A row as lowtide 0.1.0 wrote it before packed forms had versions; never written anew.
-OLD = (
-    b'x\x9c}Q\xd1n\xc3 \x0c\xfc\x15\xe4\xe7("\x84,\xeb\x9e\xb7\xaf\x98\xaa\x08\x11BQ)\xae\x80'
-    b"\xac\xea\xa6\xfd\xfbb\xd2j\xd9\xa4\x8d\x17\xb8\xf3\xdd\xd9\x16\x1f\x90\xb2\x8a9\xc1\x13{"
-    b"m\xfa^\xc8\xf6Qr^\xf3\x8a\x15$\x05\xdf\xa2\xbe\xd4\xf6\x15\x03\x13\xc6o\xcf/U\xf7\xb0E;q"
-    b"\xf7\xd8\xe1l\xe2p\xbc\x1c\xc8\xd8\xf2\xa6\xee*\xc6\xeb\x96\xff<\xb2bR\xac\x06\x8f\x17\x92"
-    b"\x8a]\x89\xfbWzpv\x8dmx-\xfe\xca\xedn\x83$\x9c\xa36e~\x08&!,\xdc\xfd\xd6\xde\x9dTF\x8f\xf6"
-    b"\n\xa4}\xc7`\x16!<\xbfP59\x1b\x94'\xac\xdeLT\xd6\x10yta$j\xc2h\xb4J\x99\xb8I\xe9\x8c\x91Z"
-    b"\x80w\x93\xd1W\xed\x8bvZw\x02\x8d!\xcd\xa7sv\x18\x88v)\xcdf\x1cT^j\x9bo\xa0M `\xbe\xcd\xaa"
-    b"\x18\xbda\xff\xf9\x055Up["
-)
+DAY = timedelta(days=1)
 
 
-def series(
-    values: list[float],
-    start: datetime = DAY,
-    step_s: float = 3600.0,
-    *,
-    issued: datetime = DAY,
-    kind: Kind = "actual",
-    band: float = 0.0,
-    **facts: Any,
+def _told(
+    start: datetime, values: Sequence[float], step_s: float = 3600.0, **fields: Any
 ) -> Series:
     starts = start.timestamp() + step_s * np.arange(len(values))
     g = np.array(values, dtype=np.float64)
-    return Series(
-        zone="DE",
-        signal=facts.pop("signal", "average"),
-        kind=kind,
-        issued_at=issued,
-        starts=starts,
-        ends=starts + step_s,
-        g_per_kwh=g,
-        low=g - band,
-        high=g + band,
-        sources=np.full(len(values), "s"),
-        **facts,
-    )
+    base: dict[str, Any] = {
+        "zone": "DE",
+        "signal": "average",
+        "kind": "actual",
+        "issued_at": start,
+        "starts": starts,
+        "ends": starts + step_s,
+        "g_per_kwh": g,
+        "low": g,
+        "high": g,
+        "sources": np.array(["s"] * len(g), dtype=np.str_),
+    }
+    return Series(**(base | fields))
 
 
-def test_a_row_of_an_earlier_version_is_still_read() -> None:
-    old, notes = unpack(OLD)
-    assert notes == ("a note",)
-    assert old.g_per_kwh.tolist() == [301.5, 0.1 + 0.2, 42.0]
-    assert old.low.tolist() == [290.0, 0.1 + 0.2, 42.0]
-    assert old.high.tolist() == [310.25, 0.1 + 0.2, 50.0]
-    assert old.starts.tolist() == [1772438400.0, 1772442000.0, 1772447400.0]
-    assert old.issued_at == datetime(2026, 3, 2, 8, 0, 0, 250000, tzinfo=UTC)
-    assert (old.zone, old.signal, old.kind) == ("DE", "average", "forecast")
-    assert (old.factors, old.flow) == ("lifecycle", "consumption")
-    assert old.sources.tolist() == ["neso", "neso", "climatology"]
+def _values(found: Series | None) -> list[float]:
+    assert found is not None
+    return [float(v) for v in found.g_per_kwh]
 
 
-def test_a_packed_form_of_the_future_is_refused() -> None:
-    with pytest.raises(ValueError, match="not known"):
-        unpack(b"\x02" + pack(series([1.0]))[1:])
+def _span(start: datetime, hours: float) -> tuple[float, float]:
+    return start.timestamp(), start.timestamp() + 3600 * hours
 
 
-@pytest.mark.parametrize(
-    ("one", "most_bytes"),
-    [
-        (series([200.0 + i % 7 for i in range(96)], step_s=1800), 120),
-        (series([200.4, 201.9, 180.3] * 40, band=12.5), 200),
-        (series([np.pi * i for i in range(24)]), 330),
-    ],
-)
-def test_a_series_takes_few_bytes(one: Series, most_bytes: int) -> None:
-    packed = pack(one, ("a note",))
-    assert packed[:1] == VERSION
-    assert len(packed) < most_bytes
-    back, notes = unpack(packed)
-    assert notes == ("a note",)
-    for name in ("starts", "ends", "g_per_kwh", "low", "high", "sources"):
-        assert getattr(back, name).tolist() == getattr(one, name).tolist(), name
-    assert back.exact == one.exact
+@pytest.fixture
+def midnight(now: datetime) -> datetime:
+    return now.replace(hour=0)
 
 
-def test_what_is_told_again_moves_the_check_and_adds_no_vintage(store: Store) -> None:
-    actuals, later = store.actuals, DAY + 30 * HOUR
-    assert actuals.remember("a", series([1, 2, 3]), DAY + 4 * HOUR) == Merged(new=3)
-    assert actuals.remember("a", series([1, 2, 3]), later) == Merged(same=3)
-    start, end = DAY.timestamp(), DAY.timestamp() + 3 * 3600
-    assert actuals.checked("DE", "a", start, end) == later.timestamp()
-    known = actuals.known("DE", "a", start, end)
-    assert known is not None
-    assert known.issued_at == DAY + 4 * HOUR, "the vintage is when it was first told"
-    assert len(actuals.vintages("DE", "a", start, end)) == 1
-
-
-def test_a_revision_is_a_vintage_of_its_own_and_the_old_one_stays(store: Store) -> None:
+def test_values_are_new_changed_or_the_same(store: Store, midnight: datetime) -> None:
     actuals = store.actuals
-    start, end = DAY.timestamp(), DAY.timestamp() + 4 * 3600
-    actuals.remember("a", series([1, 2, 3]), DAY + 4 * HOUR)
-    revised = series([2.5, 3, 4], DAY + HOUR)
-    assert actuals.remember("a", revised, DAY + 9 * HOUR) == Merged(new=1, changed=1, same=1)
-
-    def values(as_of: datetime | None = None) -> list[float]:
-        known = actuals.known("DE", "a", start, end, as_of)
-        return [] if known is None else known.g_per_kwh.tolist()
-
-    assert values() == [1, 2.5, 3, 4]
-    assert values(DAY + 8 * HOUR) == [1, 2, 3]
-    assert values(DAY + 3 * HOUR) == []
-    told = actuals.vintages("DE", "a", start, end)
-    assert [(v.g_per_kwh.tolist(), v.issued_at) for v in told] == [
-        ([1, 2, 3], DAY + 4 * HOUR),
-        ([2.5, 3, 4], DAY + 9 * HOUR),
-    ], "what a later vintage only carries on is told by the earlier one"
+    assert actuals.remember("s", _told(midnight, [1, 2, 3]), midnight + DAY) == Counts(new=3)
+    assert actuals.remember("s", _told(midnight, [1, 2, 3]), midnight + DAY) == Counts(same=3)
+    again = actuals.remember("s", _told(midnight, [1, 5, 3, 4]), midnight + 2 * DAY)
+    assert again == Counts(new=1, changed=1, same=2)
+    assert actuals.remember("s", _told(midnight, []), midnight + DAY) == Counts()
 
 
-def test_each_interval_is_as_sure_as_the_last_answer_that_held_it(store: Store) -> None:
-    """Asking for the evening does not make the morning final."""
-    actuals, begin = store.actuals, DAY.timestamp()
-    actuals.remember("a", series([1] * 6), DAY + 6 * HOUR)
-    actuals.remember("a", series([2] * 6, DAY + 6 * HOUR), DAY + 12 * HOUR)
-    actuals.remember("a", series([2] * 2, DAY + 8 * HOUR), DAY + 48 * HOUR)
-
-    def checked(first_h: float, last_h: float) -> float | None:
-        at = actuals.checked("DE", "a", begin + 3600 * first_h, begin + 3600 * last_h)
-        return None if at is None else (at - begin) / 3600
-
-    assert checked(0, 6) == 6
-    assert checked(6, 12) == 12
-    assert checked(8, 10) == 48
-    assert checked(8.25, 9.5) == 48
-    assert checked(0, 12) == 6
-    assert checked(0, 13) is None
-    assert checked(-1, 1) is None
+def test_a_revision_is_a_vintage_and_the_old_word_stays(store: Store, midnight: datetime) -> None:
+    first, later = midnight + DAY, midnight + 2 * DAY
+    span = _span(midnight, 24)
+    store.actuals.remember("s", _told(midnight, [1, 2]), first)
+    store.actuals.remember("s", _told(midnight, [1, 2]), first + HOUR)
+    store.actuals.remember("s", _told(midnight, [1, 9]), later)
+    assert _values(store.actuals.known("DE", "s", *span)) == [1, 9]
+    assert _values(store.actuals.known("DE", "s", *span, as_of=later - HOUR)) == [1, 2]
+    assert store.actuals.known("DE", "s", *span, as_of=first - HOUR) is None
+    told = [(at, _values(s)) for at, s in store.actuals.vintages("DE", "s", *span)]
+    assert told == [(first.timestamp(), [1, 2]), (later.timestamp(), [1, 9])]
+    newest = store.actuals.vintages("DE", "s", *span, newest=True)
+    assert [_values(s) for _, s in newest] == [[1, 9]]
 
 
-def test_holes_stay_holes_and_are_filled_when_they_are_told(store: Store) -> None:
-    actuals, begin = store.actuals, DAY.timestamp()
-    actuals.remember("a", series([1, 2]), DAY + 2 * HOUR)
-    actuals.remember("a", series([5, 6], DAY + 4 * HOUR), DAY + 6 * HOUR)
-    known = actuals.known("DE", "a", begin, begin + 6 * 3600)
-    assert known is not None
-    assert known.gaps(begin, begin + 6 * 3600) == [(begin + 2 * 3600, begin + 4 * 3600)]
-    assert actuals.checked("DE", "a", begin, begin + 6 * 3600) is None
-    actuals.remember("a", series([3, 4], DAY + 2 * HOUR), DAY + 7 * HOUR)
-    assert actuals.checked("DE", "a", begin, begin + 6 * 3600) == begin + 2 * 3600
+def test_part_of_a_day_keeps_the_rest_and_its_older_check(store: Store, midnight: datetime) -> None:
+    span = _span(midnight, 24)
+    store.actuals.remember("s", _told(midnight, [1] * 24), midnight + DAY)
+    store.actuals.remember("s", _told(midnight + 5 * HOUR, [7, 8]), midnight + 2 * DAY)
+    known = _values(store.actuals.known("DE", "s", *span))
+    assert known == [1] * 5 + [7, 8] + [1] * 17
+    checked = store.actuals.checked("DE", "s", *span)
+    assert checked == (midnight + DAY).timestamp(), "of most of it the last word is the first one"
+    store.actuals.remember("s", _told(midnight, known), midnight + 3 * DAY)
+    assert store.actuals.checked("DE", "s", *span) == (midnight + 3 * DAY).timestamp()
+    assert len(list(store.actuals.vintages("DE", "s", *span))) == 2
 
 
-def test_the_same_values_on_other_edges_are_nothing_new(store: Store) -> None:
-    """A source asked for a part of an hour tells that part."""
-    actuals, at = store.actuals, DAY + 6 * HOUR
-    actuals.remember("a", series([1, 2]), at)
-    part = series([1, 2]).clip(DAY.timestamp() + 900, DAY.timestamp() + 5000)
-    assert actuals.remember("a", part, at + HOUR) == Merged(same=2)
-    assert actuals.remember("b", part, at) == Merged(new=2)
-    assert actuals.remember("b", series([1, 2]), at + HOUR) == Merged(new=2)
-    assert actuals.remember("b", series([1, 9]), at + HOUR) == Merged(changed=1, same=1)
+def test_an_interval_across_midnight_is_of_both_days(store: Store, midnight: datetime) -> None:
+    late = midnight - HOUR
+    series = _told(late, [3, 4], step_s=7200)
+    store.actuals.remember("s", series, midnight + DAY)
+    found = store.actuals.known("DE", "s", late.timestamp(), late.timestamp() + 14400)
+    assert found is not None
+    assert found.integral(found.ends[-1:]) == series.integral(series.ends[-1:])
+    assert not found.gaps(*_span(late, 4))
+    store.actuals.remember("s", _told(late, [5, 4], step_s=7200), midnight + 2 * DAY)
+    assert _values(store.actuals.known("DE", "s", *_span(late, 4))) == [5, 5, 4]
+    first_only = _values(store.actuals.known("DE", "s", *_span(late, 1)))
+    assert first_only == [5]
 
 
-def test_intervals_are_cut_at_midnight(store: Store) -> None:
-    night = series([7.0], DAY + 22 * HOUR, 4 * 3600)
-    assert store.actuals.remember("a", night, DAY + 50 * HOUR) == Merged(new=2)
-    known = store.actuals.known("DE", "a", DAY.timestamp(), DAY.timestamp() + 2 * 86400)
-    assert known is not None
-    assert ((known.ends - known.starts) / 3600).tolist() == [2, 2]
-    assert store.actuals.remember("a", night, DAY + 50 * HOUR) == Merged(same=2)
+def test_days_have_no_overlap_and_ends_are_open(store: Store, midnight: datetime) -> None:
+    store.actuals.remember("s", _told(midnight, [1] * 24 + [2] * 24), midnight + 3 * DAY)
+    assert store.actuals.known("DE", "s", *_span(midnight + 2 * DAY, 1)) is None
+    assert store.actuals.known("DE", "s", *_span(midnight - HOUR, 1)) is None
+    assert _values(store.actuals.known("DE", "s", *_span(midnight + 23 * HOUR, 2))) == [1, 2]
+    assert store.actuals.checked("DE", "s", *_span(midnight, 48)) is not None
+    assert store.actuals.checked("DE", "s", *_span(midnight, 49)) is None, "a day lacks"
 
 
-def test_an_estimate_that_becomes_an_actual_is_a_change(store: Store) -> None:
-    actuals, begin = store.actuals, DAY.timestamp()
-    actuals.remember("a", series([1, 2, 3], kind="estimate"), DAY + 3 * HOUR)
-    assert actuals.remember("a", series([1]), DAY + 4 * HOUR) == Merged(changed=1)
-
-    def kind(first_h: float, last_h: float) -> str:
-        known = actuals.known("DE", "a", begin + 3600 * first_h, begin + 3600 * last_h)
-        assert known is not None
-        return known.kind
-
-    assert kind(0, 1) == "actual"
-    assert kind(0, 2) == "estimate"
-    assert [(p.kind, len(p)) for p in actuals.newest("DE", "a", begin, begin + 86400)] == [
-        ("actual", 1),
-        ("estimate", 2),
-    ]
-
-
-def test_an_earlier_vintage_that_is_told_late_takes_its_place(store: Store) -> None:
-    actuals, begin = store.actuals, DAY.timestamp()
-    actuals.remember("a", series([5, 6], DAY + HOUR), DAY + 9 * HOUR)
-    assert actuals.remember("a", series([1, 2]), DAY + 3 * HOUR) == Merged(new=2)
-    known = actuals.known("DE", "a", begin, begin + 86400)
-    assert known is not None
-    assert known.g_per_kwh.tolist() == [1, 5, 6], "what came later stands, its holes are filled"
-    early = actuals.known("DE", "a", begin, begin + 86400, DAY + 4 * HOUR)
-    assert early is not None
-    assert early.g_per_kwh.tolist() == [1, 2]
-    assert actuals.checked("DE", "a", begin, begin + 3600) == begin + 3 * 3600
-    assert actuals.remember("a", series([1, 2]), DAY + 3 * HOUR) == Merged(same=2)
-    told = actuals.vintages("DE", "a", begin, begin + 86400)
-    assert [v.g_per_kwh.tolist() for v in told] == [[1, 2], [5, 6]]
-
-
-def test_values_on_another_basis_are_never_mixed(store: Store) -> None:
-    actuals, begin = store.actuals, DAY.timestamp()
-    actuals.remember("a", series([1] * 48), DAY + 48 * HOUR)
-    other = series([9], DAY + 24 * HOUR, signal="marginal")
-    assert actuals.remember("a", other, DAY + 50 * HOUR) == Merged(new=1)
-    known = actuals.known("DE", "a", begin, begin + 2 * 86400)
-    assert known is not None
-    assert (known.signal, known.g_per_kwh.tolist()) == ("marginal", [9])
-    before = actuals.known("DE", "a", begin, begin + 2 * 86400, DAY + 49 * HOUR)
+def test_a_day_on_another_basis_is_not_mixed_in(store: Store, midnight: datetime) -> None:
+    direct = _told(midnight, [1] * 48, factors="direct")
+    whole = _told(midnight + DAY, [5] * 24, factors="lifecycle")
+    store.actuals.remember("s", direct, midnight + 3 * DAY)
+    counts = store.actuals.remember("s", whole, midnight + 4 * DAY)
+    assert counts == Counts(new=24), "another figure, not a revision"
+    found = store.actuals.known("DE", "s", *_span(midnight, 48))
+    assert found is not None
+    assert (found.factors, _values(found)) == ("lifecycle", [5] * 24)
+    before = store.actuals.known("DE", "s", *_span(midnight, 24))
     assert before is not None
-    assert (before.signal, len(before)) == ("average", 48)
+    assert before.factors == "direct"
+    part = _told(midnight + DAY, [9], factors="direct")
+    store.actuals.remember("s", part, midnight + 5 * DAY)
+    assert _values(store.actuals.known("DE", "s", *_span(midnight + DAY, 24))) == [9]
 
 
-def test_many_answers_are_kept_together_or_not_at_all(store: Store) -> None:
-    good, at = series([1]), DAY + HOUR
-    naive = datetime(2026, 3, 1)  # noqa: DTZ001
-    with pytest.raises(ValueError, match="no offset"):
-        store.actuals.remember_all([("a", good, at), ("a", good, naive)])
-    assert store.actuals.zones() == []
-    assert store.actuals.known("DE", "a", DAY.timestamp(), NOON) is None
-    assert store.actuals.checked("DE", "a", DAY.timestamp(), NOON) is None
-    assert store.actuals.remember("a", good.clip(0, 1), at) == Merged()
+def test_estimates_make_the_whole_an_estimate(store: Store, midnight: datetime) -> None:
+    store.actuals.remember("s", _told(midnight, [1], kind="estimate"), midnight + DAY)
+    store.actuals.remember("s", _told(midnight + DAY, [1]), midnight + 2 * DAY)
+    found = store.actuals.known("DE", "s", *_span(midnight, 48))
+    assert found is not None
+    assert found.kind == "estimate"
 
 
-def test_what_is_stored_is_told_by_zone_and_source(store: Store) -> None:
-    actuals, begin = store.actuals, DAY.timestamp()
-    actuals.remember("b", series([1] * 30, flow="production"), DAY + 30 * HOUR)
-    actuals.remember("a", series([1, 2]), DAY + 2 * HOUR)
-    actuals.remember("a", series([1, 3, 4]), DAY + 4 * HOUR)
-    assert actuals.zones() == ["DE"]
-    rows = actuals.sources("DE")
-    assert [(r.source, r.flow, r.hours, r.first_s, r.last_s, r.checked_s) for r in rows] == [
-        ("a", None, 3, begin, begin + 3 * 3600, begin + 4 * 3600),
-        ("b", "production", 30, begin, begin + 30 * 3600, begin + 30 * 3600),
-    ]
-    assert actuals.sources() == rows
-    assert actuals.sources("FR") == []
+def test_what_is_stored_is_counted_once(store: Store, midnight: datetime) -> None:
+    store.actuals.remember("s", _told(midnight, [1] * 30), midnight + 2 * DAY)
+    store.actuals.remember("s", _told(midnight, [2] * 30), midnight + 3 * DAY)
+    store.actuals.remember("b", _told(midnight, [1], zone="FR", signal="marginal"), midnight + DAY)
+    first, second = store.actuals.stored()
+    assert first == ("DE", "s", "average", *_span(midnight, 30), 30)
+    assert second[:3] == ("FR", "b", "marginal")
+    assert store.actuals.stored("FR") == [second]
+    assert store.actuals.stored("XX") == []
 
 
-def _forecast(values: list[float], start: datetime, issued: datetime) -> Series:
-    return series(values, start, issued=issued, kind="forecast")
+def test_several_zones_are_kept_together_or_not_at_all(store: Store, midnight: datetime) -> None:
+    good = [_told(midnight, [1, 2], zone=zone) for zone in ("DE", "FR")]
+    assert store.actuals.remember_all("s", good, midnight + DAY) == [Counts(new=2)] * 2
+    store._database.close()
+    with sqlite3.connect(store._database.path) as raw:
+        raw.execute("UPDATE actual SET payload = x'01' WHERE zone = 'FR'")
+    raw.close()
+    changed = [_told(midnight, [3, 2], zone=zone) for zone in ("DE", "FR")]
+    with pytest.raises(StoreError, match="of FR from s"):
+        store.actuals.remember_all("s", changed, midnight + 2 * DAY)
+    assert _values(store.actuals.known("DE", "s", *_span(midnight, 2))) == [1, 2]
 
 
-def test_a_settlement_without_actuals_takes_the_last_word_on_each_interval(store: Store) -> None:
-    forecasts = store.forecasts
-    for hours, level in ((0, 10), (1, 20), (2, 30)):
-        issued = DAY + hours * HOUR + timedelta(minutes=5)
-        forecasts.remember(
-            "c", _forecast([level + i for i in range(3)], DAY + hours * HOUR, issued), issued
-        )
-    begin = DAY.timestamp()
-    told = forecasts.last_told("c", "DE", begin, begin + 5 * 3600)
+def test_stored_history_tells_sources_in_order_then_the_longest(
+    store: Store, midnight: datetime
+) -> None:
+    for name, hours in (("a", 2), ("b", 5), ("c", 9), ("d", 1)):
+        names = np.array([name] * hours)
+        store.actuals.remember(name, _told(midnight, [1] * hours, sources=names), midnight + DAY)
+    history = StoredHistory(store.actuals, ("d", "a", "nobody"))
+    found = history.actuals("DE", midnight, midnight + DAY)
+    assert [s.source for s in found] == ["d", "a", "c", "b"]
+    later = history.actuals("DE", midnight + 2 * HOUR, midnight + DAY)
+    assert [s.source for s in later] == ["c", "b"]
+    assert history.actuals("XX", midnight, midnight + DAY) == []
+
+
+def _forecast(issued: datetime, start: datetime, values: Sequence[float], **fields: Any) -> Series:
+    return _told(start, values, kind="forecast", issued_at=issued, **fields)
+
+
+def test_last_told_is_the_newest_by_the_end_and_older_ones_fill_it(
+    store: Store, now: datetime
+) -> None:
+    remember = store.forecasts.remember
+    remember("c", _forecast(now - 5 * HOUR, now - 5 * HOUR, [1] * 9), now)
+    remember("c", _forecast(now, now, [2, 2]), now)
+    remember("c", _forecast(now + HOUR, now + HOUR, [3]), now)
+    remember("c", _forecast(now + 9 * HOUR, now, [9] * 9), now)
+    told = store.forecasts.last_told("c", "DE", *_span(now - HOUR, 4))
+    assert _values(told) == [1, 2, 3, 1]
+    assert store.forecasts.last_told("c", "DE", *_span(now - 9 * HOUR, 1)) is None
+    assert store.forecasts.last_told("other", "DE", *_span(now, 1)) is None
+
+
+def test_in_force_is_what_was_believed_at_the_start(store: Store, now: datetime) -> None:
+    remember = store.forecasts.remember
+    remember("c", _forecast(now - 2 * HOUR, now - 2 * HOUR, [1] * 9), now)
+    remember("c", _forecast(now - HOUR, now - HOUR, [2, 2]), now)
+    remember("c", _forecast(now + HOUR, now + HOUR, [3]), now)
+    remember("c", _forecast(now + 2 * HOUR, now + HOUR, [4, 4]), now)
+    told = store.forecasts.in_force("c", "DE", *_span(now, 4))
+    assert _values(told) == [2, 3, 4, 1], "then later ones in order, then older ones"
+
+
+def test_a_hole_within_a_forecast_is_no_answer(store: Store, now: datetime) -> None:
+    starts = now.timestamp() + np.array([0, 7200.0])
+    holed = replace(_forecast(now, now, [1, 2]), starts=starts, ends=starts + 3600)
+    store.forecasts.remember("c", holed, now)
+    assert store.forecasts.in_force("c", "DE", *_span(now + HOUR, 1)) is None
+    assert store.forecasts.last_told("c", "DE", *_span(now + HOUR, 1)) is None
+
+
+def test_a_forecast_of_another_signal_is_not_mixed_in(store: Store, now: datetime) -> None:
+    store.forecasts.remember("c", _forecast(now - HOUR, now, [1] * 4, signal="marginal"), now)
+    store.forecasts.remember("c", _forecast(now, now, [2, 2]), now)
+    told = store.forecasts.last_told("c", "DE", *_span(now, 4))
     assert told is not None
-    assert told.g_per_kwh.tolist() == [10, 20, 30, 31, 32]
-    part = forecasts.last_told("c", "DE", begin + 3600, begin + 5400)
-    assert part is not None
-    assert part.g_per_kwh.tolist() == [20], "an interval is one, however little of it is asked for"
-    assert forecasts.last_told("c", "DE", begin - 3600, begin) is None
-    # Told after the interval had ended: no forecast of it.
-    late = DAY + 9 * HOUR
-    forecasts.remember("late", _forecast([1, 2], DAY, late), late)
-    assert forecasts.last_told("late", "DE", begin, begin + 7200) is None
-    believed = forecasts.in_force("late", "DE", begin, begin + 7200)
-    assert believed is not None
-    assert believed.g_per_kwh.tolist() == [1, 2]
+    assert (told.signal, _values(told)) == ("average", [2, 2])
 
 
-def test_issues_come_back_in_order(store: Store) -> None:
-    ids = [
-        store.forecasts.remember(chain, _forecast([float(n)], DAY, DAY + n * HOUR), DAY)
-        for n, chain in ((3, "a"), (1, "b"), (2, "a"))
-    ]
-    begin = DAY.timestamp()
-
-    def told(**of: Any) -> list[tuple[int, str, float]]:
-        found = store.forecasts.issued(begin, begin + 4 * 3600, **of)
-        return [(row_id, chain, float(one.g_per_kwh[0])) for row_id, chain, one in found]
-
-    assert told() == [(ids[1], "b", 1), (ids[2], "a", 2), (ids[0], "a", 3)]
-    assert told(zone="DE", chain="a") == [(ids[2], "a", 2), (ids[0], "a", 3)]
-    assert told(zone="FR") == []
-    [one] = store.forecasts.issued(begin + 2 * 3600, begin + 3 * 3600)
-    assert one.row_id == ids[2]
+def test_issued_rows_come_by_prefix_and_span_in_order(store: Store, now: datetime) -> None:
+    chains = ("source:b", "source:a", "Source:c", "chain", "source:a_x")
+    for hours, chain in enumerate(chains):
+        store.forecasts.remember(chain, _forecast(now + hours * HOUR, now, [hours]), now)
+    rows = list(store.forecasts.issued(*_span(now, 5), chains="source:"))
+    assert [(r.chain, _values(r.series)) for r in rows] == [
+        ("source:b", [0]), ("source:a", [1]), ("source:a_x", [4]),
+    ]  # fmt: skip
+    assert [r.row_id for r in rows] == sorted(r.row_id for r in rows)
+    assert len(list(store.forecasts.issued(*_span(now, 5)))) == 5
+    assert [r.chain for r in store.forecasts.issued(*_span(now + HOUR, 1))] == ["source:a"]
 
 
-def test_a_lookup_stands_on_the_index(store: Store, tmp_path: Path) -> None:
-    """Rows of other times are passed over within the index."""
-    raw = sqlite3.connect(tmp_path / "home" / "lowtide.db")
-    plan = raw.execute(
-        "EXPLAIN QUERY PLAN SELECT payload FROM forecast WHERE zone = 'DE' AND chain = 'c' "
-        "AND starts < 9 AND ends > 5 AND issued_at <= 7 ORDER BY issued_at DESC, id DESC"
-    ).fetchall()
+def test_a_torn_forecast_is_named(store: Store, now: datetime, tmp_path: Path) -> None:
+    row_id = store.forecasts.remember("c", _forecast(now, now, [1]), now)
+    with sqlite3.connect(tmp_path / "home" / "lowtide.db") as raw:
+        raw.execute("UPDATE forecast SET payload = substr(payload, 1, 30)")
     raw.close()
-    assert "USING INDEX forecast_by_zone (zone=? AND chain=? AND issued_at<?)" in plan[0][3]
-
-
-def test_a_database_of_the_version_before_is_brought_up_with_its_rows(tmp_path: Path) -> None:
-    raw = sqlite3.connect(tmp_path / "lowtide.db")
-    raw.execute("CREATE TABLE migration (name VARCHAR PRIMARY KEY, applied_at FLOAT)")
-    for name, statements in migrations.MIGRATIONS[:3]:
-        for statement in statements:
-            raw.execute(statement)
-        raw.execute("INSERT INTO migration VALUES (?, 0)", (name,))
-    assert name == "0003-pauses-and-queue-plan"
-    start, end, issued = 1772438400.0, 1772449200.0, 1772438400.25
-    raw.execute(
-        "INSERT INTO forecast VALUES (7, 'DE', 'c', ?, ?, ?, ?, ?)",
-        (issued, issued, start, end, OLD),
-    )
-    raw.commit()
-    raw.close()
-    store = Store(tmp_path, DAY)
-    newest = store.forecasts.newest("c", "DE")
-    assert newest is not None
-    assert (newest.row_id, newest.notes) == (7, ("a note",))
-    told = newest.series.clip(start + 3600, end).told(newest.series.issued_at + HOUR, "forecast")
-    assert store.forecasts.remember("c", told, DAY) == 7, "the same content is seen as the same"
-    believed = store.forecasts.in_force("c", "DE", start + 3600, start + 5000)
-    assert believed is not None
-    assert believed.g_per_kwh.tolist() == [0.1 + 0.2]
-    assert store.actuals.remember("a", series([1]), DAY + HOUR) == Merged(new=1)
-    store.close()
+    with pytest.raises(StoreError, match=f"forecast {row_id} of DE"):
+        store.forecasts.newest("c", "DE")
