@@ -109,7 +109,8 @@ class Actuals:
 
     def stored(self, zone: str | None = None) -> list[Stored]:
         """What there is, by zone and source."""
-        ids = _newest_ids()
+        # Asked at every refresh: the blocks of other zones are not even looked at.
+        only = () if zone is None else (col(ActualRow.zone) == zone,)
         query = sqlalchemy.select(
             col(ActualRow.zone),
             col(ActualRow.source),
@@ -118,9 +119,7 @@ class Actuals:
             func.max(ActualRow.ends),
             func.sum(ActualRow.covered_s) / 3600.0,
         )
-        query = query.where(col(ActualRow.id).in_(ids))
-        if zone is not None:
-            query = query.where(col(ActualRow.zone) == zone)
+        query = query.where(col(ActualRow.id).in_(_newest_ids(*only)))
         by = col(ActualRow.zone), col(ActualRow.source)
         with self._db.read() as session:
             found = session.connection().execute(query.group_by(*by).order_by(*by))
@@ -202,8 +201,12 @@ def _remember(session: Session, source: str, series: Series, now_s: float) -> Co
             old = None
         counts += _counts(old, part)
         whole = part if old is None else part.fill_from(old)
-        # Of what it did not tell now, the last word is older.
-        checked_s = now_s if row is None or len(whole) == len(part) else row.checked_at
+        checked_s = now_s
+        if row is not None and old is not None and len(whole) > len(part):
+            # Of what it did not tell now the last word is older, and may be an estimate.
+            checked_s = row.checked_at
+            if old.kind != "actual":
+                whole = replace(whole, kind="estimate")
         if row is not None and old is not None and same(whole, old):
             row.checked_at = checked_s
         else:
@@ -230,10 +233,10 @@ def _content(row: ActualRow) -> Series:
     return unpack(row.payload, f"actual {row.id} of {row.zone} from {row.source}")[0]
 
 
-def _newest_ids() -> Any:
-    return sqlalchemy.select(func.max(ActualRow.id)).group_by(
-        col(ActualRow.zone), col(ActualRow.source), col(ActualRow.day)
-    )
+def _newest_ids(*about: Any) -> Any:
+    """Ids of the last block of each zone, source and day, of the rows that ``about`` names."""
+    by = col(ActualRow.zone), col(ActualRow.source), col(ActualRow.day)
+    return sqlalchemy.select(func.max(ActualRow.id)).where(*about).group_by(*by)
 
 
 def _about(zone: str, source: str, start_s: float, end_s: float) -> tuple[Any, ...]:
@@ -250,7 +253,7 @@ def _vintages(
     zone: str, source: str, start_s: float, end_s: float, as_of: datetime | None = None
 ) -> Any:
     """Ids of the newest blocks of the days of ``[start, end)``, as of a moment."""
-    query = _newest_ids().where(*_about(zone, source, start_s, end_s))
+    about = _about(zone, source, start_s, end_s)
     if as_of is not None:
-        query = query.where(col(ActualRow.fetched_at) <= as_of.timestamp())
-    return query
+        about += (col(ActualRow.fetched_at) <= as_of.timestamp(),)
+    return _newest_ids(*about)
