@@ -27,6 +27,9 @@ BUILTINS: Mapping[Group, Mapping[str, str]] = {
         "neso": "providers.intensity.neso:build",
         "energy_charts": "providers.intensity.energy_charts:build",
         "energinet": "providers.intensity.energinet:build",
+        "electricity_maps": "providers.intensity.electricity_maps:build",
+        "watttime": "providers.intensity.watttime:build",
+        "eia": "providers.intensity.eia:build",
     },
     "meters": {
         "nvml": "providers.meters.nvml:KIND",

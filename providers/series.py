@@ -152,6 +152,19 @@ class Series:
 COVER_SLACK_S = 1e-3
 
 
+def hourly_means(
+    series: Series, first_s: float, hours: int, least: float = 1.0
+) -> NDArray[np.float64]:
+    """Means of ``hours`` hours from ``first_s`` (Unix seconds) on, g/kWh.
+
+    NaN where less than the share ``least`` of an hour is known.
+    """
+    edges = first_s + 3600.0 * np.arange(hours + 1, dtype=np.float64)
+    covered, area = np.diff(series.covered(edges)), np.diff(series.integral(edges))
+    enough = covered >= least * 3600.0 - COVER_SLACK_S
+    return np.where(enough, area / np.where(enough, covered, 1.0), np.nan)
+
+
 def _cumulative(
     series: Series, heights: NDArray[np.float64], times: NDArray[np.float64]
 ) -> NDArray[np.float64]:

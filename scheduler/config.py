@@ -44,11 +44,18 @@ def _zone(value: Any) -> Any:
     return value
 
 
+def _country(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError('a bare NO means false in YAML: quote the country, e.g. country: "NO"')
+    return value.upper() if isinstance(value, str) else value
+
+
 Seconds = Annotated[float, _text(quantities.duration_s), Field(gt=0)]
 Span = Annotated[float, _text(quantities.span_s), Field(ge=0)]
 Percent = Annotated[float, _text(quantities.percent), Field(ge=0, le=100)]
 TimeZone = Annotated[str, AfterValidator(zones.checked)]
 Zone = Annotated[str, BeforeValidator(_zone), Field(min_length=1)]
+Country = Annotated[str, BeforeValidator(_country), Field(pattern="^[A-Z]{2}$")]
 
 
 # Slots all day, or 24 numbers: of each hour in UTC.
@@ -132,15 +139,29 @@ class Transfer(_Section):
 
 
 class RegionSettings(_Section):
-    """A place where jobs can run, or that is only compared (no executor)."""
+    """A place where jobs can run, or that is only compared (no executor).
+
+    ``zones`` is what a source calls the grid zone where it has a name of its own for it.
+    """
 
     zone: Zone | None = None
+    zones: dict[str, Zone] = Field(default_factory=dict)
+    place: Annotated[str, Field(min_length=1)] | None = None
+    country: Country | None = None
+    lat: Annotated[float, Field(ge=-90, le=90)] | None = None
+    lon: Annotated[float, Field(ge=-180, le=180)] | None = None
     executor: str | None = None
     slots: Capacity | None = None
     price: Price | None = None
     pue: Pue | None = None
     hardware: HardwareSettings | None = None
     providers: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _on_the_map(self) -> RegionSettings:
+        if (self.lat is None) != (self.lon is None):
+            raise ValueError("lat and lon stand together: give both or neither")
+        return self
 
 
 class Defaults(_Section):
@@ -190,7 +211,8 @@ class Settings(_Section):
 
     home: str = "local"
     regions: dict[str, RegionSettings] = Field(default_factory=dict)
-    providers: tuple[str, ...] = ("climatology", "country_mean")
+    providers: tuple[str, ...] = ("forecaster", "climatology", "country_mean")
+    order: Literal["stated", "accuracy"] = "stated"
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     outage: Outage = Outage()

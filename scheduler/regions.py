@@ -31,6 +31,8 @@ class Region:
     """A place where jobs can run (``executor`` set) or be compared.
 
     ``slots`` are those of each hour of the day in UTC (24), None: what its executor has.
+    ``zones`` is what sources call its grid zone that have a name of their own for it. Where it
+    lies (``country`` of two letters, ``lat``, ``lon``) is None where nobody said.
     """
 
     name: str
@@ -44,6 +46,15 @@ class Region:
     hardware_settings: HardwareSettings | None
     price: Price | None = None
     zones: Mapping[str, str] = field(default_factory=dict)
+    country: str | None = None
+    lat: float | None = None
+    lon: float | None = None
+
+    @property
+    def provider(self) -> str:
+        """Who runs it: ``aws`` of ``aws:eu-north-1``; ``own`` for a place of the config."""
+        head, colon, _ = self.name.partition(":")
+        return head if colon else "own"
 
     @cached_property
     def hardware(self) -> Hardware | None:
@@ -97,14 +108,20 @@ def _region(
     providers: tuple[str, ...],
 ) -> Region:
     pue, pue_source = UNKNOWN_PUE, UNKNOWN_PUE_SOURCE
-    if listed is not None:
+    if listed is not None and listed.pue is not None:
         pue, pue_source = Triple.exact(listed.pue), f"{listed.pue_source} ({listed.pue_year})"
     if own is not None and own.pue is not None:
         pue, pue_source = _declared(own.pue), own.pue.source
+    zone = (own.zone if own else None) or (listed.zone if listed else None)
+    # The table's names are those of its own zone: another zone in the config has others.
+    known = listed.zones if listed is not None and listed.zone == zone else {}
+    # Two coordinates of one place: never one of the config and one of the table.
+    spot = own if own is not None and own.lat is not None else listed
     return Region(
         name=name,
-        place=listed.place if listed else "this machine" if name == "local" else "own",
-        zone=(own.zone if own else None) or (listed.zone if listed else None),
+        place=(own.place if own else None)
+        or (listed.place if listed else "this machine" if name == "local" else "own"),
+        zone=zone,
         executor=own.executor if own else None,
         slots=_by_hour(own.slots) if own else None,
         pue=pue,
@@ -112,6 +129,10 @@ def _region(
         chain=(own.providers if own else None) or providers,
         hardware_settings=own.hardware if own else None,
         price=own.price if own else None,
+        zones={**known, **(own.zones if own else {})},
+        country=(own.country if own else None) or (listed.country if listed else None),
+        lat=spot.lat if spot else None,
+        lon=spot.lon if spot else None,
     )
 
 

@@ -21,6 +21,9 @@ RECENT_H = 6
 # The course of the week is the mean of at most so many weeks: a year beat 8, 16 and 26 weeks on
 # seven grids of 2020-21, eight of 2021-22 and sixty of 2022.
 WEEKS = 52
+# Weeks without any course are counted with them, so that few tell little: with 3 to 5 weeks of
+# history 8 captured more than 4, and as much as 12 without losing more later.
+DOUBT_WEEKS = 8
 
 
 def checked(hourly: NDArray[np.float64], start_s: float) -> int:
@@ -101,7 +104,7 @@ def week_courses(values: NDArray[np.float64], first: int) -> NDArray[np.float64]
     sums = np.concatenate((np.zeros((1, WEEK_H)), np.cumsum(above, axis=0)))
     at = np.arange(count + 1)
     since = np.maximum(at - WEEKS, 0)
-    return np.asarray((sums[at] - sums[since]) / np.maximum(at - since, 1)[:, None])
+    return np.asarray((sums[at] - sums[since]) / (at - since + DOUBT_WEEKS)[:, None])
 
 
 def tiled(days: NDArray[np.float64], hours: int) -> NDArray[np.float64]:

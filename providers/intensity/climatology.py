@@ -120,6 +120,14 @@ def _month(zone: str, month: int) -> NDArray[np.float64]:
     return np.array([[float(x) for x in row[3:6]] for row in rows])
 
 
+@cache
+def months(zone: str) -> NDArray[np.float64] | None:
+    """Mean intensity by month x hour of the day in UTC (12 x 24); None for an unknown zone."""
+    if zone not in _zones():
+        return None
+    return np.stack([_month(zone, month)[:, 0] for month in range(12)])
+
+
 class Settings(ProviderSettings):
     """It needs none."""
 

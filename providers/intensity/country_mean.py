@@ -46,16 +46,22 @@ class CountryMean:
 
     def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
         """One interval with the mean of the zone's country (``US-CAL-CISO`` -> US)."""
-        country = zone.split("-")[0]
-        if country not in _means():
+        told = yearly(zone)
+        if told is None:
+            country = zone.split("-")[0]
             raise NoData(f"country mean (Ember) has no country {country} (zone {zone})")
-        value, year = _means()[country]
-        mean = Triple.exact(value)
-        return flat(self.info, zone, start, end, now, mean, f"country mean (Ember {year})")
+        value, source = told
+        return flat(self.info, zone, start, end, now, Triple.exact(value), source)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
         """Nothing: a yearly mean is not what was."""
         return empty(zone, "average", "actual", end)
+
+
+def yearly(zone: str) -> tuple[float, str] | None:
+    """The mean of the zone's country in g/kWh, and its source; None for an unknown country."""
+    found = _means().get(zone.split("-")[0])
+    return None if found is None else (found[0], f"country mean (Ember {found[1]})")
 
 
 @cache

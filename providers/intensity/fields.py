@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import reprlib
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from providers.errors import BadData
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Times outside 1973 to 2286 are in another unit (milliseconds) or no times at all.
 EARLIEST_S, LATEST_S = 1e8, 1e10
@@ -70,3 +73,14 @@ def moment(source: str, node: object, field: str, zone: tzinfo | None = None) ->
     if not EARLIEST_S <= told.timestamp() <= LATEST_S:
         raise wrong(source, field, node, wanted)
     return told.timestamp()
+
+
+def texts(node: object) -> Iterator[str]:
+    """Every string of a body, however deep it stands; keys of objects are none."""
+    nodes = [node]
+    while nodes:
+        part = nodes.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict | list):
+            nodes += part.values() if isinstance(part, dict) else part

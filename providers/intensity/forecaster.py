@@ -19,7 +19,7 @@ from pydantic import Field
 from providers import forecaster
 from providers.errors import NoData
 from providers.forecaster import Model
-from providers.series import Series, Signal, SourceInfo, empty, from_unix, to_unix
+from providers.series import Series, Signal, SourceInfo, empty, from_unix, hourly_means, to_unix
 from providers.settings import ProviderSettings, checked
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ LATEST_S = 48 * HOUR_S
 REFIT_S = 7 * DAY_S
 # Eight weeks: as much as the model reads of the recent past.
 RECENT_H = 56 * 24
-# An hour of which less is known has no mean.
+# Half an hour tells more of its hour than the days before do.
 LEAST_OF_HOUR = 0.5
 
 
@@ -89,7 +89,7 @@ class Forecaster:
         if ahead <= 0 or high <= low:
             return empty(zone, known.signal, "forecast", now)
         first = float(known.starts[0]) // HOUR_S * HOUR_S
-        hourly = hourly_means(known, first, round((issue - first) / HOUR_S))
+        hourly = hourly_means(known, first, round((issue - first) / HOUR_S), LEAST_OF_HOUR)
         model = self._model(f"{zone} {known.source} {known.signal}", hourly, first)
         recent = hourly[-RECENT_H:]
         told = model.predict(recent, issue - HOUR_S * len(recent), ahead)
@@ -149,15 +149,6 @@ class Forecaster:
         self._models[key] = made = forecaster.fit(hourly, first_s)
         _save(path, made)
         return made
-
-
-def hourly_means(series: Series, first_s: float, hours: int) -> NDArray[np.float64]:
-    """Means of ``hours`` from ``first_s`` on, g/kWh; NaN where too little of one is known."""
-    edges = first_s + HOUR_S * np.arange(hours + 1, dtype=np.float64)
-    covered = np.diff(series.covered(edges))
-    area = np.diff(series.integral(edges))
-    enough = covered >= LEAST_OF_HOUR * HOUR_S
-    return np.where(enough, area / np.where(enough, covered, 1.0), np.nan)
 
 
 def _load(path: Path) -> Model | None:

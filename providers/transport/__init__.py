@@ -1,19 +1,19 @@
 """One way to ask over HTTP: timeouts, bounded retries, rate limits, a cache, a breaker.
 
-Sources import it at module level, so what loads requests is imported when a source asks.
+``Http`` decides whether to ask, and what an answer means; ``wire`` asks; ``answers`` keeps what
+came back and ``ledger`` what is known of the source, both for all processes of a home.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from providers.errors import AccessDenied, BadData, LowtideError, NoData, ProviderError, Unavailable
+from providers.errors import AccessDenied, BadData, NoData, ProviderError, Unavailable
 from providers.transport.ledger import Contact, Ledger, contact
-from providers.transport.question import Question, patience_s, words
+from providers.transport.question import Later, Question, parsed, patience_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,20 +80,12 @@ class Answer:
 
     def json(self) -> Any:
         """The body as JSON; :class:`BadData` where it is none (empty, HTML, torn)."""
-        text = self.text.removeprefix("\ufeff").strip()
         try:
-            return json.loads(text, parse_constant=_no_number)
+            return parsed(self.text)
         except (ValueError, RecursionError):
+            text = self.text.strip()
             found = "an empty body" if not text else "HTML" if text[0] == "<" else "broken JSON"
             raise BadData(f"{self.source} answered {found} at {self.where}, not JSON") from None
-
-
-class _Later(Unavailable):
-    """One try was in vain; ``after_s`` is the patience that the source asked for."""
-
-    def __init__(self, message: str, after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.after_s = after_s
 
 
 class Http:
@@ -124,15 +116,17 @@ class Http:
     ) -> Answer:
         """The answer of a GET; ``ttl_s`` 0 asks anew.
 
-        An answer is shared by all processes of the home, whichever key asked. What was asked
-        with ``auth`` is neither stored nor taken from the store: a login answers with a token.
+        An answer is shared by all processes of the home, whatever keys and headers it was asked
+        with. What was asked with ``auth`` is neither stored nor taken from the store: a login
+        answers with a token.
 
         Raises :class:`AccessDenied` (401, 403), :class:`NoData` (400, 404, 422 with the source's
         own words), :class:`Unavailable` (no answer, 429, 5xx, or the breaker is open).
         """
+        # Loads requests, which only a question to a live source needs.
         from providers.transport.wire import Wire
 
-        question = Question(url, dict(params or {}), dict(headers or {}), auth)
+        question = Question(self._policy.source, url, dict(params or {}), dict(headers or {}), auth)
         ttl = timedelta(seconds=self._policy.ttl_s if ttl_s is None else ttl_s)
         with Wire(self._here.cache_dir, question, self._policy.timeout_s, self._clock) as wire:
             young = wire.stored(younger_than=ttl)
@@ -143,65 +137,66 @@ class Http:
         from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
         policy = self._policy
-        longest_s = 2 * policy.tries * policy.timeout_s
-        probing = self._ledger.admit(self._clock(), longest_s)
+        # A probe is one try, after one wait for its place.
+        probing = self._ledger.admit(self._clock(), 2 * policy.timeout_s)
         retrying = Retrying(
             stop=stop_after_attempt(1 if probing else policy.tries),
-            retry=retry_if_exception(self._is_soon),
+            retry=retry_if_exception(lambda e: isinstance(e, Later) and e.again),
             wait=_pause_s,
             sleep=self._sleep,
             reraise=True,
         )
+        in_vain: list[Later] = []
         try:
-            text, asked_at = retrying(self._try, wire, question)
-        except _Later as e:
+            reply, asked_at = retrying(self._try, wire, question, in_vain)
+        except Later as e:
             until = self._ledger.failed(self._clock(), str(e), e.after_s)
             raise Unavailable(f"{e}; {until}" if until else str(e)) from None
         except (AccessDenied, BadData, NoData) as e:
             self._ledger.answered(self._clock(), str(e))
             raise
-        self._ledger.answered(asked_at)
-        return text, asked_at
+        unreadable = f"{question.source} answered what cannot be read ({question.where})"
+        self._ledger.answered(asked_at, None if reply.readable else unreadable)
+        return reply.text, asked_at
 
-    def _try(self, wire: Wire, question: Question) -> tuple[str, datetime]:
+    def _try(self, wire: Wire, question: Question, in_vain: list[Later]) -> tuple[Reply, datetime]:
         policy = self._policy
-        wait_s = self._ledger.slot_s(self._clock(), policy.calls, policy.per_s, policy.timeout_s)
+        try:
+            wait_s = self._ledger.place_s(
+                self._clock(), policy.calls, policy.per_s, policy.timeout_s
+            )
+        except Unavailable:
+            if in_vain:  # no time to try again: what failed is the news, not our own limit
+                raise Later(str(in_vain[-1]), in_vain[-1].after_s, again=False) from None
+            raise
         if wait_s > 0:
             self._sleep(wait_s)
         asked_at = self._clock()
         try:
             reply = wire.ask()
-        except LowtideError as e:
-            message = f"{policy.source} {e}"
-            raise (_Later(message) if isinstance(e, Unavailable) else type(e)(message)) from None
-        if reply.status != 200:
-            self._refuse(reply, question)
-        return reply.text, asked_at
+            if reply.status != 200:
+                self._refuse(reply, question)
+        except Later as e:
+            in_vain.append(e)
+            raise
+        return reply, asked_at
 
     def _refuse(self, reply: Reply, question: Question) -> NoReturn:
         """Raise what a status other than 200 means, with the source's own words."""
         error = STATUS.get(reply.status, Unavailable if reply.status >= 500 else BadData)
-        said = question.without_secrets(words(reply.text))
-        message = f"{self._policy.source} {SAYS[error]} ({reply.status} at {question.where})"
+        said = question.words_of(reply.text)
+        message = f"{question.source} {SAYS[error]} ({reply.status} at {question.where})"
         message += f": {said}" if said else ""
         if error is not Unavailable:
             raise error(message)
-        raise _Later(message, patience_s(reply.retry_after, self._clock()))
-
-    def _is_soon(self, error: BaseException) -> bool:
-        """Whether to try once more within this call."""
-        return isinstance(error, _Later) and (error.after_s or 0) <= self._policy.timeout_s
+        after_s = patience_s(reply.retry_after, self._clock())
+        raise Later(message, after_s, again=(after_s or 0.0) <= self._policy.timeout_s)
 
 
 def _pause_s(state: RetryCallState) -> float:
     from tenacity import wait_fixed, wait_random_exponential
 
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, _Later) and error.after_s is not None:
-        return error.after_s
+    asked_for_s = error.after_s if isinstance(error, Later) else None
     by_chance = wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S)
-    return (wait_fixed(FIRST_PAUSE_S) + by_chance)(state)
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
+    return max(asked_for_s or 0.0, (wait_fixed(FIRST_PAUSE_S) + by_chance)(state))

@@ -21,6 +21,8 @@ from requests_cache.backends.base import BaseCache
 from requests_cache.backends.filesystem import FileDict
 from requests_cache.models.response import CachedResponse
 
+from providers.transport.ledger import make_private
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -37,7 +39,7 @@ class _Files(FileDict):
     """Answers as files; what cannot be read is absent, what cannot be written is not kept."""
 
     def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         super().__init__(folder, serializer="json")
         self._clock = clock
 
@@ -46,7 +48,7 @@ class _Files(FileDict):
             found = super().__getitem__(key)
             whole = found.status_code == 200 and isinstance(found.content, bytes)
             age = self._clock() - found.created_at
-        except Exception as e:
+        except Exception as e:  # whatever a hostile file makes its reader raise
             raise KeyError(key) from e
         if not whole or age.total_seconds() < 0:
             raise KeyError(key)

@@ -35,18 +35,20 @@ LONGEST_PATIENCE_S = 86_400.0
 LARGEST_BYTES = 1_000_000
 
 Instant = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
+Line = Annotated[str, AfterValidator(lambda text: "".join(filter(str.isprintable, text))[:1000])]
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
     """How a source was last met; ``detail`` says what failed, ``open_until`` when it is asked
-    again.
+    again. ``reached``: it answered when it was last asked, be it with a refusal.
     """
 
     last_success: datetime | None = None
     last_failure: datetime | None = None
     detail: str | None = None
     open_until: datetime | None = None
+    reached: bool = True
 
 
 class _Page(BaseModel):
@@ -56,7 +58,7 @@ class _Page(BaseModel):
 
     last_success: Instant | None = None
     last_failure: Instant | None = None
-    detail: str | None = None
+    detail: Line | None = None
     open_until: Instant | None = None
     failures: int = Field(default=0, ge=0)
     asked: tuple[FiniteFloat, ...] = ()
@@ -97,7 +99,7 @@ class Ledger:
         self._change(step)
         return probing
 
-    def slot_s(self, now: datetime, calls: int, per_s: float, longest_s: float) -> float:
+    def place_s(self, now: datetime, calls: int, per_s: float, longest_s: float) -> float:
         """Take the next free place of ``calls`` in ``per_s`` seconds; how long to wait for it.
 
         :class:`Unavailable` where that is longer than ``longest_s``; no place is taken then.
@@ -107,13 +109,16 @@ class Ledger:
 
         def step(page: _Page) -> _Page:
             nonlocal wait_s
-            # A place is never taken further ahead than a process waits.
-            places = sorted(t for t in page.asked if at - per_s < t <= at + longest_s)
+            # A place further ahead than any door of the source waits for is no honest one; the
+            # most patient wait for a whole span.
+            ahead = at + per_s + longest_s
+            places = sorted(t for t in page.asked if at - per_s < t <= ahead)
             wait_s = max(0.0, places[-calls] + per_s - at) if len(places) >= calls else 0.0
             if wait_s > longest_s:
                 free = now + timedelta(seconds=wait_s)
+                often = "once" if calls == 1 else f"{calls} times"
                 raise Unavailable(
-                    f"{self._source} may be asked {calls} times in {per_s:g} s: "
+                    f"{self._source} may be asked {often} in {per_s:g} s: "
                     f"not again before {_clock(free, now)}"
                 )
             return page.with_(asked=(*places, at + wait_s))
@@ -162,26 +167,33 @@ class Ledger:
 def contact(source: str, cache_dir: Path) -> Contact | None:
     """How ``source`` was last met by any process of the home; None where never."""
     try:
-        with _path(source, cache_dir).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
+        with _path(source, cache_dir).open("rb", buffering=0) as file:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_SH)
             page = _read(file)
     except OSError:
         return None
     if page is None or (page.last_success is None and page.last_failure is None):
         return None
-    return Contact(page.last_success, page.last_failure, page.detail, page.open_until)
+    reached = page.failures == 0
+    return Contact(page.last_success, page.last_failure, page.detail, page.open_until, reached)
 
 
 def _path(source: str, cache_dir: Path) -> Path:
     return cache_dir / "contact" / f"{quote(source, safe='')}.json"
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder in the cache, and the cache, for its owner's eyes only."""
+    for one in (folder.parent, folder):
+        one.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO | None]:
     """The file, held by this process alone; None where it cannot be written."""
     try:
-        for folder in (path.parents[1], path.parent):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", 0)
     except OSError:
         yield None

@@ -8,8 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+
+from providers.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,16 +19,32 @@ if TYPE_CHECKING:
 # Names of headers and query keys whose values are secrets (`api_key`, `auth-token`,
 # `securityToken`, `X-Api-Key`, `Authorization`, `Ocp-Apim-Subscription-Key`).
 SECRET = re.compile(r"key|token|auth|secret|passw|signature|cookie|credential", re.IGNORECASE)
+# What is shorter keeps no secret, and would blot out half of every message.
+SHORTEST_SECRET = 4
 # A reason fits on a line of the terminal or two; the rest is a page or a stack trace.
 LONGEST_WORDS = 200
 # Where JSON errors keep their words.
 SAID_IN = ("message", "error", "detail", "error_description", "description", "errors")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A GET: ``url`` with its query in ``params``, and who asks."""
+class Later(Unavailable):
+    """One try was in vain.
 
+    ``after_s`` is the patience that the source asked for; ``again`` says whether this call may
+    try once more.
+    """
+
+    def __init__(self, message: str, after_s: float | None = None, again: bool = True) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+        self.again = again
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # no repr: it would tell the keys
+class Question:
+    """A GET of ``source``: a URL, the rest of its query in ``params``, and the keys."""
+
+    source: str
     url: str
     params: Mapping[str, str | int | float]
     headers: Mapping[str, str]
@@ -37,7 +55,8 @@ class Question:
         """Host and path, which may be told to anyone."""
         try:
             parts = urlsplit(self.url)
-            return self.without_secrets(f"{parts.hostname}{parts.path}")
+            where = "".join(filter(str.isprintable, f"{parts.hostname}{parts.path}"))
+            return self.without_secrets(where)
         except ValueError:
             return "a URL that is none"
 
@@ -53,8 +72,9 @@ class Question:
         values = {str(value) for name, value in named if SECRET.search(name)}
         values |= {value.split(" ", 1)[1] for value in values if " " in value}
         values |= set(self.auth or ())
+        values = {value for value in values if len(value) >= SHORTEST_SECRET}
         forms = values | {quote(v, safe="") for v in values} | {quote_plus(v) for v in values}
-        return tuple(sorted((form for form in forms if form), key=len, reverse=True))
+        return tuple(sorted(forms, key=len, reverse=True))
 
     def without_secrets(self, text: str) -> str:
         """``text`` with every secret blotted out."""
@@ -62,8 +82,22 @@ class Question:
             text = text.replace(secret, "***")
         return text
 
+    def words_of(self, body: str) -> str:
+        """The source's own words in a refusal, short and without secrets."""
+        return self.without_secrets(words(body))[:LONGEST_WORDS]
+
     def _query(self) -> tuple[tuple[str, object], ...]:
-        return (*parse_qsl(urlsplit(self.url).query), *self.params.items())
+        query = self.url.partition("?")[2].partition("#")[0]
+        return (*parse_qsl(query), *self.params.items())
+
+
+def parsed(text: str) -> Any:
+    """JSON by the standard, which has no NaN; ValueError or RecursionError where it is none."""
+    return json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def words(body: str) -> str:
@@ -74,7 +108,7 @@ def words(body: str) -> str:
     with suppress(ValueError, RecursionError):
         text = _said(json.loads(text)) or text
     line = next((line for line in text.splitlines() if line.strip()), "")
-    return "".join(c for c in line if c.isprintable()).strip()[:LONGEST_WORDS]
+    return "".join(filter(str.isprintable, line)).strip()
 
 
 def _said(body: Any) -> str:

@@ -5,26 +5,24 @@ Loads requests, so it is imported only where a live source asks.
 
 from __future__ import annotations
 
-import io
 import logging
-import threading
 import time
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from requests_cache import CachedSession
 from requests_cache.backends.base import BaseCache
 from requests_cache.models.response import CachedResponse
 
-from providers.errors import BadData, ProviderError, SettingsError, Unavailable
+from providers.errors import BadData, LowtideError, SettingsError
 from providers.transport.answers import kept_in
+from providers.transport.bounded import Bounded
+from providers.transport.question import Later, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,28 +33,29 @@ if TYPE_CHECKING:
 # A little more than a multiple of 3 s, after which TCP sends a lost packet again (the advice of
 # requests' own documentation).
 CONNECT_S = 3.05
-# A year of one zone in steps of five minutes is about 10 MB of JSON. More is no answer.
-LARGEST_BYTES = 64 * 2**20
-CHUNK_BYTES = 2**16
+# An API that moved answers with one redirect, or two for https as well.
+REDIRECTS = 5
 # An answer is out of date on arrival, so that it is always asked for again, by its ETag where it
 # has one; how old it may be is for the caller of `stored` to say.
 EXPIRED = datetime(1970, 1, 2, tzinfo=UTC)
 
-# At DEBUG it logs the whole query of every request, with the keys in it.
-logging.getLogger("urllib3").setLevel(logging.INFO)
+# It logs whole queries, with the keys in them: of every request at DEBUG, and of one whose answer
+# has malformed headers as a warning.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back, whatever its status."""
+    """What came back, whatever its status; ``readable`` as far as its type tells."""
 
     status: int
     text: str
+    readable: bool
     retry_after: str | None
 
 
 class Wire:
-    """Puts one question to its host, as often as wanted. Messages begin where the name ends."""
+    """Puts one question to its host, as often as wanted."""
 
     def __init__(
         self, cache_dir: Path, question: Question, timeout_s: float, clock: Callable[[], datetime]
@@ -72,8 +71,10 @@ class Wire:
             filter_fn=self._may_be_kept,
         )
         self._session.headers["User-Agent"] = f"lowtide/{version('lowtide')}"
+        self._session.max_redirects = REDIRECTS
+        self._bounded = Bounded()
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Bounded(timeout_s))
+            self._session.mount(scheme, self._bounded)
 
     def __enter__(self) -> Self:
         return self
@@ -95,8 +96,9 @@ class Wire:
         return _text(found), found.created_at.astimezone(UTC)
 
     def ask(self) -> Reply:
-        """What the host says; :class:`Unavailable` where it says nothing in time."""
+        """What the host says, whatever the status; :class:`Later` where it says nothing in time."""
         question = self._question
+        self._bounded.until = time.monotonic() + self._timeout_s
         try:
             response = self._session.get(
                 question.url,
@@ -107,89 +109,55 @@ class Wire:
                 auth=question.auth or _as_it_is,
                 timeout=(min(CONNECT_S, self._timeout_s), self._timeout_s),
             )
-        except ProviderError:
-            raise
+        except BadData as e:
+            raise BadData(f"{question.source} {e} ({question.where})") from None
         # Their own words hold the whole URL, with its keys: they are left out, also as a cause.
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as e:
-            raise _fault(e, question.where, self._timeout_s) from None
+            raise _fault(e, question, self._timeout_s) from None
         if isinstance(response, CachedResponse):  # unchanged, says the host: young again
             self._session.cache.responses[response.cache_key] = response
-        return Reply(response.status_code, _text(response), response.headers.get("Retry-After"))
+        return Reply(
+            response.status_code,
+            _text(response),
+            _is_readable(response),
+            response.headers.get("Retry-After"),
+        )
 
     def _may_be_kept(self, response: requests.Response) -> bool:
-        """Some sources repeat the question in their answer, with its key."""
+        """Not what is unreadable, and not what repeats the question with its keys."""
         text = _text(response)
-        return not any(secret in text for secret in self._question.secrets)
+        told = any(secret in text for secret in self._question.secrets)
+        return not told and _is_readable(response)
 
 
 class _Session(CachedSession):
     """Follows a redirect only to where the keys belong."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        target = super().get_redirect_target(resp)
-        if target is None:
-            return None
-        whole = urljoin(resp.url, target)
         leaves: Callable[[str, str], bool] = self.should_strip_auth
-        if leaves(resp.url, whole):
-            host = urlsplit(whole).hostname
-            raise BadData(
-                f"sends {urlsplit(resp.url).hostname} on to {host}: not followed, since keys "
-                "must not go to another host"
-            )
-        return target
-
-
-class _Bounded(HTTPAdapter):
-    """Reads whole bodies, within a total time and size.
-
-    The timeouts of requests are between two bytes, and none holds for the name service; so the
-    exchange has a thread of its own, that is left alone when its time is over.
-    """
-
-    def __init__(self, total_s: float) -> None:
-        super().__init__()
-        self._total_s = total_s
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
-        done: Future[requests.Response] = Future()
-        until = time.monotonic() + self._total_s
-
-        def exchange() -> None:
-            try:
-                done.set_result(self._whole(request, until, *args, **kwargs))
-            except BaseException as e:  # noqa: BLE001  the asking thread raises it
-                done.set_exception(e)
-
-        threading.Thread(target=exchange, daemon=True, name="lowtide-http").start()
-        return done.result(timeout=self._total_s)
-
-    def _whole(
-        self, request: requests.PreparedRequest, until: float, *args: Any, **kwargs: Any
-    ) -> requests.Response:
-        live = super().send(request, *args, **(kwargs | {"stream": True}))
         try:
-            body = _body(live.raw, until)
-        finally:
-            live.close()
-        coded = {"content-encoding", "transfer-encoding", "content-length"}
-        headers = {k: v for k, v in live.headers.items() if k.lower() not in coded}
-        raw = urllib3.HTTPResponse(
-            io.BytesIO(body), headers, live.status_code, reason=live.reason, preload_content=False
+            target = super().get_redirect_target(resp)
+            if target is None or not leaves(resp.url, urljoin(resp.url, target)):
+                return target
+            to = urlsplit(urljoin(resp.url, target))
+            address = f"{to.scheme}://{to.hostname}" + (f":{to.port}" if to.port else "")
+        except ValueError:
+            address = "what is no address"
+        raise BadData(
+            f"redirects to {address}, not followed: the question and its key are for its own host"
         )
-        return self.build_response(request, raw)
 
 
-def _body(raw: urllib3.HTTPResponse, until: float) -> bytes:
-    """Piece by piece as they come, so that the time and the size are seen in between."""
-    body = bytearray()
-    while piece := raw.read1(CHUNK_BYTES, decode_content=True):
-        body += piece
-        if len(body) > LARGEST_BYTES:
-            raise BadData(f"answers with more than {LARGEST_BYTES >> 20} MB: not read to its end")
-        if time.monotonic() > until:
-            raise TimeoutError
-    return bytes(body)
+def _is_readable(response: requests.Response) -> bool:
+    """Whether the body is something, no page for people, and JSON where it is called so."""
+    text = _text(response)
+    declared = response.headers.get("Content-Type", "").lower()
+    try:
+        if "json" in declared:
+            parsed(text)
+    except (ValueError, RecursionError):
+        return False
+    return bool(text.strip()) and "html" not in declared
 
 
 def _text(response: requests.Response) -> str:
@@ -198,33 +166,36 @@ def _text(response: requests.Response) -> str:
     charset = (declared and response.encoding) or "utf-8"
     try:
         return response.content.decode(charset, errors="replace")
-    except LookupError:
+    except (LookupError, ValueError):  # no charset of this world
         return response.content.decode(errors="replace")
 
 
-def _fault(error: Exception, where: str, timeout_s: float) -> ProviderError | SettingsError:
+# Why there was no answer; the first that fits.
+REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (urllib3.exceptions.NameResolutionError, "no such host"),
+    (urllib3.exceptions.ProxyError, "not let through by the proxy"),
+    (urllib3.exceptions.SSLError, "no secure connection (TLS)"),
+    (ConnectionRefusedError, "connection refused"),
+    (urllib3.exceptions.NewConnectionError, "no connection"),
+)
+
+
+def _fault(error: Exception, question: Question, timeout_s: float) -> LowtideError:
     """What stopped an exchange, in words of our own."""
     kinds = requests.exceptions
+    source, where = question.source, question.where
     if isinstance(error, kinds.TooManyRedirects):
-        return BadData(f"answers with redirects in a circle at {where}")
+        return BadData(f"{source} redirects in circles ({where})")
     if isinstance(error, kinds.ContentDecodingError | urllib3.exceptions.DecodeError):
-        return BadData(f"answers with a broken encoding at {where}")
+        return BadData(f"{source} answered in a broken encoding ({where})")
     if isinstance(error, kinds.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
-        return Unavailable(f"gave no whole answer within {timeout_s:g} s at {where}")
-    if isinstance(error, ValueError) and not isinstance(error, kinds.ConnectionError):
-        return SettingsError(f"cannot be asked: its address ({where}) or key is malformed")
-    reason = next((said for kind, said in REASONS if _because(error, kind)), "was cut off")
-    return Unavailable(f"does not answer: the connection {reason} at {where}")
-
-
-# The first that fits.
-REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (urllib3.exceptions.NameResolutionError, "found no such host"),
-    (urllib3.exceptions.ProxyError, "was not let through by the proxy"),
-    (urllib3.exceptions.SSLError, "could not be made secure (TLS)"),
-    (ConnectionRefusedError, "was refused"),
-    (urllib3.exceptions.NewConnectionError, "could not be made"),
-)
+        return Later(f"{source} gave no whole answer within {timeout_s:g} s ({where})")
+    if isinstance(error, ValueError):
+        return SettingsError(
+            f"{source} cannot be asked: its address ({where}), its key or the proxy is malformed"
+        )
+    reason = next((said for kind, said in REASONS if _because(error, kind)), "connection cut off")
+    return Later(f"{source} does not answer: {reason} ({where})")
 
 
 def _because(error: BaseException | None, kind: type[Exception]) -> bool:

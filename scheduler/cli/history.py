@@ -186,9 +186,8 @@ def export_command(
 
 
 def _moment(text: str | None, option: str) -> float | None:
-    from scheduler.cli.places import since
 
-    return None if text is None else since(text, options.utc_now(), option).timestamp()
+    return None if text is None else options.since(text, options.utc_now(), option).timestamp()
 
 
 def _rows(source: str, block: Series, fetched_s: float) -> Iterator[tuple[str | float, ...]]:

@@ -6,7 +6,7 @@ import getpass
 import json
 import os
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,3 +198,17 @@ def written(path: Path) -> Iterator[TextIO]:
 def say(text: str) -> None:
     """Talk on stderr, for people."""
     click.echo(text, err=True)
+
+
+def since(text: str, now: datetime, option: str = "--since") -> datetime:
+    """``30d`` before now, or an ISO time, as given with ``option``."""
+    from scheduler import quantities
+
+    try:
+        return now - timedelta(seconds=quantities.duration_s(text))
+    except ValueError:
+        pass
+    try:
+        return quantities.moment(text, now)
+    except ValueError as e:
+        raise UsageError(f"{option}: {e}") from e

@@ -35,7 +35,6 @@ def report_command(
 ) -> None:
     """Report realized energy, carbon and SCI of jobs: all that have run, or those named."""
     from scheduler import engine
-    from scheduler.cli.places import since as parse_since
     from scheduler.report import markdown as md
     from scheduler.report import schema, summary, terminal
 
@@ -48,7 +47,7 @@ def report_command(
         engine.follow(context, now)
         if since is not None:
             jobs = context.store.jobs.find(
-                {s for s in JobState if s.ended}, since=parse_since(since, now)
+                {s for s in JobState if s.ended}, since=options.since(since, now)
             )
             pairs = [(job, _settled(context, job)) for job in jobs]
             groups = summary.summarize(pairs, group_by)

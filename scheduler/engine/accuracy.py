@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from scheduler.engine.sources import SOURCE
 from scheduler.errors import StoreError
 from scheduler.models import JobState
 from scheduler.planner import choice, window
+from scheduler.scores import LeadScore, PlanScore, SourceScore
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,49 +38,8 @@ LEADS_H = (0, 6, 24, 48, 72, 96, 120, 168)
 LEAST_GAIN = 0.001
 # Of one kilowatt an hour is a kilowatt-hour: scores are g/kWh, PUE included.
 ONE_KW = Triple.exact(1000.0)
-
-
-@dataclass(frozen=True, slots=True)
-class LeadScore:
-    """Errors of forecasts made ``from_h`` to ``to_h`` hours ahead.
-
-    ``mape_percent`` leaves out hours of zero actual intensity (``zeros``); ``bias_g_per_kwh`` is
-    the mean of forecast minus actual. Both weigh by time; ``hours`` is how much of it was judged.
-    """
-
-    from_h: int
-    to_h: int
-    hours: float
-    mape_percent: float | None
-    bias_g_per_kwh: float
-    zeros: int
-
-
-@dataclass(frozen=True, slots=True)
-class SourceScore:
-    """One source in one zone, over the stored issues: ``issues`` of them, at most one an hour."""
-
-    source: str
-    zone: str
-    issues: int
-    leads: tuple[LeadScore, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanScore:
-    """What plans really made were worth, on actual intensities.
-
-    ``captured_percent`` is 100 * sum(run now - planned) / sum(run now - perfect) over ``jobs``,
-    each in g/kWh with PUE; None where there was nothing to gain. ``left_out`` counts jobs by
-    the reason.
-    """
-
-    jobs: int
-    captured_percent: float | None
-    run_now_g_per_kwh: float | None
-    planned_g_per_kwh: float | None
-    perfect_g_per_kwh: float | None
-    left_out: dict[str, int]
+# Sources are compared over four weeks, once a day.
+LATELY, DAY, BEAT = timedelta(days=28), timedelta(days=1), "accuracy"
 
 
 def of_sources(ctx: Context, since: datetime, now: datetime) -> list[SourceScore]:
@@ -100,6 +61,20 @@ def of_sources(ctx: Context, since: datetime, now: datetime) -> list[SourceScore
         for (source, zone), found in sorted(sums.items())
         if found.scores()
     ]
+
+
+def judge(ctx: Context, now: datetime) -> None:
+    """Once a day, note how good each source was lately, where the chain is ordered by that."""
+    last = ctx.store.beats.last(BEAT)
+    if ctx.config.settings.order == "stated" or (last is not None and now - last < DAY):
+        return
+    for score in of_sources(ctx, now - LATELY, now):
+        day = [lead for lead in score.leads if lead.to_h <= 24 and lead.mape_percent is not None]
+        hours = sum(lead.hours for lead in day)
+        if hours:
+            mape = sum(lead.hours * (lead.mape_percent or 0.0) for lead in day) / hours
+            ctx.store.accuracies.remember(score.zone, score.source, mape, hours, now)
+    ctx.store.beats.beat(BEAT, now)
 
 
 def of_plans(ctx: Context, since: datetime, now: datetime) -> PlanScore:

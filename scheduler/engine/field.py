@@ -54,7 +54,9 @@ class Sight:
 
     def option(self, region: Region, *, remember: bool, quiet: bool = False) -> Option:
         """The region with what is known of it."""
-        key = (region.zone, frozenset(region.zones.items()), region.chain, remember, quiet)
+        # Of a place without a zone nobody is asked; the reason names the place.
+        zone = region.zone or (region.name,)
+        key = (zone, frozenset(region.zones.items()), region.chain, remember, quiet)
         if key not in self._known:
             if remember:
                 found = self._ctx.outlook.refresh(region, *self._span, self._now)

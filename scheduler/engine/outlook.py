@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from scheduler.store import Store
 
 
+# A week of forecasts for the next day says which source is the better one.
+LEAST_JUDGED_H = 7 * 24.0
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """A region's expected intensity, or in one sentence why there is none.
@@ -64,7 +68,7 @@ class Outlook:
         sources: Mapping[str, IntensityProvider] | None = None,
     ) -> None:
         self._config = config
-        self._forecasts = store.forecasts
+        self._forecasts, self._accuracies = store.forecasts, store.accuracies
         max_age = config.settings.outage.max_age if config.settings.outage.keeps else 0.0
         self._memory = Memory(store.forecasts, store.actuals, timedelta(seconds=max_age))
         self._here = here
@@ -186,12 +190,33 @@ class Outlook:
         assert region.zone is not None
         own = [region.zones[name] for name in region.chain if name in region.zones]
         found = []
-        for name in region.chain:
+        for name in self._order(region):
             source = self.source(name)
             usual = own[0] if source.info.learns and own else region.zone
             zone = region.zones.get(name, usual)
             found.append(Asked(name, source, zone, self._memory, now, quiet=quiet))
         return found
+
+    def _order(self, region: Region) -> list[str]:
+        """The chain as stated, or with the better ones first among those on the first's basis.
+
+        A source of which too little is known keeps its place, as does one on another basis: it
+        would change the level of what is told.
+        """
+        names = list(region.chain)
+        if self._config.settings.order == "stated" or region.zone is None:
+            return names
+        known = self._accuracies.of(region.zone, LEAST_JUDGED_H)
+        first = self.source(names[0]).info
+        infos = {name: self.source(name).info for name in names if name in known}
+        like = [
+            name
+            for name, info in infos.items()
+            if info.signal == first.signal
+            and (info.learns or (info.factors, info.flow) == (first.factors, first.flow))
+        ]
+        better = iter(sorted(like, key=lambda name: known[name]))
+        return [next(better) if name in like else name for name in names]
 
     def _no_zone(self, region: Region) -> str:
         return (

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler.engine.context import Context
+    from scheduler.engine.field import Looks
     from scheduler.engine.places import Field
     from scheduler.engine.planning import Case
     from scheduler.models import Job, JobSpec, Plan, Window
@@ -27,8 +28,10 @@ STILL_DUE = timedelta(minutes=10)
 WAITING = frozenset({JobState.QUEUED, JobState.PLANNED, JobState.PAUSED})
 
 
-def plan(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Plan:
-    """The plan that a job would get.
+def plan(
+    ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool, sight: Looks | None = None
+) -> Plan:
+    """The plan that a job would get; ``sight`` is shared with whoever else looks.
 
     ``to_run``: only regions that can run it may be chosen, and it must fit beside the queue.
     Carbon data that nobody has is an error here (exit code 4); a source that is only silent
@@ -36,7 +39,7 @@ def plan(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Plan:
     all be met.
     """
     spec = spec.model_copy(update={"release": dependencies.ready_at(ctx, spec, now)})
-    field = field_of(ctx, spec, now, to_run=to_run)
+    field = field_of(ctx, spec, now, to_run=to_run, sight=sight)
     if all(option.known.series is None for option in field.candidates):
         for option in field.candidates:
             error = option.known.error

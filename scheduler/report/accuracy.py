@@ -10,7 +10,7 @@ from scheduler.report.tables import draw, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scheduler.engine.accuracy import LeadScore, PlanScore, SourceScore
+    from scheduler.scores import LeadScore, PlanScore, SourceScore
 
 WIDTH = 110
 

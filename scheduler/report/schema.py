@@ -135,16 +135,16 @@ def _alternative(window: Window) -> dict[str, Any]:
     }
 
 
-def ranking_json(plan: Plan) -> list[dict[str, Any]]:
-    """Regions by grams, the best first, each with its best window."""
-    rows = []
-    for window in (plan.window, *plan.alternatives):
-        row = _alternative(window) | {
-            "g_per_kwh": figure(window.g_per_kwh),
-            "saving_percent": saving_percent(plan.run_now.grams, window.grams),
-        }
-        rows.append(row | {"null_reasons": _reasons(row, plan.nulls)})
-    return rows
+def ranked_json(
+    window: Window, plan: Plan, more: dict[str, Any], nulls: dict[str, str]
+) -> dict[str, Any]:
+    """A region with its best window, and ``more`` of it; ``nulls`` are reasons of its own."""
+    row = _alternative(window) | {
+        "g_per_kwh": figure(window.g_per_kwh),
+        "saving_percent": saving_percent(plan.run_now.grams, window.grams),
+        **more,
+    }
+    return row | {"null_reasons": _reasons(row, plan.nulls | nulls)}
 
 
 def pareto_json(plan: Plan, front: Sequence[Window]) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from scheduler.store import Version
 
 WIDTH = 110
+SOURCES_WIDTH = 124
 
 
 def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
@@ -101,7 +102,7 @@ def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
     if spec.after:
         lines.append(f"  after      {', '.join(spec.after)}")
     if job.plan is not None:
-        lines += [f"  power      {_power(job.plan)}", f"  why        {job.plan.reason}"]
+        lines += [f"  power      {power(job.plan)}", f"  why        {job.plan.reason}"]
     return "\n".join(lines)
 
 
@@ -112,7 +113,8 @@ def _duration(spec: JobSpec) -> str:
     return f"{duration(spec.duration_s)}{learned}"
 
 
-def _power(plan: Plan) -> str:
+def power(plan: Plan) -> str:
+    """The power that a plan counts with, and who says so."""
     watts = plan.power.watts
     figure = "unknown" if watts is None else f"{watts.value:.3g} W"
     return f"{figure}, {plan.power.source} ({plan.power.detail})"
@@ -161,20 +163,6 @@ def trade_offs(plan: Plan, front: Sequence[Window], now: datetime, tz: tzinfo) -
     return draw(drawn, width=WIDTH)
 
 
-def ranking(plan: Plan, now: datetime, tz: tzinfo) -> str:
-    """Regions for a job, the best first."""
-    windows = [w for w in (plan.window, *plan.alternatives) if w.g_per_kwh is not None]
-    if not windows:
-        return f"no region has a forecast: {plan.reason}"
-    drawn = table("region", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs here")
-    for window in windows:
-        drawn.add_row(*_place(window, plan), "yes" if window.dispatchable else "no")
-    basis = "with embodied carbon" if plan.basis == "total" else "operational carbon only"
-    return draw(
-        drawn, f"{basis}; {_power(plan)}; {plan.forecast_source}, {plan.signal}", width=WIDTH
-    )
-
-
 def _place(window: Window, plan: Plan) -> tuple[str, ...]:
     saved = saving_percent(plan.run_now.grams, window.grams)
     return (
@@ -187,21 +175,48 @@ def _place(window: Window, plan: Plan) -> tuple[str, ...]:
 
 
 def providers_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Sources, meters and engines."""
-    drawn = table("kind", "name", "works", "signal", "step>", "horizon>", "actuals", "what")
+    """Sources, then meters and engines."""
+    sources = table("source", "access", "reached", "signal", "basis", "step>", "ahead>", "actuals")
     for row in rows:
-        step, horizon = row.get("step_s"), row.get("horizon_h")
-        drawn.add_row(
-            row["kind"],
-            row["name"],
-            "yes" if row["available"] else "no",
+        if row["kind"] != "intensity":
+            continue
+        basis = " ".join(filter(None, (row.get("factors"), row.get("flow"))))
+        ahead = row.get("horizon_h")
+        sources.add_row(
+            row["name"] + (" *" if row["used"] else ""),
+            row.get("access") or "see below",
+            _reached(row),
             row.get("signal") or "",
-            duration(step) if step else "",
-            f"{horizon:g} h" if horizon else "",
+            basis,
+            duration(row["step_s"]) if row.get("step_s") else "",
+            f"{ahead:g} h" if ahead else "none" if ahead == 0 else "",
             "yes" if row.get("has_actuals") else "",
-            row["detail"],
         )
-    return draw(drawn, width=140)
+    others = table("kind", "name", "works", "what")
+    for row in rows:
+        if row["kind"] != "intensity":
+            works = "yes" if row["available"] else "no"
+            others.add_row(row["kind"], row["name"], works, row["detail"])
+    told = [f"  {row['name']}: {why}" for row in rows if (why := _trouble(row))]
+    return draw(sources, "* used by the config", *told, others, width=SOURCES_WIDTH)
+
+
+def _trouble(row: dict[str, Any]) -> str:
+    """What keeps a source from being asked, or went wrong when it was last."""
+    if row["kind"] != "intensity":
+        return ""
+    if row.get("access") == "no key":
+        return f"set {row['key_env']}: {row['needs']}; free: {row['free']}"
+    return str(row.get("last_error") or ("" if row["available"] else row["detail"]))
+
+
+def _reached(row: dict[str, Any]) -> str:
+    if not row.get("live"):
+        return ""
+    reached, last = row.get("reachable"), row.get("last_success")
+    if reached is None:
+        return "not asked yet"
+    return f"{'yes' if reached else 'no'}, last {last}" if last else "never"
 
 
 def history_table(rows: Sequence[dict[str, Any]]) -> str:

@@ -9,7 +9,7 @@ from scheduler.store.actuals import Actuals, StoredHistory
 from scheduler.store.database import Database
 from scheduler.store.forecasts import Forecasts
 from scheduler.store.jobs import LEGAL_MOVES, Jobs
-from scheduler.store.memory import Beats, QueuePlans, Settlements, Version
+from scheduler.store.memory import Accuracies, Beats, QueuePlans, Settlements, Version
 from scheduler.store.recurrences import Recurrences
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Store:
         self.actuals = Actuals(self._database)
         self.settlements = Settlements(self._database)
         self.queue_plans = QueuePlans(self._database)
+        self.accuracies = Accuracies(self._database)
         self.beats = Beats(self._database)
 
     def check(self) -> str:

@@ -109,8 +109,7 @@ class Actuals:
 
     def stored(self, zone: str | None = None) -> list[Stored]:
         """What there is, by zone and source."""
-        # Asked at every refresh: the blocks of other zones are not even looked at.
-        only = () if zone is None else (col(ActualRow.zone) == zone,)
+        ids = _newest_ids()
         query = sqlalchemy.select(
             col(ActualRow.zone),
             col(ActualRow.source),
@@ -119,11 +118,13 @@ class Actuals:
             func.max(ActualRow.ends),
             func.sum(ActualRow.covered_s) / 3600.0,
         )
-        query = query.where(col(ActualRow.id).in_(_newest_ids(*only)))
+        if zone is not None:
+            ids = ids.where(col(ActualRow.zone) == zone)
+        query = query.where(col(ActualRow.id).in_(ids))
         by = col(ActualRow.zone), col(ActualRow.source)
         with self._db.read() as session:
             found = session.connection().execute(query.group_by(*by).order_by(*by))
-            return [Stored(*row) for row in found]
+            return [Stored(r[0], r[1], r[2], r[3], r[4], r[5]) for r in found]
 
     def vintages(
         self, zone: str, source: str, start_s: float, end_s: float, *, newest: bool = False
@@ -233,10 +234,10 @@ def _content(row: ActualRow) -> Series:
     return unpack(row.payload, f"actual {row.id} of {row.zone} from {row.source}")[0]
 
 
-def _newest_ids(*about: Any) -> Any:
-    """Ids of the last block of each zone, source and day, of the rows that ``about`` names."""
-    by = col(ActualRow.zone), col(ActualRow.source), col(ActualRow.day)
-    return sqlalchemy.select(func.max(ActualRow.id)).where(*about).group_by(*by)
+def _newest_ids() -> Any:
+    return sqlalchemy.select(func.max(ActualRow.id)).group_by(
+        col(ActualRow.zone), col(ActualRow.source), col(ActualRow.day)
+    )
 
 
 def _about(zone: str, source: str, start_s: float, end_s: float) -> tuple[Any, ...]:
@@ -253,7 +254,7 @@ def _vintages(
     zone: str, source: str, start_s: float, end_s: float, as_of: datetime | None = None
 ) -> Any:
     """Ids of the newest blocks of the days of ``[start, end)``, as of a moment."""
-    about = _about(zone, source, start_s, end_s)
+    query = _newest_ids().where(*_about(zone, source, start_s, end_s))
     if as_of is not None:
-        about += (col(ActualRow.fetched_at) <= as_of.timestamp(),)
-    return _newest_ids(*about)
+        query = query.where(col(ActualRow.fetched_at) <= as_of.timestamp())
+    return query

@@ -11,7 +11,7 @@ from sqlmodel import case, col, func, or_, select, update
 
 from providers.series import from_unix
 from scheduler.models import JobState, QueuePlan, Settlement
-from scheduler.store.rows import BeatRow, JobRow, QueuePlanRow, SettlementRow
+from scheduler.store.rows import AccuracyRow, BeatRow, JobRow, QueuePlanRow, SettlementRow
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -140,6 +140,35 @@ class QueuePlans:
             return None
         content = row.model_dump(exclude={"id"}) | {"made_at": from_unix(row.made_at)}
         return QueuePlan(**content)
+
+
+class Accuracies:
+    """How good sources were lately, by zone: what a chain may be ordered by."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def remember(
+        self, zone: str, source: str, mape_percent: float, hours: float, at: datetime
+    ) -> None:
+        """Keep the figure in place of the one before; ``hours`` is how much was judged."""
+        row = AccuracyRow(
+            zone=zone,
+            source=source,
+            made_at=at.timestamp(),
+            mape_percent=mape_percent,
+            hours=hours,
+        )
+        with self._db.write() as session:
+            session.merge(row)
+
+    def of(self, zone: str, least_hours: float) -> dict[str, float]:
+        """MAPE (%) by source, of those judged over at least so many hours."""
+        query = select(AccuracyRow).where(
+            AccuracyRow.zone == zone, AccuracyRow.hours >= least_hours
+        )
+        with self._db.read() as session:
+            return {row.source: row.mape_percent for row in session.exec(query)}
 
 
 class Beats:

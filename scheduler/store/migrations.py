@@ -81,6 +81,9 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "CREATE INDEX actual_by_day ON actual (zone, source, day)",
             "CREATE INDEX forecast_by_time ON forecast (issued_at)",
             "ALTER TABLE settlement ADD COLUMN checked_at FLOAT",
+            """CREATE TABLE accuracy (
+                zone VARCHAR NOT NULL, source VARCHAR NOT NULL, made_at FLOAT NOT NULL,
+                mape_percent FLOAT NOT NULL, hours FLOAT NOT NULL, PRIMARY KEY (zone, source))""",
         ),
     ),
 )

@@ -107,6 +107,18 @@ class ActualRow(SQLModel, table=True):
     payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class AccuracyRow(SQLModel, table=True):
+    """How far a source's forecasts of a zone's next day lay off lately."""
+
+    __tablename__ = "accuracy"
+
+    zone: str = Field(primary_key=True)
+    source: str = Field(primary_key=True)
+    made_at: float
+    mape_percent: float
+    hours: float
+
+
 class SettlementRow(SQLModel, table=True):
     """A settlement of a job; append-only, the highest version counts."""
 

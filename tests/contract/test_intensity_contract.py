@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from support.clock import NOW
-from support.plays import PLAYS
+from support.plays import KEYS, PLAYS
 from support.server import Play, SourceServer
 
 from providers import registry
-from providers.errors import NoData, SettingsError
+from providers.errors import AccessDenied, NoData, SettingsError
 from providers.surroundings import Surroundings
 from scheduler.testing import FakeHistory, FakeProvider
 
@@ -61,6 +61,14 @@ def case(source: IntensityProvider, request: pytest.FixtureRequest) -> Case:
     return Case(source, zone, NOW + min(LONG, reach))
 
 
+@pytest.fixture
+def ahead(case: Case) -> Case:
+    """A source that looks ahead at all."""
+    if case.source.info.horizon_h == 0:
+        pytest.skip(f"{case.source.info.name} has no forecast")
+    return case
+
+
 @pytest.fixture(params=[*registry.targets("intensity"), *FAKES])
 def source(
     request: pytest.FixtureRequest, tmp_path: Path, serve: Callable[[Play], SourceServer]
@@ -77,7 +85,7 @@ def source(
         settings["base_url"] = serve(PLAYS[name][2]).url
     past = [200.0 + 50 * np.sin(i / 24 * 2 * np.pi) + i % 7 for i in range(30 * 24)]
     history = FakeHistory(midnight - timedelta(days=29), past)
-    here = Surroundings(tmp_path, tmp_path / "cache", history=history)
+    here = Surroundings(tmp_path, tmp_path / "cache", KEYS, history)
     built: IntensityProvider = registry.load("intensity", name)(settings, here)
     return built
 
@@ -111,30 +119,30 @@ def test_the_zones_it_lists_are_zones_it_knows(case: Case) -> None:
     assert listed is None or case.zone in listed
 
 
-def test_a_forecast_lies_within_what_was_asked_and_is_no_less_than_nothing(case: Case) -> None:
-    series = case.forecast()
-    assert (series.zone, series.kind, series.issued_at) == (case.zone, "forecast", NOW)
-    info = case.source.info
+def test_a_forecast_lies_within_what_was_asked_and_is_no_less_than_nothing(ahead: Case) -> None:
+    series = ahead.forecast()
+    assert (series.zone, series.kind, series.issued_at) == (ahead.zone, "forecast", NOW)
+    info = ahead.source.info
     assert (series.signal, series.factors) == (info.signal, info.factors)
     assert series.starts[0] == NOW.timestamp()
-    assert series.ends[-1] == case.end.timestamp()
-    assert not series.gaps(NOW.timestamp(), case.end.timestamp())
+    assert series.ends[-1] == ahead.end.timestamp()
+    assert not series.gaps(NOW.timestamp(), ahead.end.timestamp())
     assert np.all(series.low >= 0)
     assert all(series.sources.tolist())
 
 
-def test_a_source_without_a_shape_has_one_value(case: Case) -> None:
-    values = set(case.forecast().g_per_kwh.tolist())
-    assert case.source.info.shiftable == (len(values) > 1)
+def test_a_source_without_a_shape_has_one_value(ahead: Case) -> None:
+    values = set(ahead.forecast().g_per_kwh.tolist())
+    assert ahead.source.info.shiftable == (len(values) > 1)
 
 
-def test_a_part_of_the_time_gives_the_same_part_of_the_answer(case: Case) -> None:
-    a, b = NOW + (case.end - NOW) / 5, NOW + (case.end - NOW) / 3
-    assert _equal(case.forecast(a, b), case.forecast().clip(a.timestamp(), b.timestamp()))
+def test_a_part_of_the_time_gives_the_same_part_of_the_answer(ahead: Case) -> None:
+    a, b = NOW + (ahead.end - NOW) / 5, NOW + (ahead.end - NOW) / 3
+    assert _equal(ahead.forecast(a, b), ahead.forecast().clip(a.timestamp(), b.timestamp()))
 
 
-def test_the_same_question_has_the_same_answer(case: Case) -> None:
-    assert _equal(case.forecast(), case.forecast())
+def test_the_same_question_has_the_same_answer(ahead: Case) -> None:
+    assert _equal(ahead.forecast(), ahead.forecast())
 
 
 def test_no_time_asked_is_nothing_told(case: Case) -> None:
@@ -145,6 +153,27 @@ def test_an_unknown_zone_is_no_data_in_one_line(case: Case) -> None:
     with pytest.raises(NoData, match="XX-NOWHERE") as raised:
         case.source.forecast("XX-NOWHERE", NOW, case.end, NOW)
     assert "\n" not in str(raised.value)
+
+
+def test_a_source_without_forecast_says_so(case: Case) -> None:
+    if case.source.info.horizon_h == 0:
+        with pytest.raises(NoData, match="no forecast") as raised:
+            case.forecast(NOW, NOW + timedelta(hours=1))
+        assert case.zone in str(raised.value)
+
+
+@pytest.mark.parametrize("name", PLAYS)
+def test_a_key_that_is_wanted_is_asked_for_by_name_and_not_the_network(
+    name: str, tmp_path: Path, serve: Callable[[Play], SourceServer]
+) -> None:
+    server = serve(PLAYS[name][2])
+    settings = {**_settings(name), "base_url": server.url}
+    source = registry.load("intensity", name)(settings, Surroundings.at(tmp_path))
+    if source.info.key_env is not None:
+        with pytest.raises(AccessDenied, match=r"set [A-Z_]+; one is had at http") as raised:
+            source.actual(PLAYS[name][1], NOW - timedelta(hours=1), NOW)
+        assert "\n" not in str(raised.value)
+        assert not server.asked
 
 
 def test_actuals_are_told_only_where_they_are_kept(case: Case) -> None:

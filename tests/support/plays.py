@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from support import play_energinet, play_energy_charts, play_neso
+from support import (
+    play_eia,
+    play_electricity_maps,
+    play_energinet,
+    play_energy_charts,
+    play_neso,
+    play_watttime,
+)
 from support.server import Play
 
 # A server of our own may be asked at once.
@@ -15,4 +22,15 @@ PLAYS: dict[str, tuple[Mapping[str, Any], str, Play]] = {
     "neso": (QUICK, "GB", play_neso.play),
     "energy_charts": (QUICK, "DE", play_energy_charts.play),
     "energinet": (QUICK, "DK-DK1", play_energinet.play),
+    "electricity_maps": ({}, "DE", play_electricity_maps.play),
+    "watttime": ({}, "US-CAL-CISO", play_watttime.play),
+    "eia": ({}, "US-CAL-CISO", play_eia.play),
+}
+
+# The keys that the played sources take.
+KEYS: Mapping[str, str] = {
+    "ELECTRICITY_MAPS_TOKEN": play_electricity_maps.TOKEN,
+    "WATTTIME_USERNAME": play_watttime.USER,
+    "WATTTIME_PASSWORD": play_watttime.PASSWORD,
+    "EIA_API_KEY": play_eia.KEY,
 }

@@ -14,6 +14,7 @@ from providers.catalogue import catalogue, nearest_names
 from providers.intensity import climatology, country_mean
 from providers.surroundings import Surroundings
 
+CLOUDS = ("aws:", "gcp:", "azure:")
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
 NEAR_DEGREES = 3.0
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -39,7 +40,7 @@ def _far(name: str, lat: float, lon: float) -> bool:
 def test_every_region_of_the_three_clouds_stands_in_its_zone_and_place() -> None:
     rows = list(csv.DictReader(_reference("cloud-regions.csv").read_text().splitlines()))
     expected = {f"{row['provider']}:{row['region']}": row for row in rows}
-    assert set(catalogue()) == set(expected)
+    assert {name for name in catalogue() if name.startswith(CLOUDS)} == set(expected)
     wrong = {n: r["em_zone"] for n, r in expected.items() if catalogue()[n].zone != r["em_zone"]}
     assert wrong == {}
     far = {n for n, r in expected.items() if _far(n, float(r["lat"]), float(r["lon"]))}
@@ -72,8 +73,51 @@ def test_each_cloud_has_one_pue_with_year_and_source() -> None:
         ("aws", 1.15, 2024): 33,
         ("gcp", 1.09, 2024): 43,
         ("azure", 1.16, 2025): 55,
+        ("ovh", None, None): 7,
+        ("scaleway", None, None): 3,
+        ("hetzner", None, None): 6,
     }
-    assert all(region.pue_source for region in catalogue().values())
+    assert all(bool(r.pue_source) == (r.pue is not None) for r in catalogue().values())
+
+
+def test_sites_of_european_hosters_lie_where_another_table_has_them() -> None:
+    sites = json.loads(_reference("em-data-centers.json").read_text())
+    known = {
+        "ovh:gra": "ovh-fr-gravelines",
+        "ovh:rbx": "ovh-fr-roubaix",
+        "ovh:sbg": "ovh-fr-strasbourg",
+        "ovh:bhs": "ovh-ca-beauharnois",
+        "ovh:de": "ovh-de-frankfurt",
+        "ovh:uk": "ovh-gb-london",
+        "ovh:waw": "ovh-pl-warsaw",
+    }
+    assert set(known) == {name for name in catalogue() if name.startswith("ovh:")}
+    for name, site in known.items():
+        lon, lat = sites[site]["lonlat"]
+        assert not _far(name, lat, lon), name
+        assert catalogue()[name].zone == sites[site]["zoneKey"], name
+
+
+def test_two_regions_in_one_town_share_its_zone_and_country() -> None:
+    """Hosters without a table of their own agree with the clouds next door."""
+    neighbours = {
+        "scaleway:fr-par": "aws:eu-west-3",
+        "scaleway:nl-ams": "azure:westeurope",
+        "scaleway:pl-waw": "azure:polandcentral",
+        "hetzner:ash": "gcp:us-east4",
+        "hetzner:sin": "aws:ap-southeast-1",
+        "hetzner:hel1": "gcp:europe-north1",
+        "hetzner:nbg1": "aws:eu-central-1",
+        "hetzner:fsn1": "aws:eu-central-1",
+    }
+    for name, next_door in neighbours.items():
+        one, other = catalogue()[name], catalogue()[next_door]
+        assert (one.zone, one.country) == (other.zone, other.country), name
+
+
+def test_names_of_other_sources_are_read_by_source() -> None:
+    assert catalogue()["aws:us-west-1"].zones == {"watttime": "CAISO_NORTH"}
+    assert catalogue()["aws:eu-north-1"].zones == {}
 
 
 def test_every_zone_of_the_catalogue_is_known_to_an_embedded_source() -> None:

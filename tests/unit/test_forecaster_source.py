@@ -11,8 +11,8 @@ import pytest
 
 from providers import forecaster as numerics
 from providers.errors import NoData
-from providers.intensity.forecaster import build, hourly_means
-from providers.series import Series
+from providers.intensity.forecaster import build
+from providers.series import Series, hourly_means
 from providers.surroundings import Surroundings
 from scheduler.testing import FakeHistory
 
@@ -116,7 +116,7 @@ def test_an_hour_of_which_less_than_half_is_known_has_no_mean() -> None:
     series = Series(
         "DE", "average", "actual", NOW, starts, ends, values, values, values, np.full(3, "x")
     )
-    found = hourly_means(series, 0.0, 3)
+    found = hourly_means(series, 0.0, 3, 0.5)
     assert np.isnan(found[0])
     assert found[1] == pytest.approx(17.5)
     assert np.isnan(found[2])

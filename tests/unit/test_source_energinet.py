@@ -167,7 +167,7 @@ def test_a_second_question_within_the_minute_is_refused_at_once_but_history_wait
     source = build({"base_url": server.url}, Surroundings.at(tmp_path))
     source.actual("DK1", at("2026-02-01"), at("2026-02-02"))
     source.forecast("DK1", NOW, NOW + timedelta(hours=1), NOW)
-    with pytest.raises(Unavailable, match="may be asked 1 times in 60 s"):
+    with pytest.raises(Unavailable, match="may be asked once in 60 s"):
         source.actual("DK1", at("2026-02-02"), at("2026-02-03"))
     assert len(server.asked) == 2
     assert source._history._policy.timeout_s > 60

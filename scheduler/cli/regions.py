@@ -1,0 +1,95 @@
+"""``regions``: places for a job, side by side."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from scheduler.cli import options
+from scheduler.cli.options import example, opened, print_json
+from scheduler.errors import UsageError
+
+if TYPE_CHECKING:
+    from scheduler.engine import Context
+    from scheduler.engine.selection import Selection, Wanted
+
+
+@click.command(
+    "regions", epilog=example("lowtide regions --duration 4h --within EU --near 52.4,13.1")
+)
+@click.option("--duration", default="1h", show_default=True, metavar="SPAN", help="Of the job.")
+@click.option("--slack", default="24h", show_default=True, metavar="SPAN", help="It may wait.")
+@click.option("--power", metavar="WATTS", help="Mean power; default: one slot at full load.")
+@click.option("--data", metavar="SIZE", help="To be brought to any region but home: 40GB.")
+@click.option("--region", "names", multiple=True, metavar="NAME", help="Only these; repeatable.")
+@click.option(
+    "--provider", "providers", multiple=True, metavar="NAME", help="Only of aws, own, ...; repeats."
+)
+@click.option(
+    "--within",
+    multiple=True,
+    metavar="AREA",
+    help="Only in DE,FR or EU, EEA, EFTA.",
+)
+@click.option("--near", metavar="PLACE", help="Distances from a region or LAT,LON; default: home.")
+@click.option(
+    "--within-km", type=click.FloatRange(min=0), metavar="KM", help="Only so far from there."
+)
+@options.json_option
+@options.config_option
+@click.pass_context
+def regions_command(
+    ctx: click.Context,
+    duration: str,
+    slack: str,
+    power: str | None,
+    data: str | None,
+    names: tuple[str, ...],
+    providers: tuple[str, ...],
+    within: tuple[str, ...],
+    near: str | None,
+    within_km: float | None,
+    as_json: bool,
+) -> None:
+    """Compare regions for a job of given duration, power and slack; say if to move or to wait."""
+    from scheduler import quantities
+    from scheduler.engine import compare
+    from scheduler.engine.request import Request
+    from scheduler.engine.selection import Wanted
+    from scheduler.report import places
+
+    now = options.utc_now()
+    with opened(ctx) as context:
+        try:
+            spans = [quantities.duration_s(duration), quantities.duration_s(slack)]
+        except ValueError as e:
+            raise UsageError(str(e)) from e
+        areas = tuple(part.strip() for text in within for part in text.split(",") if part.strip())
+        chosen = _chosen(context, names, Wanted(providers, areas, near, within_km))
+        request = Request(
+            argv=("true",),
+            duration=duration,
+            deadline=(now + timedelta(seconds=sum(spans))).isoformat(),
+            power=power,
+            data=data,
+            region=tuple(r.name for r in chosen.regions),
+        )
+        spec = options.spec_of(context, request, now)
+        found = compare.compare(context, spec, chosen.origin, now)
+        left_out = {**chosen.left_out, **found.left_out}
+        encoding = sys.stdout.encoding or "ascii"
+        if as_json:
+            print_json(places.comparison_json(found, left_out))
+        else:
+            click.echo(places.comparison(found, left_out, encoding))
+
+
+def _chosen(context: Context, names: tuple[str, ...], wanted: Wanted) -> Selection:
+    from scheduler.engine import selection
+
+    known = context.regions
+    every = tuple(known[name] for name in names) or known.every
+    return selection.select(every, wanted, known, known[context.config.settings.home])
