@@ -56,11 +56,12 @@ class Context:
         history = StoredHistory(store.actuals, config.settings.providers)
         here = Surroundings(config.base_dir, config.home / "cache", os.environ, history)
         here = here if clock is None else replace(here, clock=clock)
+        regions = Regions(config)
         return cls(
             config=config,
             store=store,
-            regions=Regions(config),
-            outlook=Outlook(config, store, here, sources),
+            regions=regions,
+            outlook=Outlook(config, store, regions, here, sources),
             runs=RunFolders(config.home),
             _executors=dict(executors or {}),
         )

@@ -31,7 +31,17 @@ def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
     """
     pause(ctx, now)
     planned = _free(ctx, now, next_pass)
-    due = [job for job in planned if _due(job, now, next_pass)]
+    _start_all(ctx, planned, [job for job in planned if _due(job, now, next_pass)], now)
+
+
+def urgent(ctx: Context, now: datetime, by: datetime) -> None:
+    """Start or resume every job whose latest safe start would pass before ``by``."""
+    planned = _free(ctx, now, by)
+    last = [job for job in planned if (job.spec.latest_start or by) < by]
+    _start_all(ctx, planned, last, now)
+
+
+def _start_all(ctx: Context, planned: list[Job], due: Sequence[Job], now: datetime) -> None:
     for job in sorted(due, key=_urgency):
         with alone(ctx, job.id, now):
             if job.holds:

@@ -87,8 +87,12 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
         reap.reap(ctx, now)
         recurring.spawn(ctx, now)
         dependencies.cancel_orphans(ctx, now)
+        soon = next_pass or now + CRON_STEP
+        # Sources may take their time; a deadline does not wait for them.
+        if patience := ctx.outlook.begin_pass():
+            dispatch.urgent(ctx, now, soon + patience)
         planner.replan(ctx, now)
-        dispatch.dispatch(ctx, now, next_pass or now + CRON_STEP)
+        dispatch.dispatch(ctx, now, soon)
         settling.settle(ctx, now)
         accuracy.judge(ctx, now)
     moments = [

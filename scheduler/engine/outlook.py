@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from providers import registry
-from providers.errors import NoData, ProviderError
+from providers.errors import LowtideError, NoData, ProviderError
 from providers.intensity.chain import Chain
 from providers.transport import contact
 from scheduler.engine.sources import Asked, Memory
@@ -21,12 +21,17 @@ if TYPE_CHECKING:
     from providers.surroundings import Surroundings
     from providers.transport import Contact
     from scheduler.config import Config
-    from scheduler.regions import Region
+    from scheduler.regions import Region, Regions
     from scheduler.store import Store
 
 
 # A week of forecasts for the next day says which source is the better one.
 LEAST_JUDGED_H = 7 * 24.0
+# Live sources are asked for so long in one pass; what is left has to do with what they said before.
+ASKING = timedelta(seconds=60)
+# The longest that a pass may take with what was begun in that time: a history in some pieces, each
+# as slow as the transport bears.
+PATIENCE = timedelta(minutes=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +69,11 @@ class Outlook:
         self,
         config: Config,
         store: Store,
+        regions: Regions,
         here: Surroundings,
         sources: Mapping[str, IntensityProvider] | None = None,
     ) -> None:
-        self._config = config
+        self._config, self._regions = config, regions
         self._forecasts, self._accuracies = store.forecasts, store.accuracies
         max_age = config.settings.outage.max_age if config.settings.outage.keeps else 0.0
         self._memory = Memory(store.forecasts, store.actuals, timedelta(seconds=max_age))
@@ -76,6 +82,22 @@ class Outlook:
         # How far ahead each zone's chain was last asked: a short horizon is no reason to ask
         # again before the answer is old.
         self._asked: dict[tuple[str, str], datetime] = {}
+        self._asks_until: datetime | None = None
+
+    def begin_pass(self) -> timedelta:
+        """Begin to count how long live sources are asked; the longest that may take.
+
+        Nothing where no configured region uses one.
+        """
+        self._asks_until = self._here.clock() + ASKING
+        used = {name for region in self._regions.configured for name in region.chain}
+        return PATIENCE if any(self._is_live(name) for name in used) else timedelta()
+
+    def _is_live(self, name: str) -> bool:
+        try:
+            return self.source(name).info.live
+        except LowtideError:
+            return False
 
     def source(self, name: str) -> IntensityProvider:
         """The source called ``name`` in config, or the built-in of that name."""
@@ -188,13 +210,14 @@ class Outlook:
         One that learns is asked for the zone whose actuals it finds in the store.
         """
         assert region.zone is not None
+        late = self._asks_until is not None and self._here.clock() > self._asks_until
         own = [region.zones[name] for name in region.chain if name in region.zones]
         found = []
         for name in self._order(region):
             source = self.source(name)
             usual = own[0] if source.info.learns and own else region.zone
             zone = region.zones.get(name, usual)
-            found.append(Asked(name, source, zone, self._memory, now, quiet=quiet))
+            found.append(Asked(name, source, zone, self._memory, now, quiet=quiet or late))
         return found
 
     def _order(self, region: Region) -> list[str]:

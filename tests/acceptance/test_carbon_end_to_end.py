@@ -42,11 +42,13 @@ class Grid:
 
     clock: FixedClock
     answers: bool = True
+    takes: timedelta = timedelta(0)
     revised_by: int = 0
     asked: list[str] = field(default_factory=list)
 
     def play(self, asked: Asked) -> Reply:
         self.asked.append(asked.path)
+        self.clock.now += self.takes
         if not self.answers:
             return Reply("<html>maintenance</html>", 503, {"Content-Type": "text/html"})
         found = PATH.fullmatch(asked.path)
@@ -227,6 +229,42 @@ def test_with_every_source_dead_from_the_start_the_deadline_still_holds(scene: S
     assert job.state is JobState.SUCCEEDED
     assert job.ended_at is not None
     assert job.ended_at <= NOW + 3 * HOUR
+
+
+def test_a_deadline_does_not_wait_for_a_source_that_takes_its_time(scene: Scene) -> None:
+    scene.clock.advance(hours=3)
+    # The cheapest window is the last one that is in time: half of it in the low hours.
+    scene.submit("12h")
+    job_id = scene.submit("91m")
+    last = NOW.replace(hour=11, minute=31)
+    plan = scene.ctx.store.jobs.get(job_id).plan
+    assert plan is not None
+    assert plan.window.start == plan.latest_safe_start == last
+    scene.grid.takes = timedelta(seconds=100)
+    before = len(scene.grid.asked)
+    scene.tick(minutes=29)
+    assert len(scene.grid.asked) > before
+    assert scene.clock.now > last
+    scene.grid.takes = timedelta(0)
+    scene.tick(minutes=1)
+    job = scene.ctx.store.jobs.get(job_id)
+    assert job.started_at is not None
+    assert job.started_at <= last
+
+
+def test_in_one_pass_live_sources_are_asked_for_a_minute_at_most(scene: Scene) -> None:
+    scene.submit("12h")
+    scene.clock.advance(hours=1)
+    scene.ctx.outlook.begin_pass()
+    scene.clock.advance(seconds=61)
+    before, now = len(scene.grid.asked), scene.clock.now
+    known = scene.ctx.outlook.ask(scene.ctx.regions["local"], now, now + HOUR, now)
+    assert len(scene.grid.asked) == before
+    assert known.series is not None
+    assert known.series.source == "NESO"
+    scene.ctx.outlook.begin_pass()
+    scene.ctx.outlook.ask(scene.ctx.regions["local"], now, now + HOUR, now)
+    assert len(scene.grid.asked) > before
 
 
 def test_what_was_believed_and_what_happened_is_scored(scene: Scene) -> None:
