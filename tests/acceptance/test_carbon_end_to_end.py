@@ -240,7 +240,7 @@ def test_a_deadline_does_not_wait_for_a_source_that_takes_its_time(scene: Scene)
     plan = scene.ctx.store.jobs.get(job_id).plan
     assert plan is not None
     assert plan.window.start == plan.latest_safe_start == last
-    scene.grid.takes = timedelta(seconds=100)
+    scene.grid.takes = timedelta(seconds=150)
     before = len(scene.grid.asked)
     scene.tick(minutes=29)
     assert len(scene.grid.asked) > before
