@@ -44,11 +44,18 @@ def _zone(value: Any) -> Any:
     return value
 
 
+def _country(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError('a bare NO means false in YAML: quote the country: "NO"')
+    return value
+
+
 Seconds = Annotated[float, _text(quantities.duration_s), Field(gt=0)]
 Span = Annotated[float, _text(quantities.span_s), Field(ge=0)]
 Percent = Annotated[float, _text(quantities.percent), Field(ge=0, le=100)]
 TimeZone = Annotated[str, AfterValidator(zones.checked)]
 Zone = Annotated[str, BeforeValidator(_zone), Field(min_length=1)]
+Country = Annotated[str, BeforeValidator(_country), Field(pattern="^[A-Z]{2}$")]
 
 
 # Slots all day, or 24 numbers: of each hour in UTC.
@@ -132,15 +139,30 @@ class Transfer(_Section):
 
 
 class RegionSettings(_Section):
-    """A place where jobs can run, or that is only compared (no executor)."""
+    """A place where jobs can run, or that is only compared (no executor).
+
+    ``zones`` are names of the grid zone for single sources, by their name in config. ``country``
+    (ISO 3166-1, two letters), ``lat`` and ``lon`` say where it stands: for comparing places only.
+    """
 
     zone: Zone | None = None
+    zones: dict[str, Zone] = Field(default_factory=dict)
+    place: Annotated[str, Field(min_length=1)] | None = None
+    country: Country | None = None
+    lat: Annotated[float, Field(ge=-90, le=90)] | None = None
+    lon: Annotated[float, Field(ge=-180, le=180)] | None = None
     executor: str | None = None
     slots: Capacity | None = None
     price: Price | None = None
     pue: Pue | None = None
     hardware: HardwareSettings | None = None
     providers: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _located(self) -> RegionSettings:
+        if (self.lat is None) != (self.lon is None):
+            raise ValueError("lat and lon belong together: give both or none")
+        return self
 
 
 class Defaults(_Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from scheduler.errors import UsageError
 from scheduler.models import Hardware, Site
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scheduler.config import Bounds, Config, HardwareSettings, Price, RegionSettings
 
 # An undeclared PUE lies between a large cloud's fleet (Google 1.09, AWS 1.15 in 2024) and the
@@ -23,12 +25,17 @@ UNKNOWN_PUE_SOURCE = (
     "(1.58, Uptime Institute 2023); set regions.<name>.pue"
 )
 
+# The provider of regions that only the config knows.
+OWN = "own"
+
 
 @dataclass(frozen=True)
 class Region:
     """A place where jobs can run (``executor`` set) or be compared.
 
     ``slots`` are those of each hour of the day in UTC (24), None: what its executor has.
+    ``zones`` are the names that single sources, by their name in config, have for its grid zone
+    where that is not ``zone``. ``country`` (ISO 3166-1), ``lat`` and ``lon``: None where unknown.
     """
 
     name: str
@@ -41,6 +48,16 @@ class Region:
     chain: tuple[str, ...]
     hardware_settings: HardwareSettings | None
     price: Price | None = None
+    zones: Mapping[str, str] = field(default_factory=dict)
+    country: str | None = None
+    lat: float | None = None
+    lon: float | None = None
+
+    @property
+    def provider(self) -> str:
+        """Whose region it is: a cloud's name, or ``own``."""
+        listed = catalogue.catalogue().get(self.name)
+        return listed.provider if listed else OWN
 
     @cached_property
     def hardware(self) -> Hardware | None:
@@ -94,13 +111,14 @@ def _region(
     providers: tuple[str, ...],
 ) -> Region:
     pue, pue_source = UNKNOWN_PUE, UNKNOWN_PUE_SOURCE
-    if listed is not None:
+    if listed is not None and listed.pue is not None:
         pue, pue_source = Triple.exact(listed.pue), f"{listed.pue_source} ({listed.pue_year})"
     if own is not None and own.pue is not None:
         pue, pue_source = _declared(own.pue), own.pue.source
+    located = own is not None and own.lat is not None
     return Region(
         name=name,
-        place=listed.place if listed else "this machine" if name == "local" else "own",
+        place=_place(name, own, listed),
         zone=(own.zone if own else None) or (listed.zone if listed else None),
         executor=own.executor if own else None,
         slots=_by_hour(own.slots) if own else None,
@@ -109,7 +127,30 @@ def _region(
         chain=(own.providers if own else None) or providers,
         hardware_settings=own.hardware if own else None,
         price=own.price if own else None,
+        zones=_zones(own, listed),
+        country=(own.country if own else None) or (listed.country if listed else None),
+        lat=own.lat if own and located else listed.lat if listed else None,
+        lon=own.lon if own and located else listed.lon if listed else None,
     )
+
+
+def _place(name: str, own: RegionSettings | None, listed: catalogue.CatalogueRegion | None) -> str:
+    if own is not None and own.place is not None:
+        return own.place
+    if listed is not None:
+        return listed.place
+    return "this machine" if name == "local" else "own"
+
+
+def _zones(
+    own: RegionSettings | None, listed: catalogue.CatalogueRegion | None
+) -> Mapping[str, str]:
+    """The catalogue's names belong to its zone: who sets another zone does not get them."""
+    if own is None:
+        return listed.zones if listed else {}
+    if listed is None or own.zone not in (None, listed.zone):
+        return own.zones
+    return {**listed.zones, **own.zones}
 
 
 def _by_hour(slots: int | tuple[int, ...] | None) -> tuple[int, ...] | None:

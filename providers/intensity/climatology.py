@@ -96,6 +96,13 @@ class Climatology:
         return empty(zone, "average", "actual", end)
 
 
+def months(zone: str) -> tuple[float, ...]:
+    """Mean g/kWh of each month (12)."""
+    if zone not in _zones():
+        raise NoData(f"{NAME} has no zone {zone}")
+    return tuple(float(_month(zone, month)[:, 0].mean()) for month in range(12))
+
+
 @cache
 def _text() -> str:
     """The whole table; the lines of a zone stand together."""

@@ -46,16 +46,21 @@ class CountryMean:
 
     def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
         """One interval with the mean of the zone's country (``US-CAL-CISO`` -> US)."""
-        country = zone.split("-")[0]
-        if country not in _means():
-            raise NoData(f"country mean (Ember) has no country {country} (zone {zone})")
-        value, year = _means()[country]
-        mean = Triple.exact(value)
-        return flat(self.info, zone, start, end, now, mean, f"country mean (Ember {year})")
+        value, year = mean_of(zone)
+        source = f"country mean (Ember {year})"
+        return flat(self.info, zone, start, end, now, Triple.exact(value), source)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
         """Nothing: a yearly mean is not what was."""
         return empty(zone, "average", "actual", end)
+
+
+def mean_of(zone: str) -> tuple[float, int]:
+    """Mean g/kWh of the zone's country, and its year."""
+    country = zone.split("-")[0]
+    if country not in _means():
+        raise NoData(f"country mean (Ember) has no country {country} (zone {zone})")
+    return _means()[country]
 
 
 @cache

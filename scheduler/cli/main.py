@@ -23,7 +23,7 @@ COMMANDS = {
     "logs": ("look", "Print what a job wrote."),
     "cancel": ("look", "Cancel a waiting job, or stop a running one."),
     "report": ("reports", "Report realized energy, carbon and SCI."),
-    "regions": ("places", "Rank regions for a job."),
+    "regions": ("regions", "Compare and choose regions for a job."),
     "forecast": ("places", "Show a region's carbon intensity."),
     "providers": ("places", "List sources of carbon data, meters and engines."),
     "simulate": ("simulation", "Replay a job log: what would have been saved."),

@@ -27,7 +27,9 @@ STILL_DUE = timedelta(minutes=10)
 WAITING = frozenset({JobState.QUEUED, JobState.PLANNED, JobState.PAUSED})
 
 
-def plan(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Plan:
+def plan(
+    ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool, sight: Sight | None = None
+) -> Plan:
     """The plan that a job would get.
 
     ``to_run``: only regions that can run it may be chosen, and it must fit beside the queue.
@@ -36,7 +38,7 @@ def plan(ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool) -> Plan:
     all be met.
     """
     spec = spec.model_copy(update={"release": dependencies.ready_at(ctx, spec, now)})
-    field = field_of(ctx, spec, now, to_run=to_run)
+    field = field_of(ctx, spec, now, to_run=to_run, sight=sight)
     if all(option.known.series is None for option in field.candidates):
         for option in field.candidates:
             error = option.known.error

@@ -11,7 +11,7 @@ from scheduler.quantities import duration
 from scheduler.report.units import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from providers.base import Triple
@@ -132,16 +132,22 @@ def _alternative(window: Window) -> dict[str, Any]:
     }
 
 
-def ranking_json(plan: Plan) -> list[dict[str, Any]]:
-    """Regions by grams, the best first, each with its best window."""
-    rows = []
-    for window in (plan.window, *plan.alternatives):
-        row = _alternative(window) | {
-            "g_per_kwh": figure(window.g_per_kwh),
-            "saving_percent": saving_percent(plan.run_now.grams, window.grams),
-        }
-        rows.append(row | {"null_reasons": _reasons(row, plan.nulls)})
-    return rows
+def region_json(
+    window: Window, plan: Plan, more: dict[str, Any], nulls: Mapping[str, str]
+) -> dict[str, Any]:
+    """A region with its best window, and what ``more`` is told of it."""
+    row = _alternative(window) | {
+        "g_per_kwh": figure(window.g_per_kwh),
+        "saving_percent": saving_percent(plan.run_now.grams, window.grams),
+        **more,
+    }
+    reasons = {"cost": "no price is set for the region (regions.<name>.price)", **plan.nulls}
+    return row | {"null_reasons": _reasons(row, reasons | dict(nulls))}
+
+
+def with_reasons(content: dict[str, Any], nulls: Mapping[str, str]) -> dict[str, Any]:
+    """The object with the reason of each null in it."""
+    return content | {"null_reasons": _reasons(content, dict(nulls))}
 
 
 def pareto_json(plan: Plan, front: Sequence[Window]) -> list[dict[str, Any]]:

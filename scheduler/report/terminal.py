@@ -159,20 +159,6 @@ def trade_offs(plan: Plan, front: Sequence[Window], now: datetime, tz: tzinfo) -
     return draw(drawn, width=WIDTH)
 
 
-def ranking(plan: Plan, now: datetime, tz: tzinfo) -> str:
-    """Regions for a job, the best first."""
-    windows = [w for w in (plan.window, *plan.alternatives) if w.g_per_kwh is not None]
-    if not windows:
-        return f"no region has a forecast: {plan.reason}"
-    drawn = table("region", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs here")
-    for window in windows:
-        drawn.add_row(*_place(window, plan), "yes" if window.dispatchable else "no")
-    basis = "with embodied carbon" if plan.basis == "total" else "operational carbon only"
-    return draw(
-        drawn, f"{basis}; {_power(plan)}; {plan.forecast_source}, {plan.signal}", width=WIDTH
-    )
-
-
 def _place(window: Window, plan: Plan) -> tuple[str, ...]:
     saved = saving_percent(plan.run_now.grams, window.grams)
     return (

@@ -23,7 +23,7 @@ SCHEDULER = (
     {"engine"},
     {"report", "simulate"},
     {"planner", "sci", "store", "regions", "cron"},
-    {"config"},
+    {"config", "comparison"},
     {"quantities", "models", "zones"},
     {"errors"},
 )
