@@ -20,9 +20,16 @@ Group = Literal["intensity", "meters", "executors"]
 BUILTINS: Mapping[Group, Mapping[str, str]] = {
     "intensity": {
         "climatology": "providers.intensity.climatology:build",
+        "forecaster": "providers.intensity.forecaster:build",
         "country_mean": "providers.intensity.country_mean:build",
         "trace": "providers.intensity.trace:build",
         "constant": "providers.intensity.constant:build",
+        "neso": "providers.intensity.neso:build",
+        "energy_charts": "providers.intensity.energy_charts:build",
+        "energinet": "providers.intensity.energinet:build",
+        "electricity_maps": "providers.intensity.electricity_maps:build",
+        "watttime": "providers.intensity.watttime:build",
+        "eia": "providers.intensity.eia:build",
     },
     "meters": {
         "nvml": "providers.meters.nvml:KIND",

@@ -109,7 +109,7 @@ class Series:
                 piece = other.clip(lo, hi)
                 if len(piece):
                     pieces.append(piece)
-        return _join(pieces) if len(pieces) > 1 else self
+        return joined(pieces) if len(pieces) > 1 else self
 
     def integral(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Cumulative g/kWh x seconds from the first interval up to each of ``times``."""
@@ -152,6 +152,19 @@ class Series:
 COVER_SLACK_S = 1e-3
 
 
+def hourly_means(
+    series: Series, first_s: float, hours: int, least: float = 1.0
+) -> NDArray[np.float64]:
+    """Means of ``hours`` hours from ``first_s`` (Unix seconds) on, g/kWh.
+
+    NaN where less than the share ``least`` of an hour is known.
+    """
+    edges = first_s + 3600.0 * np.arange(hours + 1, dtype=np.float64)
+    covered, area = np.diff(series.covered(edges)), np.diff(series.integral(edges))
+    enough = covered >= least * 3600.0 - COVER_SLACK_S
+    return np.where(enough, area / np.where(enough, covered, 1.0), np.nan)
+
+
 def _cumulative(
     series: Series, heights: NDArray[np.float64], times: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -166,7 +179,8 @@ def _cumulative(
     return np.interp(times, edges, sums)
 
 
-def _join(pieces: Sequence[Series]) -> Series:
+def joined(pieces: Sequence[Series]) -> Series:
+    """Series of one zone and signal that do not overlap, as one; the facts are the first one's."""
     starts = np.concatenate([p.starts for p in pieces])
     order = np.argsort(starts, kind="stable")
     return replace(
@@ -241,8 +255,9 @@ class SourceInfo:
     never times. ``horizon_h`` None means without end, 0 no forecast at all; ``history_h`` is how
     far back it tells actuals, None without limit. An actual may be revised until ``final_after_s``
     after its interval ended. ``factors`` and ``flow`` None: unknown, or told with each series.
-    ``live``: it is asked over the network. ``key_env`` names the environment variable that holds
-    its key, ``needs`` says what it takes, ``free`` what is had without paying.
+    ``live``: it is asked over the network; ``learns``: it forecasts from stored actuals.
+    ``key_env`` names the environment variable that holds its key, ``needs`` says what it takes,
+    ``free`` what is had without paying.
     """
 
     name: str
@@ -261,6 +276,7 @@ class SourceInfo:
     history_h: float | None = None
     final_after_s: float = 0.0
     live: bool = False
+    learns: bool = False
 
 
 class IntensityProvider(Protocol):

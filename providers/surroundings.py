@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Mapping, Sequence
 
     from providers.series import Series
 
@@ -35,13 +35,14 @@ class Surroundings:
 
     Relative paths in settings start at ``base_dir`` (the config file's folder); answers and
     models are kept under ``cache_dir`` and may be deleted at any time; keys come from
-    ``environ`` and nowhere else.
+    ``environ`` and nowhere else. By ``clock`` answers grow old and a silent source is left alone.
     """
 
     base_dir: Path
     cache_dir: Path
     environ: Mapping[str, str] = field(default_factory=dict)
     history: History = field(default_factory=NoHistory)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @classmethod
     def at(cls, folder: Path) -> Surroundings:

@@ -181,14 +181,21 @@ class Outage(_Section):
     policy: Literal["run-now", "hold", "last-known"] = "last-known"
     max_age: Seconds = 86400.0
 
+    @property
+    def keeps(self) -> bool:
+        """Whether a silent source's last forecast stands in for it."""
+        return self.policy == "last-known"
+
 
 class History(_Section):
-    """How cautiously a duration is learned from past runs of a group.
+    """How cautiously a duration is learned from past runs of a group, and how far back the
+    forecaster looks for actual intensities.
 
-    Below the median it would be no bound.
+    A quantile below the median would be no bound.
     """
 
     quantile: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+    days: Annotated[int, Field(ge=14, le=3660)] = 400
 
 
 LOCAL: dict[str, Any] = {
@@ -205,7 +212,8 @@ class Settings(_Section):
 
     home: str = "local"
     regions: dict[str, RegionSettings] = Field(default_factory=dict)
-    providers: tuple[str, ...] = ("climatology", "country_mean")
+    providers: tuple[str, ...] = ("forecaster", "climatology", "country_mean")
+    order: Literal["stated", "accuracy"] = "stated"
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     outage: Outage = Outage()

@@ -22,6 +22,7 @@ from providers.base import (
     RunState,
     Scope,
     Triple,
+    Usage,
 )
 from providers.errors import NoData, ProviderError
 from providers.runner import journal
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from providers.base import EndReason, Launch, Usage
+    from providers.base import EndReason, Launch
 
 
 @dataclass
@@ -50,7 +51,7 @@ class FixedClock:
 class FakeProvider:
     """Hourly intensities by zone from ``start`` on; ``actuals`` says whether they also happen.
 
-    Set ``fails`` to make every question raise it.
+    Set ``fails`` to make every question raise it; actuals may be revised for ``final_after_s``.
     """
 
     start: datetime
@@ -58,13 +59,25 @@ class FakeProvider:
     actuals: bool = False
     name: str = "fake"
     fails: ProviderError | None = None
+    final_after_s: float = 0.0
     asked: list[tuple[str, datetime, datetime]] = field(default_factory=list)
 
     @property
     def info(self) -> SourceInfo:
-        """A source that needs nothing."""
+        """A source that needs nothing, as if it were asked over the network."""
         return SourceInfo(
-            self.name, "fake", "average", None, None, "none", 3600, None, self.actuals, True
+            name=self.name,
+            title="fake",
+            signal="average",
+            factors=None,
+            flow=None,
+            licence="none",
+            step_s=3600,
+            horizon_h=None,
+            has_actuals=self.actuals,
+            shiftable=True,
+            final_after_s=self.final_after_s,
+            live=True,
         )
 
     def zones(self) -> frozenset[str] | None:
@@ -94,6 +107,23 @@ class FakeProvider:
             zone, "average", "forecast", now, starts, starts + 3600, values, values, values, sources
         )
         return whole.clip(to_unix(start), to_unix(end))
+
+
+@dataclass(frozen=True)
+class FakeHistory:
+    """Stored actuals of any zone in ``zones``: hourly values from ``start`` on, by one source."""
+
+    start: datetime
+    hourly: Sequence[float]
+    zones: frozenset[str] = frozenset({"DE"})
+
+    def actuals(self, zone: str, start: datetime, end: datetime) -> Sequence[Series]:
+        """The part of them in ``[start, end)``."""
+        if zone not in self.zones:
+            return ()
+        told = FakeProvider(self.start, {zone: self.hourly}, actuals=True, name="history")
+        found = told.actual(zone, start, end)
+        return (found,) if len(found) else ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +163,8 @@ class FakeExecutor:
     ``durations_s`` maps a job's first word to a time of its own; ``exit_codes`` maps it to its
     exit code (``false`` to 1 by default, a word that no PATH knows to a failed start). What a
     job ran until it checkpointed, its next attempt need not run again; those whose first word
-    is in ``unable`` die of the TERM that asks them to.
+    is in ``unable`` die of the TERM that asks them to. With ``watts`` each attempt that has ended
+    leaves a journal of that power, where its run folder is there.
     """
 
     clock: FixedClock = field(default_factory=lambda: FixedClock(datetime.now(UTC)))
@@ -142,6 +173,7 @@ class FakeExecutor:
     durations_s: Mapping[str, float] = field(default_factory=dict)
     exit_codes: Mapping[str, int] = field(default_factory=lambda: {"false": 1})
     unable: frozenset[str] = frozenset()
+    watts: float | None = None
     capabilities: Capabilities = field(default_factory=Capabilities)
     launches: dict[str, tuple[Launch, datetime]] = field(default_factory=dict)
     stopped: dict[str, datetime] = field(default_factory=dict)
@@ -195,7 +227,18 @@ class FakeExecutor:
             error=None if known else f"{launch.argv[0]} was not found",
             pauses=tuple((a.timestamp(), b.timestamp()) for a, b in self.pauses.get(key, ())),
         )
+        self._meter(run_dir, receipt)
         return RunState("ended", begun.timestamp(), receipt)
+
+    def _meter(self, run_dir: Path, receipt: Receipt) -> None:
+        """The journal that a runner with a :class:`FakeMeter` would have left."""
+        if self.watts is None or not run_dir.is_dir() or (run_dir / "journal.jsonl").exists():
+            return
+        meter = FakeMeter(self.watts)
+        written = journal.JournalWriter(run_dir, meter.components(), {}, receipt.started_at)
+        usage = Usage(receipt.ended_at - receipt.started_at, 0.0, 0.0)
+        written.sample(receipt.ended_at, 0.0, meter.sample(usage))
+        written.close()
 
     def _end(self, launch: Launch, begun: datetime) -> datetime:
         """When its run time is over, which rests while it is stopped."""

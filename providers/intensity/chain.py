@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from providers.errors import BadData, NoData, ProviderError, Unavailable
+from providers.errors import AccessDenied, BadData, NoData, ProviderError, Unavailable
+from providers.intensity import scaling
 from providers.series import empty, from_unix, to_unix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from providers.series import IntensityProvider, Series
+    from providers.series import IntensityProvider, Series, SourceInfo
+
+    Ask = Callable[[IntensityProvider, datetime, datetime], Series]
+
+# How far back an overlap is looked for where the forecast itself has too little of it.
+LOOK_BACK = timedelta(hours=48)
 
 
 @dataclass(frozen=True, slots=True)
 class ChainResult:
-    """What a chain knows; ``notes`` say who failed and who filled which hole."""
+    """What a chain knows; ``notes`` say who failed and who filled which hole.
+
+    ``used`` are the sources that told a part of it, in order.
+    """
 
     series: Series
     notes: tuple[str, ...] = ()
     failures: tuple[ProviderError, ...] = ()
+    used: tuple[SourceInfo, ...] = ()
 
     def error(self) -> ProviderError | None:
         """One error for all failures, of the gravest class: wrong data before none."""
         said = "; ".join(dict.fromkeys(str(e) for e in self.failures))
-        for kind in (BadData, NoData, Unavailable):
+        for kind in (BadData, AccessDenied, NoData, Unavailable):
             if any(isinstance(e, kind) for e in self.failures):
                 return kind(said)
         return ProviderError(said) if self.failures else None
@@ -35,9 +46,12 @@ class ChainResult:
 class Chain:
     """Sources in order of preference.
 
-    The signal of the first one that answers counts; another signal is never mixed in. A
-    source with one value for all times fills only what nobody else knows anything of: as a
-    patch in a shaped series it would make a step that is not there.
+    The signal and the basis (factors, flow) of the first one that answers count. Another signal
+    is never mixed in. A source on another basis lends only its shape: it is scaled to the level
+    of the first one over at least :data:`scaling.LEAST_OVERLAP_S` that both know, and marked;
+    without that overlap its hole stays. A source with one value for all times fills only what
+    nobody else knows anything of: as a patch in a shaped series it would make a step that is
+    not there.
     """
 
     def __init__(self, providers: Sequence[IntensityProvider]) -> None:
@@ -50,73 +64,132 @@ class Chain:
 
     def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> ChainResult:
         """Expected intensity over ``[start, end)`` from as few sources as cover it."""
-        return self._merge(
-            self.providers,
-            lambda p: p.forecast(zone, start, end, now),
+        return _Merge(
             empty(zone, "average", "forecast", now),
-            start,
-            end,
-        )
+            lambda p, a, b: p.forecast(zone, a, b, now),
+            (start, end),
+        ).over(self.providers)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> ChainResult:
         """What really was, from the sources that keep actuals; holes stay holes."""
-        return self._merge(
-            [p for p in self.providers if p.info.has_actuals],
-            lambda p: p.actual(zone, start, end),
+        return _Merge(
             empty(zone, "average", "actual", end),
-            start,
-            end,
-        )
+            lambda p, a, b: p.actual(zone, a, b),
+            (start, end),
+        ).over([p for p in self.providers if p.info.has_actuals])
 
-    def _merge(
-        self,
-        providers: Sequence[IntensityProvider],
-        ask: Callable[[IntensityProvider], Series],
-        nothing: Series,
-        start: datetime,
-        end: datetime,
-    ) -> ChainResult:
-        low, high = to_unix(start), to_unix(end)
-        known, notes, failures = nothing, list[str](), list[ProviderError]()
+
+class _Merge:
+    """One question put to source after source, until it is answered."""
+
+    def __init__(self, nothing: Series, ask: Ask, span: tuple[datetime, datetime]) -> None:
+        self._known, self._ask, self._span = nothing, ask, span
+        self._asked_at = nothing.issued_at
+        self._low, self._high = to_unix(span[0]), to_unix(span[1])
+        self._leader: IntensityProvider | None = None
+        self._level: Series = nothing
+        self._notes: list[str] = []
+        self._failures: list[ProviderError] = []
+        self._used: list[SourceInfo] = []
+
+    def over(self, providers: Sequence[IntensityProvider]) -> ChainResult:
         for provider in providers:
-            holes = known.gaps(low, high)
+            holes = self._known.gaps(self._low, self._high)
             if not holes:
                 break
-            name = provider.info.name
-            if len(known) and provider.info.signal != known.signal:
-                notes.append(
-                    f"{name} tells {provider.info.signal} intensity, not {known.signal}: not used"
-                )
-                continue
-            if len(known) and not provider.info.shiftable:
-                notes.append(
-                    f"{known.source} has a hole {_spans(holes)}: {name} has one value for all "
-                    "times and does not fill it"
-                )
+            if not self._fits(provider, holes):
                 continue
             try:
-                found = ask(provider)
+                found = self._ask(provider, *self._span)
             except ProviderError as e:
-                failures.append(e)
-                notes.append(str(e))
+                self._failures.append(e)
+                # That nothing is stored to learn from is no news.
+                if not (provider.info.learns and isinstance(e, NoData)):
+                    self._notes.append(str(e))
                 continue
-            if not len(found):
-                continue
-            if len(known):
-                filler = f"{name}{_other_basis(known, found)}"
-                notes.append(f"{known.source} has a hole {_spans(holes)}: filled by {filler}")
-            known = known.fill_from(found) if len(known) else found
-        left = known.gaps(low, high) if len(known) else []
+            self._take(provider, found, holes)
+        left = self._known.gaps(self._low, self._high) if len(self._known) else []
         if left:
-            notes.append(f"nothing is known of {_spans(left)}: no window lies there")
-        return ChainResult(known, tuple(dict.fromkeys(notes)), tuple(failures))
+            self._notes.append(f"nothing is known of {_spans(left)}: no window lies there")
+        notes, failures = tuple(dict.fromkeys(self._notes)), tuple(self._failures)
+        return ChainResult(self._known, notes, failures, tuple(self._used))
+
+    def _fits(self, provider: IntensityProvider, holes: Sequence[tuple[float, float]]) -> bool:
+        known, info = self._known, provider.info
+        if not len(known):
+            return True
+        if info.signal != known.signal:
+            self._notes.append(
+                f"{info.name} tells {info.signal} intensity, not {known.signal}: not used"
+            )
+            return False
+        if not info.shiftable:
+            self._notes.append(
+                f"{known.source} has a hole {_spans(holes)}: {info.name} has one value for all "
+                "times and does not fill it"
+            )
+        return info.shiftable
+
+    def _take(
+        self,
+        provider: IntensityProvider,
+        found: Series,
+        holes: Sequence[tuple[float, float]],
+    ) -> None:
+        """Let ``found`` fill the holes of what is known."""
+        if not len(found):
+            return
+        name = provider.info.name
+        if found.kind == "forecast" and found.issued_at < self._asked_at:
+            self._notes.append(
+                f"{name} does not answer: its last known forecast, of "
+                f"{found.issued_at:%Y-%m-%dT%H:%MZ}, is used"
+            )
+        if not len(self._known):
+            self._known = self._level = found
+            self._leader = provider
+            self._used.append(provider.info)
+            return
+        said = f"{self._known.source} has a hole {_spans(holes)}"
+        if _basis(found) == _basis(self._level):
+            self._known = self._known.fill_from(found)
+            self._level = self._level.fill_from(found)
+            self._notes.append(f"{said}: filled by {name}")
+            self._used.append(provider.info)
+            return
+        other = f"{name}, on another basis ({_told(found)}; the rest: {_told(self._level)})"
+        factor = self._factor(provider, found)
+        if factor is None:
+            self._notes.append(
+                f"{said}: {other}, has less than 24 h in common with it and does not fill it"
+            )
+            return
+        self._known = self._known.fill_from(scaling.scaled(found, factor, self._level))
+        self._notes.append(f"{said}: filled by {other}, scaled by {factor:.3g} to its level")
+        self._used.append(provider.info)
+
+    def _factor(self, provider: IntensityProvider, found: Series) -> float | None:
+        """What brings ``provider`` to the level of the leader, over what both know."""
+        factor = scaling.factor(self._level, found)
+        if factor is not None or self._leader is None:
+            return factor
+        before = (self._span[0] - LOOK_BACK, self._span[0])
+        try:
+            was = self._leader.actual(found.zone, *before)
+            told = self._ask(provider, *before)
+        except ProviderError:
+            return None
+        if _basis(was) != _basis(self._level):
+            return None
+        return scaling.factor(self._level.fill_from(was), found.fill_from(told))
 
 
-def _other_basis(known: Series, found: Series) -> str:
-    if (known.factors, known.flow) == (found.factors, found.flow):
-        return ""
-    told = [f"{s.factors or 'factors unknown'}, {s.flow or 'flow unknown'}" for s in (found, known)]
-    return f" on another basis ({told[0]}; the rest: {told[1]})"
+def _basis(series: Series) -> tuple[str | None, str | None]:
+    return series.factors, series.flow
+
+
+def _told(series: Series) -> str:
+    return f"{series.factors or 'factors unknown'}, {series.flow or 'flow unknown'}"
 
 
 def _spans(holes: Sequence[tuple[float, float]]) -> str:

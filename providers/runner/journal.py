@@ -75,6 +75,10 @@ class JournalWriter:
         os.fsync(self._fd)
         self._synced = time.monotonic()
 
+    def close(self) -> None:
+        """Nothing more will be written."""
+        os.close(self._fd)
+
     def _write(self, line: str) -> None:
         owed, data = len(self._owed), (self._owed + line).encode("ascii")
         written = os.write(self._fd, data)

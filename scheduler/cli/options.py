@@ -6,7 +6,7 @@ import getpass
 import json
 import os
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,3 +179,17 @@ def print_json(content: Any) -> None:
 def say(text: str) -> None:
     """Talk on stderr, for people."""
     click.echo(text, err=True)
+
+
+def since(text: str, now: datetime) -> datetime:
+    """``30d`` or an ISO time as the start of a span that ends now."""
+    from scheduler import quantities
+
+    try:
+        return now - timedelta(seconds=quantities.duration_s(text))
+    except ValueError:
+        pass
+    try:
+        return quantities.moment(text, now)
+    except ValueError as e:
+        raise UsageError(f"--since: {e}") from e

@@ -35,7 +35,6 @@ def report_command(
 ) -> None:
     """Report realized energy, carbon and SCI of jobs: all that have run, or those named."""
     from scheduler import engine
-    from scheduler.cli.places import since as parse_since
     from scheduler.report import markdown as md
     from scheduler.report import schema, summary, terminal
 
@@ -48,7 +47,7 @@ def report_command(
         engine.follow(context, now)
         if since is not None:
             jobs = context.store.jobs.find(
-                {s for s in JobState if s.ended}, since=parse_since(since, now)
+                {s for s in JobState if s.ended}, since=options.since(since, now)
             )
             pairs = [(job, _settled(context, job)) for job in jobs]
             groups = summary.summarize(pairs, group_by)
@@ -63,7 +62,12 @@ def report_command(
         pairs = [(job, _settled(context, job)) for job in jobs]
         if as_json:
             reports = [
-                schema.report_json(job, settlement, zone=_zone(context, job))
+                schema.report_json(
+                    job,
+                    settlement,
+                    zone=_zone(context, job),
+                    versions=context.store.settlements.versions(job.id),
+                )
                 for job, settlement in pairs
             ]
             print_json(
@@ -78,7 +82,9 @@ def report_command(
             options.say("no job has run yet; `lowtide status` lists what is queued")
         for job, settlement in pairs:
             render = md.report if markdown else terminal.report
-            click.echo(render(job, settlement, zone=_zone(context, job), tz=local_zone()))
+            versions = context.store.settlements.versions(job.id)
+            zone = _zone(context, job)
+            click.echo(render(job, settlement, zone=zone, tz=local_zone(), versions=versions))
 
 
 def _settled(context: Context, job: Job) -> Settlement | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,10 @@ from scheduler.engine.outlook import Outlook
 from scheduler.engine.runs import RunFolders
 from scheduler.errors import ConfigError, StoreError, UsageError
 from scheduler.regions import Regions
-from scheduler.store import Store
+from scheduler.store import Store, StoredHistory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from providers.base import Executor
@@ -45,18 +45,22 @@ class Context:
         *,
         sources: Mapping[str, IntensityProvider] | None = None,
         executors: Mapping[str, Executor] | None = None,
+        clock: Callable[[], datetime] | None = None,
     ) -> Context:
         """Open the home of ``config``; the database is made or brought up where needed.
 
-        ``sources`` and ``executors`` stand in for those of the registry with the same name.
+        ``sources`` and ``executors`` stand in for those of the registry with the same name,
+        ``clock`` for that of the machine, by which answers of sources grow old.
         """
         store = Store(config.home, now)
-        here = Surroundings(config.base_dir, config.home / "cache", os.environ)
+        history = StoredHistory(store.actuals, config.settings.providers)
+        here = Surroundings(config.base_dir, config.home / "cache", os.environ, history)
+        here = here if clock is None else replace(here, clock=clock)
         return cls(
             config=config,
             store=store,
             regions=Regions(config),
-            outlook=Outlook(config, store.forecasts, here, sources),
+            outlook=Outlook(config, store, here, sources),
             runs=RunFolders(config.home),
             _executors=dict(executors or {}),
         )

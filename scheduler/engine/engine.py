@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from scheduler.engine import (
+    accuracy,
     dependencies,
     dispatch,
     planner,
@@ -89,6 +90,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
         planner.replan(ctx, now)
         dispatch.dispatch(ctx, now, next_pass or now + CRON_STEP)
         settling.settle(ctx, now)
+        accuracy.judge(ctx, now)
     moments = [
         min(job.plan.start, rest.of(ctx, job, now).spec.latest_start or job.plan.start)
         for job in ctx.store.jobs.find({JobState.PLANNED, JobState.PAUSED})

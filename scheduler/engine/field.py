@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from scheduler.engine.places import Field, Option
 from scheduler.errors import UsageError
@@ -18,12 +18,29 @@ if TYPE_CHECKING:
     from scheduler.regions import Region
 
 
+# Live sources are asked for so many places that a user names; of a longer list, and of places
+# that nobody named, what they said before has to do: a source that takes one question in three
+# seconds would keep a list of all regions waiting for minutes.
+ASKED_AT_MOST = 12
+
+
+class Looks(Protocol):
+    """Whoever says what is known of a region."""
+
+    def option(self, region: Region, *, remember: bool, quiet: bool = False) -> Option:
+        """The region with what is known of it.
+
+        ``remember``: it goes into the store; ``quiet``: live sources are not asked for it.
+        """
+        ...
+
+
 class Sight:
     """What is known of regions over one span of time: each is asked once."""
 
     def __init__(self, ctx: Context, start: datetime, end: datetime, now: datetime) -> None:
         self._ctx, self._span, self._now = ctx, (start, end), now
-        self._known: dict[tuple[str | None, tuple[str, ...], bool], Known] = {}
+        self._known: dict[tuple[object, ...], Known] = {}
 
     @classmethod
     def over(cls, ctx: Context, specs: Iterable[JobSpec], now: datetime) -> Sight:
@@ -35,12 +52,17 @@ class Sight:
             ends.append(max((spec.latest_start or spec.release), spec.release, now) + length)
         return cls(ctx, min(starts), max(ends), now)
 
-    def option(self, region: Region, *, remember: bool) -> Option:
-        """A region with what is known of it; ``remember``: the answer goes into the store."""
-        key = (region.zone, region.chain, remember)
+    def option(self, region: Region, *, remember: bool, quiet: bool = False) -> Option:
+        """The region with what is known of it."""
+        # Nobody is asked for a place without a zone; the reason names the place.
+        zone = region.zone or (region.name,)
+        key = (zone, frozenset(region.zones.items()), region.chain, remember, quiet)
         if key not in self._known:
-            ask = self._ctx.outlook.refresh if remember else self._ctx.outlook.ask
-            self._known[key] = ask(region, *self._span, self._now)
+            if remember:
+                found = self._ctx.outlook.refresh(region, *self._span, self._now)
+            else:
+                found = self._ctx.outlook.ask(region, *self._span, self._now, quiet=quiet)
+            self._known[key] = found
         return Option(region, self._known[key])
 
 
@@ -50,7 +72,7 @@ def field_of(
     now: datetime,
     *,
     to_run: bool,
-    sight: Sight | None = None,
+    sight: Looks | None = None,
     compare: bool = True,
 ) -> Field:
     """Who takes part: named regions, else every configured one that can run the job.
@@ -73,8 +95,13 @@ def field_of(
         chosen = {r.name for r in candidates}
         others = named or (*ctx.regions.configured, *ctx.regions.every)
         compared = dict.fromkeys(r.name for r in others if r.name not in chosen)
-        options = [sight.option(ctx.regions[name], remember=False) for name in compared]
-    asked = {r.name: sight.option(r, remember=to_run) for r in (*candidates, home)}
+        options = [sight.option(ctx.regions[n], remember=False, quiet=True) for n in compared]
+    many = len(named) > ASKED_AT_MOST
+    own = {r.name for r in (*ctx.regions.configured, home)}
+    asked = {
+        r.name: sight.option(r, remember=to_run, quiet=many and r.name not in own)
+        for r in (*candidates, home)
+    }
     return Field(
         candidates=tuple(asked[r.name] for r in candidates),
         compared=tuple(o for o in options if o.known.series is not None),

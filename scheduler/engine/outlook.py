@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from providers import registry
-from providers.errors import NoData, ProviderError, Unavailable
+from providers.errors import NoData, ProviderError
 from providers.intensity.chain import Chain
+from providers.transport import contact
+from scheduler.engine.sources import Asked, Memory
 from scheduler.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,9 +19,14 @@ if TYPE_CHECKING:
 
     from providers.series import IntensityProvider, Series
     from providers.surroundings import Surroundings
+    from providers.transport import Contact
     from scheduler.config import Config
     from scheduler.regions import Region
-    from scheduler.store.memory import Forecasts
+    from scheduler.store import Store
+
+
+# A week of forecasts for the next day says which source is the better one.
+LEAST_JUDGED_H = 7 * 24.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Realized:
-    """What really was, as far as sources tell; holes filled by the forecast in force."""
+    """What really was, as far as sources tell; holes filled by the last forecast of them.
+
+    ``provisional``: a source may still tell or revise a part of it.
+    """
 
     series: Series | None
     reason: str = ""
@@ -48,23 +58,24 @@ class Realized:
 
 
 class Outlook:
-    """Asks each region's chain of sources; the only place that asks for forecasts."""
+    """Asks each region's chain of sources; the only place that asks for carbon data."""
 
     def __init__(
         self,
         config: Config,
-        forecasts: Forecasts,
+        store: Store,
         here: Surroundings,
         sources: Mapping[str, IntensityProvider] | None = None,
     ) -> None:
         self._config = config
-        self._forecasts = forecasts
+        self._forecasts, self._accuracies = store.forecasts, store.accuracies
+        max_age = config.settings.outage.max_age if config.settings.outage.keeps else 0.0
+        self._memory = Memory(store.forecasts, store.actuals, timedelta(seconds=max_age))
         self._here = here
         self._sources = dict(sources or {})
         # How far ahead each zone's chain was last asked: a short horizon is no reason to ask
         # again before the answer is old.
         self._asked: dict[tuple[str, str], datetime] = {}
-        self._chains: dict[tuple[str, ...], Chain] = {}
 
     def source(self, name: str) -> IntensityProvider:
         """The source called ``name`` in config, or the built-in of that name."""
@@ -81,31 +92,23 @@ class Outlook:
             self._sources[name] = build(settings, self._here)
         return self._sources[name]
 
-    def chain(self, region: Region) -> Chain:
-        """The region's sources, first choice first."""
-        if region.chain not in self._chains:
-            self._chains[region.chain] = Chain([self.source(name) for name in region.chain])
-        return self._chains[region.chain]
-
-    def ask(self, region: Region, start: datetime, end: datetime, now: datetime) -> Known:
-        """Ask the region's sources now; nothing is remembered."""
+    def ask(
+        self, region: Region, start: datetime, end: datetime, now: datetime, *, quiet: bool = False
+    ) -> Known:
+        """What the region's sources say now; live ones are remembered, and with ``quiet`` not
+        asked: what they said before has to do.
+        """
         if region.zone is None:
             return Known(None, self._no_zone(region))
-        try:
-            result = self.chain(region).forecast(region.zone, start, end, now)
-        except ProviderError as e:
-            return Known(None, str(e), error=e)
+        chain = Chain(self._chain(region, now, quiet=quiet))
+        result = chain.forecast(region.zone, start, end, now)
         if not len(result.series):
             error = result.error() or NoData(f"no source knows zone {region.zone}")
             return Known(None, str(error), result.notes, error)
         return Known(result.series, notes=result.notes)
 
     def refresh(self, region: Region, start: datetime, end: datetime, now: datetime) -> Known:
-        """What is known after asking, unless the last answer is young enough; remembered.
-
-        With every source silent the outage policy decides: the last known forecast while it
-        is younger than ``outage.max_age``, else nothing.
-        """
+        """What is known after asking, unless the last answer is young enough; remembered."""
         if region.zone is None:
             return Known(None, self._no_zone(region))
         key, settings = _key(region), self._config.settings
@@ -119,52 +122,101 @@ class Outlook:
             )
             if young and reaches:
                 return Known(series, notes=notes, row_id=row_id)
+        if any(self.source(name).info.learns for name in region.chain):
+            self.learn(region, now)
         known = self.ask(region, start, end, now)
         self._asked[key, region.zone] = end
-        if known.series is not None:
-            row_id = self._forecasts.remember(key, known.series, now, known.notes)
-            return replace(known, row_id=row_id)
-        if newest is None or settings.outage.policy != "last-known":
+        if known.series is None:
             return known
-        row_id, series, _, _ = newest
-        age = now - series.issued_at
-        if not isinstance(known.error, Unavailable) or age > timedelta(
-            seconds=settings.outage.max_age
-        ):
-            return known
-        said = f"no source answers ({known.reason}); last known forecast, {age} old, is used"
-        return Known(series, notes=(said,), row_id=row_id)
+        row_id = self._forecasts.remember(key, known.series, now, known.notes)
+        return replace(known, row_id=row_id)
 
-    def realized(self, region: Region, start: datetime, end: datetime) -> Realized:
-        """Actual intensity over ``[start, end)``; where no source has it, what was believed."""
+    def learn(self, region: Region, now: datetime) -> None:
+        """Bring in the actuals that the forecaster learns from: the newest, and some older.
+
+        A source that does not tell them now is asked at the next refresh.
+        """
+        for asked in self._chain(region, now):
+            if asked.info.live and asked.info.has_actuals:
+                try:
+                    asked.top_up(timedelta(days=self._config.settings.history.days))
+                except ProviderError:
+                    continue
+
+    def realized(self, region: Region, start: datetime, end: datetime, now: datetime) -> Realized:
+        """Actual intensity over ``[start, end)``; where no source has it, the last forecast."""
         if region.zone is None:
             return Realized(None, self._no_zone(region))
         low, high = start.timestamp(), end.timestamp()
-        chain = self.chain(region)
-        notes: tuple[str, ...] = ()
-        actual: Series | None = None
-        if chain.has_actuals:
-            try:
-                result = chain.actual(region.zone, start, end)
-                actual, notes = result.series, result.notes
-            except ProviderError as e:
-                notes = (str(e),)
-            if actual is not None and len(actual) and not actual.gaps(low, high):
-                return Realized(actual, notes=notes)
-        believed = self._forecasts.in_force(_key(region), region.zone, low, high)
+        asked = self._chain(region, now)
+        keepers = [a for a in asked if a.info.has_actuals]
+        told = Chain(keepers).actual(region.zone, start, end)
+        actual, notes = told.series, told.notes
+        provisional = any(not a.final(end) for a in keepers if a.was_asked)
+        if len(actual) and not actual.gaps(low, high):
+            return Realized(actual, provisional=provisional, notes=notes)
+        believed = self._forecasts.last_told(_key(region), region.zone, low, high)
         if believed is None or believed.gaps(low, high):
-            asked = self.ask(region, start, end, start)
-            if asked.series is not None:
-                believed = asked.series if believed is None else believed.fill_from(asked.series)
-        series = believed
-        if actual is not None and len(actual):
-            series = actual if believed is None else actual.fill_from(believed)
-        if series is None or not len(series):
+            known = self.ask(region, start, end, start)
+            if known.series is not None:
+                believed = known.series if believed is None else believed.fill_from(known.series)
+        series = actual if believed is None else actual.fill_from(believed)
+        if not len(series):
             why = "; ".join(notes) or f"no source knows zone {region.zone} at that time"
-            return Realized(None, why, provisional=chain.has_actuals, notes=notes)
-        return Realized(
-            replace(series, kind="estimate"), provisional=chain.has_actuals, notes=notes
-        )
+            return Realized(None, why, provisional=provisional, notes=notes)
+        if believed is not None:
+            yet = "not yet known" if provisional else "kept by no source"
+            where = f"of a part of the run in {region.zone}" if len(actual) else f"in {region.zone}"
+            notes = (
+                *(n for n in notes if "no window lies there" not in n),
+                f"actual intensity {where} is {yet}: the last forecast stands in "
+                f"({believed.source})",
+            )
+        return Realized(replace(series, kind="estimate"), provisional=provisional, notes=notes)
+
+    def check(self, region: Region, name: str, now: datetime) -> str:
+        """Ask one source of a region's chain now; what came of it, in a few words."""
+        return next(a for a in self._chain(region, now) if a.name == name).check()
+
+    def contact(self, name: str) -> Contact | None:
+        """When a live source was last reached, by any process; None where it never was asked."""
+        return contact(self.source(name).info.name, self._here.cache_dir)
+
+    def _chain(self, region: Region, now: datetime, *, quiet: bool = False) -> list[Asked]:
+        """The region's sources, first choice first, each under its own name for the zone.
+
+        One that learns is asked for the zone whose actuals it finds in the store.
+        """
+        assert region.zone is not None
+        own = [region.zones[name] for name in region.chain if name in region.zones]
+        found = []
+        for name in self._order(region):
+            source = self.source(name)
+            usual = own[0] if source.info.learns and own else region.zone
+            zone = region.zones.get(name, usual)
+            found.append(Asked(name, source, zone, self._memory, now, quiet=quiet))
+        return found
+
+    def _order(self, region: Region) -> list[str]:
+        """The chain as stated, or with the better ones first among those on the first's basis.
+
+        A source of which too little is known keeps its place, as does one on another basis: it
+        would change the level of what is told.
+        """
+        names = list(region.chain)
+        if self._config.settings.order == "stated" or region.zone is None:
+            return names
+        known = self._accuracies.of(region.zone, LEAST_JUDGED_H)
+        first = self.source(names[0]).info
+        infos = {name: self.source(name).info for name in names if name in known}
+        like = [
+            name
+            for name, info in infos.items()
+            if info.signal == first.signal
+            and (info.learns or (info.factors, info.flow) == (first.factors, first.flow))
+        ]
+        better = iter(sorted(like, key=lambda name: known[name]))
+        return [next(better) if name in like else name for name in names]
 
     def _no_zone(self, region: Region) -> str:
         return (
@@ -174,4 +226,6 @@ class Outlook:
 
 
 def _key(region: Region) -> str:
-    return ",".join(region.chain)
+    """Under which name a chain's answers for a zone are remembered."""
+    own = region.zones
+    return ",".join(f"{name}@{own[name]}" if name in own else name for name in region.chain)

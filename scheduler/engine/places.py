@@ -30,12 +30,16 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Who takes part in a plan: who may be chosen, who is only compared, and the home."""
+    """Who takes part in a plan: who may be chosen, who is only compared, and the home.
+
+    ``apart`` are those that could be chosen, but are told on another basis.
+    """
 
     candidates: tuple[Option, ...]
     compared: tuple[Option, ...]
     home: Option
     transfer: Transfer
+    apart: tuple[Option, ...] = ()
 
 
 def request(spec: JobSpec, earliest_s: float, latest_s: float, watts: Triple | None) -> Request:

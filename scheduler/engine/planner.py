@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler.engine.context import Context
+    from scheduler.engine.field import Looks
     from scheduler.engine.places import Field
     from scheduler.engine.planning import Case
     from scheduler.models import Job, JobSpec, Plan, Window
@@ -28,7 +29,7 @@ WAITING = frozenset({JobState.QUEUED, JobState.PLANNED, JobState.PAUSED})
 
 
 def plan(
-    ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool, sight: Sight | None = None
+    ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool, sight: Looks | None = None
 ) -> Plan:
     """The plan that a job would get.
 

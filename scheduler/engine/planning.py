@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from providers.series import from_unix
 from scheduler.engine import places, power, reasons
 from scheduler.models import Plan, Window
-from scheduler.planner import choice, window
+from scheduler.planner import bases, choice, window
 from scheduler.planner.segments import INSTANT_S
 
 if TYPE_CHECKING:
@@ -91,6 +91,11 @@ def prepare(
     weighed = tuple(
         places.place(spec, o, field, basis, tolls.get(o.region.name, 0.0)) for o in field.candidates
     )
+    kept = bases.comparable(weighed, asked, basis)
+    if len(kept) < len(weighed):
+        apart = tuple(o for i, o in enumerate(field.candidates) if i not in kept)
+        field = replace(field, candidates=tuple(field.candidates[i] for i in kept), apart=apart)
+        weighed = tuple(weighed[i] for i in kept)
     late = earliest > bound
     return Case(spec, field, expected, asked, weighed, basis, run_now, late, now, done, currency)
 
@@ -132,7 +137,7 @@ def plan_of(case: Case, decision: Decision) -> Plan:
     if case.done and chosen.grams is None and case.power.watts is not None:
         nulls.setdefault("expected_g", "no forecast is left of the time before its pause")
         nulls.setdefault("saving_percent", nulls["expected_g"])
-    rows = {o.known.row_id for o in (*field.candidates, field.home)} - {None}
+    rows = {o.known.row_id for o in (*field.candidates, *field.apart, field.home)} - {None}
     return Plan(
         made_at=case.now,
         window=chosen,
@@ -255,11 +260,12 @@ def _run_now(
 
 def _alternatives(case: Case, decision: Decision, chosen: Window) -> tuple[Window, ...]:
     field = case.field
-    compared = [places.place(case.spec, o, field, case.basis) for o in field.compared]
+    listed = (*field.compared, *field.apart)
+    compared = [places.place(case.spec, o, field, case.basis) for o in listed]
     others = window.decide(compared, replace(case.request, pausing=None))
     pairs = (
         *zip(decision.per_place, field.candidates, strict=True),
-        *zip(others.per_place, field.compared, strict=True),
+        *zip(others.per_place, listed, strict=True),
     )
     found = [
         window_of(case, one, option)

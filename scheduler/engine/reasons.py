@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from providers.errors import NoData
 from providers.series import from_unix
 from scheduler.models import GIVEN
+from scheduler.planner.bases import SAFE_GAP
 
 if TYPE_CHECKING:
     from scheduler.engine.places import Field
@@ -89,6 +90,12 @@ def reason(spec: JobSpec, field: Field, decision: Decision, chosen: Window, late
         for o in field.candidates
         if o.known.series is None and decision.chosen is not None
     }
+    if field.apart:
+        names = ", ".join(o.region.name for o in field.apart)
+        notes[
+            f"{names}: told on another basis (signal, factors or flow), listed only: gaps below "
+            f"{100 * SAFE_GAP:g} % are not safe"
+        ] = None
     only_compared = [o.region.name for o in field.compared if o.region.name in spec.regions]
     if only_compared:
         notes[f"{', '.join(only_compared)}: no executor, compared only"] = None

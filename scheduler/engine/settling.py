@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from scheduler.engine import dependencies
 from scheduler.engine.context import alone
 from scheduler.engine.reap import exit_status
 from scheduler.models import JobState
+from scheduler.report.versions import difference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 
 def settle(ctx: Context, now: datetime) -> None:
     """Settle every ended job that has no final settlement; an unchanged one adds no version."""
-    young = now - timedelta(seconds=ctx.config.settings.refresh)
-    for job_id in ctx.store.settlements.owed(young):
+    for job_id in ctx.store.settlements.owed(now, ctx.config.settings.refresh):
         with alone(ctx, job_id, now):
             settlement = compute(ctx, ctx.store.jobs.get(job_id), now)
-            if settlement is not None:
-                ctx.store.settlements.add(job_id, settlement, now)
+            if settlement is None:
+                continue
+            before = ctx.store.settlements.latest(job_id)
+            made = ctx.store.settlements.add(job_id, settlement, now)
+            if made is not None and before is not None:
+                changed = difference(before, settlement)
+                said = f"version {made.number}, {settlement.status}: {changed}"
+                ctx.store.jobs.tell(job_id, now, "settled", said)
 
 
 def _records(job: Job, attempts: Sequence[Attempt]) -> list[sci.AttemptRecord]:
@@ -66,9 +71,9 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     end = max(a.ended_at or now for a in attempts)
     region = ctx.regions[attempts[-1].region]
     home = ctx.regions[job.spec.home]
-    here = ctx.outlook.realized(region, start, end)
+    here = ctx.outlook.realized(region, start, end, now)
     release = dependencies.ready_at(ctx, job.spec, now)
-    there = ctx.outlook.realized(home, release, release + (end - start))
+    there = ctx.outlook.realized(home, release, release + (end - start), now)
     home_site = home.site
     if job.plan is not None and job.plan.basis == "operational":
         # The saving stands on the basis of the plan, so that both can be compared.

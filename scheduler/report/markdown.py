@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.report.terminal import headline
 from scheduler.report.units import energy, triple
+from scheduler.report.versions import changes
 from scheduler.sci.conformance import BOUNDARY_IN, BOUNDARY_OUT
 
 if TYPE_CHECKING:
@@ -13,9 +14,17 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from scheduler.models import Job, Settlement
+    from scheduler.store import Version
 
 
-def report(job: Job, settlement: Settlement | None, *, zone: str | None, tz: tzinfo) -> str:
+def report(
+    job: Job,
+    settlement: Settlement | None,
+    *,
+    zone: str | None,
+    tz: tzinfo,
+    versions: Sequence[Version] = (),
+) -> str:
     """The report, with tables that a carbon report can cite."""
     lines = [f"# {job.spec.name} ({job.id}): {job.state}", ""]
     if settlement is None:
@@ -51,6 +60,8 @@ def report(job: Job, settlement: Settlement | None, *, zone: str | None, tz: tzi
             for a in s.attempts
         ],
     )
+    if len(versions) > 1:
+        lines += ["", "## Settlements", "", *(f"- {line}" for line in changes(versions, tz))]
     lines += ["", "## Conformance with ISO/IEC 21031:2024", ""]
     lines += _rows(
         ("rule", "", "why"), [(r.rule, r.met.replace("_", " "), r.why) for r in s.conformance]

@@ -4,11 +4,13 @@ unknown is null and named with its reason in ``null_reasons`` of the same object
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from scheduler.models import GIVEN, saving_percent
 from scheduler.quantities import duration
 from scheduler.report.units import redact
+from scheduler.report.versions import difference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         Settlement,
         Window,
     )
+    from scheduler.store import Version
 
 SCHEMA_VERSION = 1
 NO_BOUND = "the queue is too long for a lower bound at every look"
@@ -250,7 +253,13 @@ def job_json(
     return content | {"null_reasons": _reasons(nested, unset)}
 
 
-def report_json(job: Job, settlement: Settlement | None, *, zone: str | None) -> dict[str, Any]:
+def report_json(
+    job: Job,
+    settlement: Settlement | None,
+    *,
+    zone: str | None,
+    versions: Sequence[Version] = (),
+) -> dict[str, Any]:
     """One job of ``report``; a job that never ran has nulls with that reason."""
     s, spec, plan = settlement, job.spec, job.plan
     met = None
@@ -325,6 +334,7 @@ def report_json(job: Job, settlement: Settlement | None, *, zone: str | None) ->
             }
             for a in (s.attempts if s else ())
         ],
+        "settlements": _versions(versions),
         "notes": [*(s.notes if s else ()), *overrun(job)],
     }
     never = "the job has not run" if s is None else ""
@@ -347,6 +357,22 @@ def report_json(job: Job, settlement: Settlement | None, *, zone: str | None) ->
     if plan is not None and plan.window.grams is None:
         reasons.setdefault("planned_g", plan.nulls.get("expected_g", "the plan had no forecast"))
     return content | {"null_reasons": _reasons(content, reasons, never)}
+
+
+def _versions(versions: Sequence[Version]) -> list[dict[str, Any]]:
+    """Every settlement, the first one first; each ``difference`` is to the one before it."""
+    said = [difference(a.settlement, b.settlement) for a, b in pairwise(versions)]
+    return [
+        {
+            "version": v.number,
+            "made_at": iso(v.made_at),
+            "status": v.settlement.status,
+            "operational_g": figure(v.settlement.operational_g),
+            "saved_g": figure(v.settlement.saved_g),
+            "difference": text,
+        }
+        for v, text in zip(versions, ["the first settlement", *said], strict=False)
+    ]
 
 
 def _duration(job: Job) -> dict[str, float | None]:

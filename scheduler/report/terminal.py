@@ -11,6 +11,7 @@ from scheduler.quantities import duration
 from scheduler.report.schema import overrun
 from scheduler.report.tables import draw, table
 from scheduler.report.units import change, clock, energy, grams, redact, triple
+from scheduler.report.versions import changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         Settlement,
         Window,
     )
+    from scheduler.store import Version
 
 WIDTH = 110
 
@@ -188,7 +190,14 @@ def providers_table(rows: Sequence[dict[str, Any]]) -> str:
     return draw(drawn, width=140)
 
 
-def report(job: Job, settlement: Settlement | None, *, zone: str | None, tz: tzinfo) -> str:
+def report(
+    job: Job,
+    settlement: Settlement | None,
+    *,
+    zone: str | None,
+    tz: tzinfo,
+    versions: Sequence[Version] = (),
+) -> str:
     """The SCI report of one job."""
     head = f"{job.id}  {job.spec.name}  {job.state}: {job.reason}"
     if settlement is None:
@@ -209,6 +218,7 @@ def report(job: Job, settlement: Settlement | None, *, zone: str | None, tz: tzi
         rules.add_row(rule.rule, rule.met.replace("_", " "), rule.why)
     lines = [head, *("  " + line for line in headline(job, s, zone))]
     tail = [f"  attempt    {_attempt(a, tz)}" for a in s.attempts]
+    tail += [f"  settled    {line}" for line in changes(versions, tz)]
     tail += [f"  note       {note}" for note in s.notes]
     return draw("\n".join(lines), drawn, "\n".join(tail), rules, width=150)
 

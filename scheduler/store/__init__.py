@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scheduler.errors import ConfigError
+from scheduler.store.actuals import Actuals, StoredHistory
 from scheduler.store.database import Database
+from scheduler.store.forecasts import Forecasts
 from scheduler.store.jobs import LEGAL_MOVES, Jobs
-from scheduler.store.memory import Beats, Forecasts, QueuePlans, Settlements
+from scheduler.store.memory import Accuracies, Beats, QueuePlans, Settlements, Version
 from scheduler.store.recurrences import Recurrences
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-__all__ = ["LEGAL_MOVES", "Store"]
+__all__ = ["LEGAL_MOVES", "Actuals", "Forecasts", "Store", "StoredHistory", "Version"]
 
 
 class Store:
@@ -35,8 +37,10 @@ class Store:
         self.jobs = Jobs(self._database)
         self.recurrences = Recurrences(self._database)
         self.forecasts = Forecasts(self._database)
+        self.actuals = Actuals(self._database)
         self.settlements = Settlements(self._database)
         self.queue_plans = QueuePlans(self._database)
+        self.accuracies = Accuracies(self._database)
         self.beats = Beats(self._database)
 
     def check(self) -> str:

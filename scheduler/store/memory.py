@@ -1,20 +1,17 @@
-"""What was believed of the grid and when, what jobs really cost, and who was seen last."""
+"""What jobs really cost, the last look at the queue, and who was seen last."""
 
 from __future__ import annotations
 
-import json
-import zlib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import TypeAdapter
-from sqlmodel import col, or_, select, update
+from sqlmodel import case, col, func, or_, select, update
 
-from providers.series import Series, from_unix
+from providers.series import from_unix
 from scheduler.models import JobState, QueuePlan, Settlement
-from scheduler.store.rows import BeatRow, ForecastRow, JobRow, QueuePlanRow, SettlementRow
+from scheduler.store.rows import AccuracyRow, BeatRow, JobRow, QueuePlanRow, SettlementRow
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,97 +19,22 @@ if TYPE_CHECKING:
     from scheduler.store.database import Database
 
 
+# Between two looks at a settlement passes this share of the time since the job ended.
+GROWTH = 8
+
+
 @cache
 def _settlements() -> TypeAdapter[Settlement]:
     return TypeAdapter(Settlement)
 
 
-class Remembered(NamedTuple):
-    """A stored forecast, what was said of it, and when its source was last asked."""
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One settlement of a job, as it was made; numbers start at 1."""
 
-    row_id: int
-    series: Series
-    notes: tuple[str, ...]
-    checked_at: datetime
-
-
-class Forecasts:
-    """Issued forecasts, never overwritten."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    def remember(
-        self, chain: str, series: Series, at: datetime, notes: tuple[str, ...] = ()
-    ) -> int:
-        """Store a series, or note that its source still says what the newest row says."""
-        newest = self.newest(chain, series.zone)
-        if newest is not None:
-            row_id, known = newest.row_id, newest.series
-            low, high = float(series.starts[0]), float(series.ends[-1])
-            if known.ends[-1] >= high - 1e-3 and _same(known.clip(low, high), series):
-                with self._db.write() as session:
-                    session.exec(
-                        update(ForecastRow)
-                        .where(col(ForecastRow.id) == row_id)
-                        .values(checked_at=at.timestamp())
-                    )
-                return row_id
-        row = ForecastRow(
-            zone=series.zone,
-            chain=chain,
-            issued_at=series.issued_at.timestamp(),
-            checked_at=at.timestamp(),
-            starts=float(series.starts[0]),
-            ends=float(series.ends[-1]),
-            payload=_pack(series, notes),
-        )
-        with self._db.write() as session:
-            session.add(row)
-            session.flush()
-            assert row.id is not None
-            return row.id
-
-    def newest(self, chain: str, zone: str) -> Remembered | None:
-        """The last issued forecast of a zone by a chain of sources."""
-        with self._db.read() as session:
-            row = session.exec(
-                select(ForecastRow)
-                .where(ForecastRow.zone == zone, ForecastRow.chain == chain)
-                .order_by(col(ForecastRow.issued_at).desc(), col(ForecastRow.id).desc())
-                .limit(1)
-            ).first()
-        if row is None:
-            return None
-        assert row.id is not None
-        series, notes = _unpack(row.payload)
-        return Remembered(row.id, series, notes, from_unix(row.checked_at))
-
-    def in_force(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
-        """What was believed of ``[start, end)``: the last row issued by ``start`` first.
-
-        Its holes are filled by rows issued later, in order, then by older ones.
-        """
-        with self._db.read() as session:
-            found = session.exec(
-                select(ForecastRow)
-                .where(
-                    ForecastRow.zone == zone,
-                    ForecastRow.chain == chain,
-                    ForecastRow.starts < end_s,
-                    ForecastRow.ends > start_s,
-                )
-                .order_by(col(ForecastRow.issued_at), col(ForecastRow.id))
-            ).all()
-        before = [row for row in found if row.issued_at <= start_s]
-        after = [row for row in found if row.issued_at > start_s]
-        result: Series | None = None
-        for row in (*before[-1:], *after, *reversed(before[:-1])):
-            part = _unpack(row.payload)[0].clip(start_s, end_s)
-            result = part if result is None else result.fill_from(part)
-            if result is not None and not result.gaps(start_s, end_s):
-                break
-        return result
+    number: int
+    made_at: datetime
+    settlement: Settlement
 
 
 class Settlements:
@@ -121,48 +43,72 @@ class Settlements:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def add(self, job_id: str, settlement: Settlement, at: datetime) -> bool:
-        """Append a version, unless the last one says the same; True if appended."""
-        last = self.latest(job_id)
-        if last == settlement:
-            return False
+    def add(self, job_id: str, settlement: Settlement, at: datetime) -> Version | None:
+        """Append a version; None where the last one has the same figures (notes may differ).
+
+        Either way it is known to have been looked at.
+        """
+        last = self.versions(job_id)[-1:]
         with self._db.write() as session:
-            versions = session.exec(
-                select(SettlementRow.version).where(SettlementRow.job_id == job_id)
-            ).all()
+            if last and replace(last[0].settlement, notes=()) == replace(settlement, notes=()):
+                session.exec(
+                    update(SettlementRow)
+                    .where(
+                        col(SettlementRow.job_id) == job_id,
+                        col(SettlementRow.version) == last[0].number,
+                    )
+                    .values(checked_at=at.timestamp())
+                )
+                return None
+            number = last[0].number + 1 if last else 1
             session.add(
                 SettlementRow(
                     job_id=job_id,
-                    version=max(versions, default=0) + 1,
+                    version=number,
                     made_at=at.timestamp(),
+                    checked_at=at.timestamp(),
                     status=settlement.status,
                     payload=_settlements().dump_json(settlement).decode(),
                 )
             )
-        return True
+        return Version(number, at, settlement)
+
+    def versions(self, job_id: str) -> list[Version]:
+        """Every settlement that was made, the first one first."""
+        with self._db.read() as session:
+            rows = session.exec(
+                select(SettlementRow)
+                .where(SettlementRow.job_id == job_id)
+                .order_by(col(SettlementRow.version))
+            ).all()
+        return [
+            Version(r.version, from_unix(r.made_at), _settlements().validate_json(r.payload))
+            for r in rows
+        ]
 
     def latest(self, job_id: str) -> Settlement | None:
         """The settlement that counts, or None."""
-        with self._db.read() as session:
-            payload = session.exec(
-                select(SettlementRow.payload)
-                .where(SettlementRow.job_id == job_id)
-                .order_by(col(SettlementRow.version).desc())
-                .limit(1)
-            ).first()
-        return None if payload is None else _settlements().validate_json(payload)
+        found = self.versions(job_id)
+        return found[-1].settlement if found else None
 
-    def owed(self, young: datetime) -> list[str]:
-        """Ended jobs without a final settlement, nor any made since ``young``."""
-        made = select(SettlementRow.id).where(
+    def owed(self, now: datetime, pause_s: float) -> list[str]:
+        """Ended jobs without a final settlement that it is time to look at again.
+
+        After ``pause_s``, and then ever more rarely: what a source has not told or revised after
+        a day will hardly change within the next hour.
+        """
+        seen = func.coalesce(SettlementRow.checked_at, SettlementRow.made_at)
+        patience = (seen - JobRow.ended_at) / GROWTH
+        pause = case((patience > pause_s, patience), else_=pause_s)
+        rests = select(SettlementRow.id).where(
             SettlementRow.job_id == JobRow.id,
-            or_(SettlementRow.status == "final", col(SettlementRow.made_at) > young.timestamp()),
+            or_(SettlementRow.status == "final", seen + pause > now.timestamp()),
         )
         with self._db.read() as session:
             query = select(JobRow.id).where(
                 col(JobRow.state).in_([str(s) for s in JobState if s.ended]),
                 JobRow.attempt > 0,
-                ~made.exists(),
+                ~rests.exists(),
             )
             return list(session.exec(query))
 
@@ -189,6 +135,35 @@ class QueuePlans:
         return QueuePlan(**content)
 
 
+class Accuracies:
+    """How good sources were lately, by zone: what a chain may be ordered by."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def remember(
+        self, zone: str, source: str, mape_percent: float, hours: float, at: datetime
+    ) -> None:
+        """Keep the figure in place of the one before; ``hours`` is how much was judged."""
+        row = AccuracyRow(
+            zone=zone,
+            source=source,
+            made_at=at.timestamp(),
+            mape_percent=mape_percent,
+            hours=hours,
+        )
+        with self._db.write() as session:
+            session.merge(row)
+
+    def of(self, zone: str, least_hours: float) -> dict[str, float]:
+        """MAPE (%) by source, of those judged over at least so many hours."""
+        query = select(AccuracyRow).where(
+            AccuracyRow.zone == zone, AccuracyRow.hours >= least_hours
+        )
+        with self._db.read() as session:
+            return {row.source: row.mape_percent for row in session.exec(query)}
+
+
 class Beats:
     """When a daemon, a tick or a source was last seen."""
 
@@ -205,43 +180,3 @@ class Beats:
         with self._db.read() as session:
             row = session.get(BeatRow, name)
             return None if row is None else from_unix(row.at)
-
-
-def _same(a: Series, b: Series) -> bool:
-    return (
-        len(a) == len(b)
-        and np.array_equal(a.g_per_kwh, b.g_per_kwh)
-        and np.array_equal(a.ends, b.ends)
-        and np.array_equal(a.sources, b.sources)
-        and np.array_equal(a.low, b.low)
-        and np.array_equal(a.high, b.high)
-        and (a.signal, a.kind) == (b.signal, b.kind)
-    )
-
-
-def _pack(series: Series, notes: tuple[str, ...]) -> bytes:
-    arrays = ("starts", "ends", "g_per_kwh", "low", "high", "sources")
-    facts = ("zone", "signal", "kind", "factors", "flow")
-    content = {name: getattr(series, name).tolist() for name in arrays}
-    content |= {name: getattr(series, name) for name in facts}
-    content |= {"issued_at": series.issued_at.timestamp(), "notes": list(notes)}
-    return zlib.compress(json.dumps(content).encode())
-
-
-def _unpack(payload: bytes) -> tuple[Series, tuple[str, ...]]:
-    content = json.loads(zlib.decompress(payload))
-    series = Series(
-        zone=content["zone"],
-        signal=content["signal"],
-        kind=content["kind"],
-        issued_at=from_unix(content["issued_at"]),
-        starts=np.array(content["starts"]),
-        ends=np.array(content["ends"]),
-        g_per_kwh=np.array(content["g_per_kwh"]),
-        low=np.array(content["low"]),
-        high=np.array(content["high"]),
-        sources=np.array(content["sources"], dtype=np.str_),
-        factors=content["factors"],
-        flow=content["flow"],
-    )
-    return series, tuple(content["notes"])

@@ -70,6 +70,22 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 late INTEGER NOT NULL)""",
         ),
     ),
+    (
+        "0004-actuals",
+        (
+            """CREATE TABLE actual (
+                id INTEGER NOT NULL PRIMARY KEY, zone VARCHAR NOT NULL, source VARCHAR NOT NULL,
+                day INTEGER NOT NULL, signal VARCHAR NOT NULL, fetched_at FLOAT NOT NULL,
+                checked_at FLOAT NOT NULL, starts FLOAT NOT NULL, ends FLOAT NOT NULL,
+                covered_s FLOAT NOT NULL, payload BLOB NOT NULL)""",
+            "CREATE INDEX actual_by_day ON actual (zone, source, day)",
+            "CREATE INDEX forecast_by_time ON forecast (issued_at)",
+            "ALTER TABLE settlement ADD COLUMN checked_at FLOAT",
+            """CREATE TABLE accuracy (
+                zone VARCHAR NOT NULL, source VARCHAR NOT NULL, made_at FLOAT NOT NULL,
+                mape_percent FLOAT NOT NULL, hours FLOAT NOT NULL, PRIMARY KEY (zone, source))""",
+        ),
+    ),
 )
 
 

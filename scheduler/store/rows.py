@@ -68,7 +68,7 @@ class AttemptRow(SQLModel, table=True):
 class ForecastRow(SQLModel, table=True):
     """What was believed of a zone at ``issued_at``; never overwritten.
 
-    ``payload`` is compressed JSON of the series; ``checked_at`` moves when a source is asked
+    ``payload`` is the packed series; ``checked_at`` moves when a source is asked
     again and says the same.
     """
 
@@ -85,6 +85,40 @@ class ForecastRow(SQLModel, table=True):
     payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class ActualRow(SQLModel, table=True):
+    """What a source told of a zone and UTC day (since 1970) at ``fetched_at``; append-only.
+
+    ``checked_at`` moves while it says the same.
+    """
+
+    __tablename__ = "actual"
+    __table_args__ = (Index("actual_by_day", "zone", "source", "day"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    zone: str
+    source: str
+    day: int
+    signal: str
+    fetched_at: float
+    checked_at: float
+    starts: float
+    ends: float
+    covered_s: float
+    payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class AccuracyRow(SQLModel, table=True):
+    """How far a source's forecasts of a zone's next day lay off lately."""
+
+    __tablename__ = "accuracy"
+
+    zone: str = Field(primary_key=True)
+    source: str = Field(primary_key=True)
+    made_at: float
+    mape_percent: float
+    hours: float
+
+
 class SettlementRow(SQLModel, table=True):
     """A settlement of a job; append-only, the highest version counts."""
 
@@ -95,6 +129,7 @@ class SettlementRow(SQLModel, table=True):
     job_id: str = Field(index=True)
     version: int
     made_at: float
+    checked_at: float | None = None
     status: str
     payload: str = Field(sa_column=Column(Text, nullable=False))
 

@@ -20,13 +20,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer; ``delay_s`` passes before the head, ``stall_s`` within the body."""
+    """An answer; ``delay_s`` passes before the head, ``stall_s`` within the body.
 
-    body: str = ""
+    With ``drip_s`` that long passes before each byte of the body. ``length`` is declared in place
+    of the body's own; a larger one makes a body that is cut off.
+    """
+
+    body: str | bytes = ""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     delay_s: float = 0.0
     stall_s: float = 0.0
+    drip_s: float = 0.0
+    length: int | None = None
 
 
 Play = Callable[[Asked], Reply]
@@ -62,21 +68,30 @@ class SourceServer:
         self._thread.start()
 
     def _send(self, handler: BaseHTTPRequestHandler, reply: Reply) -> None:
-        body = reply.body.encode()
+        body = reply.body if isinstance(reply.body, bytes) else reply.body.encode()
+        length = len(body) if reply.length is None else reply.length
         try:
             self._leave.wait(reply.delay_s)
             handler.send_response(reply.status)
             for name, value in reply.headers.items():
                 handler.send_header(name, value)
-            handler.send_header("Content-Length", str(len(body)))
+            handler.send_header("Content-Length", str(length))
             handler.end_headers()
             half = len(body) // 2 if reply.stall_s else len(body)
-            handler.wfile.write(body[:half])
-            handler.wfile.flush()
+            self._write(handler, body[:half], reply.drip_s)
             self._leave.wait(reply.stall_s)
-            handler.wfile.write(body[half:])
+            self._write(handler, body[half:], reply.drip_s)
+            if length != len(body):
+                handler.close_connection = True
         except OSError:
             handler.close_connection = True
+
+    def _write(self, handler: BaseHTTPRequestHandler, part: bytes, drip_s: float) -> None:
+        step = 1 if drip_s else max(1, len(part))
+        for i in range(0, len(part), step):
+            self._leave.wait(drip_s)
+            handler.wfile.write(part[i : i + step])
+            handler.wfile.flush()
 
     def close(self) -> None:
         """Stop; whoever still waits for an answer gets none."""

@@ -161,12 +161,54 @@ def test_a_flat_floor_serves_where_nobody_else_knows_anything() -> None:
     assert result.notes == ("first has no zone DE",)
 
 
-def test_a_filler_on_another_basis_is_marked() -> None:
-    direct = Hours("direct", {0: 1.0}, factors="direct")
-    cycle = Hours("cycle", dict.fromkeys(range(4), 2.0), factors="lifecycle")
-    result = _ask(direct, cycle)
-    assert "filled by cycle on another basis (lifecycle, flow unknown" in result.notes[0]
-    assert result.series.factors is None
+DAY = dict.fromkeys(range(24), 100.0)
+
+
+def test_a_filler_on_another_basis_lends_its_shape_at_the_level_of_the_first() -> None:
+    direct = Hours("direct", DAY, factors="direct")
+    cycle = Hours("cycle", {h: 200.0 + h % 2 for h in range(48)}, factors="lifecycle")
+    result = _ask(direct, cycle, hours=48)
+    by = 100.0 / 200.5
+    assert _told(result)[:24] == [(float(h), 100.0, "direct") for h in range(24)]
+    assert _told(result)[24:] == [
+        (h, pytest.approx((200 + h % 2) * by), "cycle (scaled)") for h in range(24, 48)
+    ]
+    assert result.series.factors == "direct"
+    assert (
+        "filled by cycle, on another basis (lifecycle, flow unknown; the rest: direct"
+        in (result.notes[0])
+    )
+    assert "scaled by 0.499 to its level" in result.notes[0]
+    assert [info.name for info in result.used] == ["direct", "cycle"]
+
+
+def test_without_a_day_in_common_the_horizon_ends_where_the_basis_does() -> None:
+    direct = Hours("direct", dict.fromkeys(range(23), 1.0), factors="direct")
+    cycle = Hours("cycle", dict.fromkeys(range(48), 2.0), factors="lifecycle")
+    result = _ask(direct, cycle, hours=48)
+    assert {source for _, _, source in _told(result)} == {"direct"}
+    assert "has less than 24 h in common with it and does not fill it" in result.notes[0]
+    assert "no window lies there" in result.notes[-1]
+
+
+def test_the_overlap_may_lie_in_the_past_where_the_first_source_keeps_actuals() -> None:
+    past = dict.fromkeys(range(-48, 6), 50.0)
+    first = Hours("first", past, factors="direct", has_actuals=True)
+    shape = Hours("shape", dict.fromkeys(range(-48, 48), 100.0), factors="lifecycle")
+    result = _ask(first, shape, hours=24)
+    assert _told(result)[-1] == (23, pytest.approx(50.0), "shape (scaled)")
+
+
+def test_a_scaled_tail_is_no_level_for_the_next_source() -> None:
+    """What was scaled knows nothing of the level: the next source is brought to the first's."""
+    first = Hours("first", DAY, factors="direct")
+    second = Hours("second", dict.fromkeys(range(30), 10.0), factors="lifecycle")
+    third = Hours("third", dict.fromkeys(range(48), 25.0), factors=None)
+    result = _ask(first, second, third, hours=48)
+    assert [source for _, _, source in _told(result)[24:]] == (
+        ["second (scaled)"] * 6 + ["third (scaled)"] * 18
+    )
+    assert {value for _, value, _ in _told(result)} == {100.0}
 
 
 def test_many_holes_are_named_by_the_first_two() -> None:

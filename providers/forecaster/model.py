@@ -1,0 +1,79 @@
+"""A fitted zone, and the outlook that it gives from the recent past."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from providers.forecaster.features import base, features
+from providers.forecaster.history import DAY_H, checked, filled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Method = Literal["hod7decay", "ridge"]
+# Hours ahead that are fitted one by one; what lies beyond is treated as the last of these days.
+FITTED_H = 120
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Expected intensity of the hours from an issue on, with a band of 80 %; g/kWh, from 0 up."""
+
+    low: NDArray[np.float64]
+    value: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the history of one zone taught.
+
+    ``weights`` (120 x 12) correct the base by its features, all zero under ``hod7decay``;
+    ``course`` (168) is the course of the week by hour since 1970; ``low`` and ``high`` (120) are
+    the band's ends in units of ``spread`` (24, by hour of the day in UTC). All are in roots of
+    g/kWh. ``start_s`` and ``end_s`` bound the history (Unix seconds), of which ``known_h`` hours
+    were known.
+    """
+
+    method: Method
+    start_s: float
+    end_s: float
+    known_h: int
+    weights: NDArray[np.float64]
+    course: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    def predict(
+        self, hourly: NDArray[np.float64], start_s: float, hours: int = FITTED_H
+    ) -> Outlook:
+        """The ``hours`` from the end of ``hourly`` on; that is the issue.
+
+        ``hourly`` are means in g/kWh from ``start_s`` (Unix seconds, on the hour), NaN where
+        unknown; four weeks are used. Hours unknown at its end count as ahead. :class:`NoData`
+        where it has less than 14 days of known hours.
+        """
+        first = checked(hourly, start_s)
+        last = int(np.flatnonzero(~np.isnan(hourly))[-1]) + 1
+        late = len(hourly) - last
+        recent = np.sqrt(filled(hourly[:last]))
+        issue, reach = np.array([last]), late + hours
+        middle = base(recent, issue, reach)[0]
+        lead = np.arange(reach)
+        lead = np.where(lead < FITTED_H, lead, FITTED_H - DAY_H + lead % DAY_H)
+        if self.method == "ridge":
+            known = features(recent, first, issue, self.course[None, :], reach)[:, 0]
+            middle = middle + np.einsum("kp,kp->k", known, self.weights[lead])
+        middle = np.maximum(middle, 0.0)
+        spread = self.spread[(first + last + np.arange(reach)) % DAY_H]
+        low = np.maximum(middle + self.low[lead] * spread, 0.0)
+        high = np.maximum(middle + self.high[lead] * spread, 0.0)
+        return Outlook(
+            low=np.minimum(low, middle)[late:] ** 2,
+            value=middle[late:] ** 2,
+            high=np.maximum(high, middle)[late:] ** 2,
+        )

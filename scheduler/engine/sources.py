@@ -1,0 +1,183 @@
+"""Sources as a chain asks them: under their own name for a zone, with a memory of their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from providers.errors import ProviderError, Unavailable
+from providers.series import empty, from_unix
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from providers.series import IntensityProvider, Series, SourceInfo
+    from scheduler.store import Actuals, Forecasts
+
+SOURCE = "source:"
+DAY_S = 86400.0
+HOUR_S = 3600.0
+# So much of the past is asked for at once: eight weeks are enough to begin learning from, and few
+# calls at every source.
+STEP_BACK_S = 56 * DAY_S
+
+
+def source_key(name: str) -> str:
+    """Under which name one source's own forecasts are remembered, beside those of chains."""
+    return f"{SOURCE}{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Where answers are kept, and how old one may be to stand for a source that is silent."""
+
+    forecasts: Forecasts
+    actuals: Actuals
+    max_age: timedelta
+
+
+class Asked:
+    """One source, asked at one moment for one zone.
+
+    What a live source tells is remembered, as it was told then. While it does not answer, or
+    where it is not to be asked (``quiet``), its last forecast stands in until it is too old, and
+    so do the actual values that it has told before.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: IntensityProvider,
+        zone: str,
+        memory: Memory,
+        now: datetime,
+        *,
+        quiet: bool = False,
+    ) -> None:
+        self.name, self._source, self._zone = name, source, zone
+        self._key = source_key(name)
+        self._memory, self._now, self._quiet = memory, now, quiet
+        self._silent = False
+        self.was_asked = False
+
+    @property
+    def info(self) -> SourceInfo:
+        """That of the source."""
+        return self._source.info
+
+    def zones(self) -> frozenset[str] | None:
+        """Any: whatever is asked for, the one zone answers."""
+        return None
+
+    def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
+        """The forecast under the zone's common name."""
+        if self.info.live or self.info.learns:
+            return replace(self._remembered(start, end, now), zone=zone)
+        return replace(self._source.forecast(self._zone, start, end, now), zone=zone)
+
+    def actual(self, zone: str, start: datetime, end: datetime) -> Series:
+        """What really was, as far as the source has ever told."""
+        self.was_asked = True
+        if not self.info.live:
+            return replace(self._source.actual(self._zone, start, end), zone=zone)
+        low, high = start.timestamp(), end.timestamp()
+        try:
+            self.fetch(start, end)
+        except Unavailable:
+            self._silent = True
+            if self._known(low, high) is None:
+                raise
+        known = self._known(low, high)
+        return (
+            empty(zone, self.info.signal, "actual", end)
+            if known is None
+            else replace(known, zone=zone)
+        )
+
+    def fetch(self, start: datetime, end: datetime) -> None:
+        """Bring whole days of actuals into memory, unless they are there and final."""
+        first = start.timestamp() // DAY_S * DAY_S
+        last = min(-(-end.timestamp() // DAY_S) * DAY_S, self._now.timestamp())
+        if first >= last or self._final(first, last):
+            return
+        if self._quiet:
+            raise Unavailable(f"{self.info.name} is not asked for {self._zone}")
+        found = self._source.actual(self._zone, from_unix(first), from_unix(last))
+        if len(found):
+            self._memory.actuals.remember(self.name, found, self._now)
+
+    def check(self) -> str:
+        """Ask for an hour now, remembering nothing; what came of it, in a few words."""
+        try:
+            found = self._source.forecast(
+                self._zone, self._now, self._now + timedelta(hours=1), self._now
+            )
+        except ProviderError as e:
+            return str(e)
+        return f"{len(found)} values from {found.source}"
+
+    def final(self, end: datetime) -> bool:
+        """Whether the answer of :meth:`actual` up to ``end`` will not be revised."""
+        lag = timedelta(seconds=self.info.final_after_s)
+        return not self._silent and self._now >= end + lag
+
+    def top_up(self, reach: timedelta) -> None:
+        """Bring the stored actuals up to now, and one step further back towards ``reach``.
+
+        What may still be revised is asked again.
+        """
+        stored = [s for s in self._memory.actuals.stored(self._zone) if s.source == self.name]
+        now_s = self._now.timestamp()
+        back_s = reach.total_seconds()
+        if self.info.history_h is not None:
+            back_s = min(back_s, self.info.history_h * HOUR_S)
+        if not stored:
+            self.fetch(from_unix(now_s - min(back_s, STEP_BACK_S)), self._now)
+            return
+        self.fetch(from_unix(stored[0].last_s - self.info.final_after_s), self._now)
+        oldest = now_s - back_s
+        if stored[0].first_s - DAY_S > oldest:
+            earlier = max(oldest, stored[0].first_s - STEP_BACK_S)
+            self.fetch(from_unix(earlier), from_unix(stored[0].first_s))
+
+    def _remembered(self, start: datetime, end: datetime, now: datetime) -> Series:
+        """A fresh forecast of all that the source reaches, or the last one while it is young."""
+        low, high = start.timestamp(), end.timestamp()
+        try:
+            if self._quiet and self.info.live:
+                raise Unavailable(f"{self.info.name} is not asked for {self._zone}")
+            found = self._source.forecast(self._zone, *self._reach(start, end, now), now)
+        except Unavailable:
+            last = self._memory.forecasts.newest(self._key, self._zone)
+            if last is None or now - last.checked_at > self._memory.max_age:
+                raise
+            found = last.series
+            if not len(found.clip(low, high)):
+                raise
+        else:
+            if len(found):
+                self._memory.forecasts.remember(self._key, found, now)
+        if len(found) and found.starts[0] > low:
+            # Of the time before it, what was believed then still stands.
+            before = self._memory.forecasts.in_force(self._key, self._zone, low, found.starts[0])
+            found = found if before is None else found.fill_from(before)
+        return found.clip(low, high)
+
+    def _reach(self, start: datetime, end: datetime, now: datetime) -> tuple[datetime, datetime]:
+        """All that the source reaches: one question an hour, whatever the jobs are."""
+        hour = from_unix(now.timestamp() // HOUR_S * HOUR_S)
+        if self.info.horizon_h is None:
+            return min(start, hour), end
+        return min(start, hour), max(end, hour + timedelta(hours=self.info.horizon_h))
+
+    def _known(self, low: float, high: float) -> Series | None:
+        return self._memory.actuals.known(self._zone, self.name, low, high)
+
+    def _final(self, low: float, high: float) -> bool:
+        """Whether all of it was told when the source no longer revised it."""
+        known = self._known(low, high)
+        if known is None or known.gaps(low, high):
+            return False
+        told = self._memory.actuals.checked(self._zone, self.name, low, high)
+        return told is not None and told >= high + self.info.final_after_s

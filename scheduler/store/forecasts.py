@@ -1,0 +1,182 @@
+"""What was believed of the grid, and when: issued forecasts, never overwritten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from sqlmodel import col, select, update
+
+from providers.series import Series, from_unix
+from scheduler.store.packing import pack, unpack
+from scheduler.store.rows import ForecastRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement
+    from sqlmodel import Session
+
+    from scheduler.store.database import Database
+
+# Rows are read so many at a time: mostly the first one or two answer the question.
+PAGE = 16
+
+
+class Remembered(NamedTuple):
+    """A stored forecast, what was said of it, and when its source was last asked."""
+
+    row_id: int
+    series: Series
+    notes: tuple[str, ...]
+    checked_at: datetime
+
+
+class Issue(NamedTuple):
+    """A stored forecast with the name under which it was remembered."""
+
+    row_id: int
+    chain: str
+    series: Series
+
+
+class Forecasts:
+    """Issued forecasts by zone and chain of sources."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def remember(
+        self, chain: str, series: Series, at: datetime, notes: tuple[str, ...] = ()
+    ) -> int:
+        """Store a series, or note that its source still says what the newest row says."""
+        newest = self.newest(chain, series.zone)
+        if newest is not None:
+            row_id, known = newest.row_id, newest.series
+            low, high = float(series.starts[0]), float(series.ends[-1])
+            if known.ends[-1] >= high - 1e-3 and same(known.clip(low, high), series):
+                with self._db.write() as session:
+                    session.exec(
+                        update(ForecastRow)
+                        .where(col(ForecastRow.id) == row_id)
+                        .values(checked_at=at.timestamp())
+                    )
+                return row_id
+        row = ForecastRow(
+            zone=series.zone,
+            chain=chain,
+            issued_at=series.issued_at.timestamp(),
+            checked_at=at.timestamp(),
+            starts=float(series.starts[0]),
+            ends=float(series.ends[-1]),
+            payload=pack(series, notes),
+        )
+        with self._db.write() as session:
+            session.add(row)
+            session.flush()
+            assert row.id is not None
+            return row.id
+
+    def newest(self, chain: str, zone: str) -> Remembered | None:
+        """The last issued forecast of a zone by a chain of sources."""
+        with self._db.read() as session:
+            row = session.exec(
+                select(ForecastRow)
+                .where(ForecastRow.zone == zone, ForecastRow.chain == chain)
+                .order_by(col(ForecastRow.issued_at).desc(), col(ForecastRow.id).desc())
+                .limit(1)
+            ).first()
+        if row is None:
+            return None
+        assert row.id is not None
+        series, notes = unpack(row.payload)
+        return Remembered(row.id, series, notes, from_unix(row.checked_at))
+
+    def in_force(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
+        """What was believed of ``[start, end)``: the last row issued by ``start`` first.
+
+        Its holes are filled by rows issued later, in order, then by older ones.
+        """
+        at = col(ForecastRow.issued_at)
+        about = (chain, zone, start_s, end_s)
+        with self._db.read() as session:
+            older = _rows(session, *about, at <= start_s, newest_first=True)
+            first = next(older, None)
+            later = _rows(session, *about, at > start_s, newest_first=False)
+            ordered = ([] if first is None else [first]), later, older
+            return _filled((row for rows in ordered for row in rows), start_s, end_s)
+
+    def last_told(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
+        """The last forecast of each part of ``[start, end)``, as it was issued by ``end``."""
+        by_then = col(ForecastRow.issued_at) <= end_s
+        with self._db.read() as session:
+            rows = _rows(session, chain, zone, start_s, end_s, by_then, newest_first=True)
+            return _filled(rows, start_s, end_s)
+
+    def issued(self, start_s: float, end_s: float, chains: str = "") -> Iterator[Issue]:
+        """Every row issued within ``[start, end)`` whose chain's name begins so, in order."""
+        query = (
+            select(ForecastRow)
+            .where(
+                ForecastRow.issued_at >= start_s,
+                ForecastRow.issued_at < end_s,
+                col(ForecastRow.chain).startswith(chains, autoescape=True),
+            )
+            .order_by(col(ForecastRow.issued_at), col(ForecastRow.id))
+        )
+        with self._db.read() as session:
+            for row in session.exec(query, execution_options={"yield_per": PAGE}):
+                assert row.id is not None
+                yield Issue(row.id, row.chain, unpack(row.payload)[0])
+
+
+def _rows(
+    session: Session,
+    chain: str,
+    zone: str,
+    start_s: float,
+    end_s: float,
+    when: ColumnElement[bool],
+    *,
+    newest_first: bool,
+) -> Iterator[ForecastRow]:
+    """Rows that tell a part of ``[start, end)``, read as they are needed."""
+    order = (col(ForecastRow.issued_at), col(ForecastRow.id))
+    query = (
+        select(ForecastRow)
+        .where(
+            ForecastRow.zone == zone,
+            ForecastRow.chain == chain,
+            ForecastRow.starts < end_s,
+            ForecastRow.ends > start_s,
+            when,
+        )
+        .order_by(*(c.desc() if newest_first else c for c in order))
+    )
+    yield from session.exec(query, execution_options={"yield_per": PAGE})
+
+
+def _filled(rows: Iterable[ForecastRow], start_s: float, end_s: float) -> Series | None:
+    """The first row's part of ``[start, end)``, its holes filled by the next ones in turn."""
+    found: Series | None = None
+    for row in rows:
+        part = unpack(row.payload)[0].clip(start_s, end_s)
+        found = part if found is None else found.fill_from(part)
+        if not found.gaps(start_s, end_s):
+            break
+    return found
+
+
+def same(a: Series, b: Series) -> bool:
+    """Whether two series say the same, whenever they said it."""
+    return (
+        len(a) == len(b)
+        and np.array_equal(a.g_per_kwh, b.g_per_kwh)
+        and np.array_equal(a.starts, b.starts)
+        and np.array_equal(a.ends, b.ends)
+        and np.array_equal(a.sources, b.sources)
+        and np.array_equal(a.low, b.low)
+        and np.array_equal(a.high, b.high)
+        and (a.signal, a.kind, a.factors, a.flow) == (b.signal, b.kind, b.factors, b.flow)
+    )
