@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -13,11 +14,28 @@ if TYPE_CHECKING:
     from providers.series import Factors, Flow, Signal
     from scheduler.models import Plan, Window
 
-# Direct and life cycle factors alone tell one zone's hours 25 % apart (Electricity Maps, hourly
-# values of 2021 and 2022, both factor sets): a smaller gap between bases is no difference.
-SAFE_GAP_PERCENT = 25.0
+# Mean radius of the earth: International Union of Geodesy and Geophysics, GRS 80 (Moritz 2000).
+EARTH_KM = 6371.0088
 
 Verdict = Literal["place", "time", "equal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A point that distances are counted from."""
+
+    name: str
+    lat: float
+    lon: float
+
+    def km_to(self, lat: float | None, lon: float | None) -> float | None:
+        """Along a great circle; None where the other point is not known."""
+        if lat is None or lon is None:
+            return None
+        a, b = math.radians(self.lat), math.radians(lat)
+        east = math.radians(lon - self.lon)
+        half = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(east / 2) ** 2
+        return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +48,6 @@ class Footing:
 
     def __str__(self) -> str:
         return f"{self.signal}, {self.factors or 'factors unknown'}, {self.flow or 'flow unknown'}"
-
-    def safe_from(self, other: Footing, gap_percent: float) -> bool:
-        """Whether figures so far apart are in the order in which they seem to be."""
-        if self.signal != other.signal:
-            return False
-        return self == other or gap_percent >= SAFE_GAP_PERCENT
-
-
-def gap_percent(one: float, other: float) -> float:
-    """By how much the lower of two figures is below the higher."""
-    high = max(one, other)
-    return 100.0 * (high - min(one, other)) / high if high > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +121,4 @@ class Comparison:
     rows: tuple[Row, ...]
     place_or_time: PlaceOrTime
     notes: tuple[str, ...]
+    near: Spot | None = None

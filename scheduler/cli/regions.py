@@ -15,8 +15,9 @@ from scheduler.errors import UsageError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from scheduler.comparison import Spot
     from scheduler.engine import Context
-    from scheduler.engine.selection import Selection, Spot
+    from scheduler.engine.selection import Selection
     from scheduler.models import JobSpec
 
 

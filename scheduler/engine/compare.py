@@ -9,10 +9,10 @@ from providers import catalogue
 from providers.errors import NoData
 from providers.intensity import typical
 from providers.series import from_unix
-from scheduler.comparison import SAFE_GAP_PERCENT, Comparison, Hauling, Row, gap_percent
+from scheduler.comparison import Comparison, Hauling, Row
 from scheduler.engine import places, planner, planning
 from scheduler.engine.field import Sight, field_of
-from scheduler.engine.footing import footing, told
+from scheduler.engine.footing import footing, known_of, unsafe
 from scheduler.engine.place_or_time import place_or_time
 from scheduler.models import saving_percent
 from scheduler.planner import window
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from providers.intensity.typical import Typical
+    from scheduler.comparison import Footing, Spot
     from scheduler.engine.context import Context
     from scheduler.engine.places import Option
     from scheduler.engine.planning import Case
-    from scheduler.engine.selection import Spot
     from scheduler.models import JobSpec, Window
     from scheduler.regions import Region
 
@@ -41,26 +41,30 @@ def compare(ctx: Context, spec: JobSpec, now: datetime, near: Spot | None = None
     made = planner.plan(ctx, spec, now, to_run=False, sight=sight)
     field = field_of(ctx, spec, now, to_run=False, sight=sight)
     case = planning.prepare(spec, field, now, currency=made.currency)
-    best = window.decide(case.places, case.request, case.basis).per_place
-    pairs = [
-        (option, planning.window_of(case, choice, option))
-        for option, choice in zip(case.field.candidates, best, strict=True)
-        if choice is not None
-    ]
+    # Those on another basis than the plan is made on are listed beside the others.
+    everyone = (*case.field.candidates, *case.field.apart)
+    sides = [(option, places.place(spec, option, field, case.basis)) for option in everyone]
+    best = window.decide([place for _, place in sides], case.request, case.basis).per_place
+    pairs = list(zip(everyone, best, strict=True))
     home = footing(case.field.home)
     signal = home.signal if home else made.signal
-    rows = [_row(case, option, found, signal, near) for option, found in pairs]
+    rows = [
+        _row(case, option, planning.window_of(case, choice, option), signal, near)
+        for option, choice in pairs
+        if choice is not None
+    ]
     rows.sort(key=lambda r: (r.footing.signal != signal, r.weight, r.window.start, r.name))
     unknown = [
         f"{o.region.name} is not ranked: {o.known.reason or 'a hole lies in every window'}"
-        for o, choice in zip(case.field.candidates, best, strict=True)
+        for o, choice in pairs
         if choice is None
     ]
-    return Comparison(made, tuple(rows), place_or_time(case), (*_order_notes(rows), *unknown))
+    notes = (*_order_notes(rows), *unknown)
+    return Comparison(made, tuple(rows), place_or_time(case, sides), notes, near)
 
 
 def _row(case: Case, option: Option, found: Window, signal: str | None, near: Spot | None) -> Row:
-    region, base, series = option.region, footing(option), told(option)
+    region, base, series = option.region, footing(option), known_of(option)
     assert base is not None  # a window was found in it
     assert series is not None
     listed = catalogue.catalogue().get(region.name)
@@ -93,7 +97,7 @@ def _row(case: Case, option: Option, found: Window, signal: str | None, near: Sp
         carbon_free_percent=listed.carbon_free_percent if listed else None,
         carbon_free_year=listed.carbon_free_year if listed else None,
         hauling=_hauling(case, option),
-        distance_km=near.km_to(region) if near else None,
+        distance_km=near.km_to(region.lat, region.lon) if near else None,
         nulls=nulls,
     )
 
@@ -129,11 +133,10 @@ def _order_notes(rows: Sequence[Row]) -> list[str]:
         )
     for signal in signals:
         first, *rest = [row for row in rows if row.footing.signal == signal]
-        gap = gap_percent(first.weight, rest[0].weight) if rest else 0.0
-        if rest and not first.footing.safe_from(rest[0].footing, gap):
-            notes.append(
-                f"the order of {first.name} and {rest[0].name} is not safe: they "
-                f"are told on different bases ({first.footing}; {rest[0].footing}) and "
-                f"{gap:.0f} % apart, less than {SAFE_GAP_PERCENT:.0f} %"
-            )
+        if rest and (why := unsafe(_figure(first), _figure(rest[0]))):
+            notes.append(f"the order of the first two is not safe: {why}")
     return notes
+
+
+def _figure(row: Row) -> tuple[str, Footing, float]:
+    return row.name, row.footing, row.weight

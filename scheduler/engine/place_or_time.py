@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.comparison import SAFE_GAP_PERCENT, PlaceOrTime, gap_percent
+from scheduler.comparison import PlaceOrTime
 from scheduler.engine import places
-from scheduler.engine.footing import footing
+from scheduler.engine.footing import footing, unsafe
 from scheduler.planner import window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scheduler.comparison import Footing, Verdict
+    from scheduler.engine.places import Option
     from scheduler.engine.planning import Case
     from scheduler.planner.choice import Choice, Place
 
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
 SAME_PERCENT = 1.0
 
 
-def place_or_time(case: Case) -> PlaceOrTime:
-    """The answer for one job; regions of another signal than the home's take no part."""
+def place_or_time(case: Case, sides: Sequence[tuple[Option, Place]]) -> PlaceOrTime:
+    """The answer for one job among ``sides``; those of another signal than home take no part."""
     asked, home = case.request, case.field.home
     name, slack_s = home.region.name, asked.latest_s - asked.earliest_s
     at_home, base_is = places.place(case.spec, home, case.field, case.basis), footing(home)
@@ -30,7 +33,7 @@ def place_or_time(case: Case) -> PlaceOrTime:
     if base.score <= 0:
         return PlaceOrTime(name, slack_s, reason=f"a start at once in {name} emits nothing")
     away: dict[str, tuple[Place, Footing]] = {}
-    for place, option in zip(case.places, case.field.candidates, strict=True):
+    for option, place in sides:
         there = footing(option)
         if there is not None and there.signal == base_is.signal and place.region != name:
             away[place.region] = (place, there)
@@ -49,17 +52,12 @@ def place_or_time(case: Case) -> PlaceOrTime:
     best = min(at_once, key=lambda choice: choice.score)
     move = _saved(base, best.score)
     both = _saved(base, min(c.score for c in ends))
-    there, gap = away[best.region][1], gap_percent(base.score, best.score)
+    reason = unsafe((best.region, away[best.region][1], best.score), (name, base_is, base.score))
     verdict: Verdict | None = "place" if move > wait else "time"
-    reason = ""
-    if abs(move - wait) < SAME_PERCENT:
-        verdict = "equal"
-    if not there.safe_from(base_is, gap):
+    if reason:
         verdict = None
-        reason = (
-            f"{best.region} ({there}) and {name} ({base_is}) are told on different bases and "
-            f"{gap:.0f} % apart, less than {SAFE_GAP_PERCENT:.0f} %"
-        )
+    elif abs(move - wait) < SAME_PERCENT:
+        verdict = "equal"
     return PlaceOrTime(name, slack_s, wait, move, both, best.region, verdict, reason)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from providers.catalogue import nearest_names
+from scheduler.comparison import Spot
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from scheduler.regions import Region, Regions
 
-# Mean radius of the earth: International Union of Geodesy and Geophysics, GRS 80 (Moritz 2000).
-EARTH_KM = 6371.0088
 _PAIR = re.compile(r"\s*([-+]?\d+(?:\.\d+)?)\s*,\s*([-+]?\d+(?:\.\d+)?)\s*")
 
 # Members by ISO 3166-1 as of 2026-01-01. EU: european-union.europa.eu, Country profiles (27 since
@@ -32,24 +30,6 @@ _EFTA = frozenset({"CH", "IS", "LI", "NO"})
 GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
     {"EU": _EU, "EEA": _EU | (_EFTA - {"CH"}), "EFTA": _EFTA}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A point that distances are counted from."""
-
-    name: str
-    lat: float
-    lon: float
-
-    def km_to(self, region: Region) -> float | None:
-        """Along a great circle; None where nobody said where the region stands."""
-        if region.lat is None or region.lon is None:
-            return None
-        a, b = math.radians(self.lat), math.radians(region.lat)
-        east = math.radians(region.lon - self.lon)
-        half = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(east / 2) ** 2
-        return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +67,7 @@ def select(
         ]
         kept = [r for r in kept if r.country in lands]
     if near is not None and within_km is not None:
-        far = [(r, near.km_to(r)) for r in kept]
+        far = [(r, near.km_to(r.lat, r.lon)) for r in kept]
         notes += [
             f"{r.name} is left out: nobody said where it stands (regions.{r.name}.lat and lon)"
             for r, km in far

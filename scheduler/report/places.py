@@ -22,18 +22,23 @@ if TYPE_CHECKING:
 WIDTH = 120
 BAR = 8
 NOTHING = "no region is left: none is of that name, provider, country and distance at once"
-NOT_PUBLISHED = "Google publishes it of its own regions; no other provider does by region"
+NOT_PUBLISHED = "only Google publishes it by region"
+NOT_YET = "Google has published no figure for it yet"
 
 
 def comparison_json(
     found: Comparison, notes: Sequence[str], limit: int | None = None
 ) -> dict[str, Any]:
     """Every region that was compared, the best first, and whether place beats time."""
-    return {
+    near = found.near
+    content = {
         "regions": [_row_json(row, found.plan) for row in found.rows[:limit]],
         "place_or_time": _place_or_time_json(found.place_or_time),
         "notes": list(notes),
     }
+    if near is not None:
+        content["near"] = {"name": near.name, "lat": near.lat, "lon": near.lon}
+    return content
 
 
 def nothing_json(notes: Sequence[str]) -> dict[str, Any]:
@@ -74,7 +79,8 @@ def _row_json(row: Row, plan: Plan) -> dict[str, Any]:
         "country": f"nobody said so (regions.{row.name}.country)",
         "basis": "its sources do not say so, or do not agree",
         **dict.fromkeys(
-            ("carbon_free_percent", "carbon_free_year", "carbon_free_source"), NOT_PUBLISHED
+            ("carbon_free_percent", "carbon_free_year", "carbon_free_source"),
+            NOT_YET if row.provider == "gcp" else NOT_PUBLISHED,
         ),
         **row.nulls,
     }
@@ -101,7 +107,7 @@ def verdict(told: PlaceOrTime) -> str:
         return f"Place or time: not known, as {told.reason}"
     move = f"moving to {told.best_region} {_saves(told.move_percent)}"
     waits = f"waiting in {told.home} up to {duration(told.slack_s)} {_saves(told.wait_percent)}"
-    both = f"both {_saves(told.both_percent)}"
+    both = f"both {round(told.both_percent)} %"
     if told.verdict is None:
         return f"Place or time: not decided, as {told.reason}; {move}, {waits}, {both}"
     if told.verdict == "time":
@@ -169,11 +175,12 @@ def _legend(
     ]
     if any(row.runs for row in rows):
         lines.append("*: jobs can be run there")
+    if found.near is not None:
+        lines.append(f"km: from {found.near.name}, along a great circle")
     if "free>" in columns:
-        years = sorted({row.carbon_free_year for row in rows if row.carbon_free_year})
-        lines.append(
-            f"free: carbon-free share of {', '.join(map(str, years))}, {CARBON_FREE_SOURCE}"
-        )
+        years = sorted({str(row.carbon_free_year) for row in rows if row.carbon_free_year})
+        told = f"free: share of carbon-free energy in {', '.join(years)}, contracts counted"
+        lines.append(f"{told} ({CARBON_FREE_SOURCE})")
     if "data>" in columns:
         lines.append("data: time, energy and carbon of bringing the data there, counted in grams")
     if len(rows) < len(found.rows):
