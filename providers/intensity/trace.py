@@ -1,8 +1,9 @@
 """A recorded series in a CSV file: ``timestamp_utc,region,g_per_kwh`` (``.gz`` too).
 
-``timestamp_utc`` is the start of a period, ``region`` the grid zone; further columns are
-ignored. Rows of one zone stand in order of time. The step is inferred, also where it changes;
-a hole stays a hole. The values serve as forecast (perfect foresight) and as actuals.
+``timestamp_utc`` is the start of a period, ``region`` the grid zone; rows of one zone stand in
+order of time. Where no column ``ends_utc`` says when a period ends, the step is inferred, also
+where it changes; a hole stays a hole. Further columns are ignored. The values serve as forecast
+(perfect foresight) and as actuals.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from providers.surroundings import Surroundings
 
 COLUMNS = ("timestamp_utc", "region", "g_per_kwh")
+ENDS = "ends_utc"
 # So many equal differences in a row are a step of their own, not holes.
 RUN = 3
 # So many zones are named where one is asked for that the file does not have.
@@ -42,11 +44,15 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One zone's rows as they stand in the file, by column; the header is row 1."""
+    """One zone's rows as they stand in the file, by column; the header is row 1.
+
+    ``ends`` is empty where the file does not have that column.
+    """
 
     numbers: array[int] = field(default_factory=lambda: array("q"))
     stamps: list[str] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
 
 
 class Settings(ProviderSettings):
@@ -121,15 +127,21 @@ class Trace:
                 f"trace {self._path.name} has no zone {zone}: it has {', '.join(near)}{more}"
             )
         if zone not in self._series:
-            times, values = _parse(self._rows[zone], self._path.name)
-            steps = _steps(times) if len(times) > 1 else np.array([self._usual_step(zone)])
+            rows = self._rows[zone]
+            times, values = _parse(rows, self._path.name)
+            if rows.ends:
+                ends = _ends(rows, times, self._path.name)
+            elif len(times) > 1:
+                ends = times + _steps(times)
+            else:
+                ends = times + self._usual_step(zone)
             self._series[zone] = Series(
                 zone=zone,
                 signal=self.info.signal,
                 kind="forecast",
                 issued_at=from_unix(self._stamp[0] / 1e9),
                 starts=times,
-                ends=times + steps,
+                ends=ends,
                 g_per_kwh=values,
                 low=values,
                 high=values,
@@ -179,7 +191,8 @@ def _by_zone(path: Path) -> dict[str, Rows]:
             f"{','.join(header)!r}"
         )
     at, where, value = (header.index(name) for name in COLUMNS)
-    width = max(at, where, value)
+    until = header.index(ENDS) if ENDS in header else None
+    width = max(at, where, value, until or 0)
     rows: dict[str, Rows] = {}
     for number, row in enumerate(reader, start=2):
         if not row:
@@ -192,6 +205,8 @@ def _by_zone(path: Path) -> dict[str, Rows]:
         zone.numbers.append(number)
         zone.stamps.append(row[at])
         zone.values.append(row[value])
+        if until is not None:
+            zone.ends.append(row[until])
     if not rows:
         raise BadData(f"trace {path.name} is empty: it has a header and no rows")
     return rows
@@ -222,6 +237,19 @@ def _parse(rows: Rows, name: str) -> tuple[NDArray[np.float64], NDArray[np.float
             "same region: sort the file by time and keep each period once"
         )
     return times, values
+
+
+def _ends(rows: Rows, times: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    """When each period ends, as the file says it (Unix seconds)."""
+    ends = np.fromiter(_seconds(rows.numbers, rows.ends, name), np.float64, len(times))
+    wrong = np.flatnonzero((ends <= times) | (ends > np.append(times[1:], np.inf)))
+    if len(wrong):
+        i = int(wrong[0])
+        raise BadData(
+            f"trace {name}, row {rows.numbers[i]}: {ENDS} {rows.ends[i]} is not after the row's "
+            "own time, or after the next row's"
+        )
+    return ends
 
 
 def _number(text: str) -> float:

@@ -25,6 +25,7 @@ COMMANDS = {
     "report": ("reports", "Report realized energy, carbon and SCI."),
     "regions": ("regions", "Compare and choose regions for a job."),
     "forecast": ("forecasting", "Show a region's carbon intensity, or how well it is foretold."),
+    "history": ("history", "Show, import and export actual carbon intensity."),
     "providers": ("providers", "List sources of carbon data, meters and engines."),
     "simulate": ("simulation", "Replay a job log: what would have been saved."),
     "up": ("daemon", "Run the daemon, or install it."),

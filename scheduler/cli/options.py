@@ -17,6 +17,7 @@ from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TextIO
 
     from scheduler.engine import Context
     from scheduler.engine.request import Request
@@ -176,13 +177,31 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False))
 
 
+@contextmanager
+def written(path: Path) -> Iterator[TextIO]:
+    """``--out``: the whole file or none of it; what is no file (a pipe) is written to as it is."""
+    whole = path.resolve()
+    part = whole.with_name(f".{path.name}.part") if whole.is_file() or not path.exists() else whole
+    try:
+        try:
+            with part.open("w", encoding="utf-8", newline="") as f:
+                yield f
+            if part != whole:
+                part.replace(whole)
+        finally:
+            if part != whole:
+                part.unlink(missing_ok=True)
+    except OSError as e:
+        raise UsageError(f"--out {path} cannot be written: {e}") from e
+
+
 def say(text: str) -> None:
     """Talk on stderr, for people."""
     click.echo(text, err=True)
 
 
-def since(text: str, now: datetime) -> datetime:
-    """``30d`` or an ISO time as the start of a span that ends now."""
+def since(text: str, now: datetime, option: str = "--since") -> datetime:
+    """``30d`` before now, or an ISO time, as given with ``option``."""
     from scheduler import quantities
 
     try:
@@ -192,4 +211,4 @@ def since(text: str, now: datetime) -> datetime:
     try:
         return quantities.moment(text, now)
     except ValueError as e:
-        raise UsageError(f"--since: {e}") from e
+        raise UsageError(f"{option}: {e}") from e

@@ -99,12 +99,13 @@ def _contact(context: Context, name: str, info: SourceInfo) -> dict[str, Any]:
 
     known: dict[str, Any] = {"available": True, "access": "open", "reachable": None}
     if not info.live:
-        return known | {"access": "embedded or a file", "last_success": None, "last_error": None}
+        return known | {"access": "no network", "last_success": None, "last_error": None}
     if info.key_env is not None:
         found = bool(os.environ.get(info.key_env))
         known |= {
             "available": found,
-            "access": f"key in {info.key_env}" if found else f"no key: set {info.key_env}",
+            "access": "key set" if found else "no key",
+            "key_env": info.key_env,
         }
     contact = context.outlook.contact(name)
     if contact is None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from scheduler.cli import options
 from scheduler.cli.options import example, print_json
 from scheduler.errors import UsageError
-
-if TYPE_CHECKING:
-    from scheduler.simulate import Outcome
 
 
 @click.command(
@@ -53,7 +50,9 @@ def simulate_command(log: str, trace: str, as_json: bool, out: str | None, **giv
             jobs, knowledge, rules, lambda done, every: bar.update(done * 1000 // every - bar.pos)
         )
     if out is not None:
-        _write(outcome, Path(out))
+        with options.written(Path(out)) as file:
+            outcome.write(file)
+        options.say(f"wrote {len(outcome.schedule)} rows to {out}")
     if as_json:
         print_json(outcome.as_dict())
         return
@@ -84,21 +83,3 @@ def _span(name: str, text: str) -> float:
         return quantities.span_s(text)
     except ValueError as e:
         raise UsageError(f"--{name.replace('_', '-')}: {e}") from e
-
-
-def _write(outcome: Outcome, path: Path) -> None:
-    """The whole file or none of it; what is no file (a pipe) is written to as it is."""
-    whole = path.resolve()
-    part = whole.with_name(f".{path.name}.part") if whole.is_file() or not path.exists() else whole
-    try:
-        try:
-            with part.open("w", encoding="utf-8", newline="") as f:
-                outcome.write(f)
-            if part != whole:
-                part.replace(whole)
-        finally:
-            if part != whole:
-                part.unlink(missing_ok=True)
-    except OSError as e:
-        raise UsageError(f"--out {path} cannot be written: {e}") from e
-    options.say(f"wrote {len(outcome.schedule)} rows to {path}")

@@ -61,7 +61,7 @@ def reason(spec: JobSpec, field: Field, decision: Decision, chosen: Window, late
     elif decision.rule == "cautious":
         said = "no delay is sure to save: the forecast's upper bound of the best window is too high"
     elif decision.rule == "forecast_error":
-        said = "no delay is worth it: the best window saves less than its forecast is less sure"
+        said = "no delay is worth it: the best window saves less than its forecast's own error"
     elif decision.rule == "kept":
         said = "it keeps its window: moving it would save too little"
     elif decision.rule == "together":

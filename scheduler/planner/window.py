@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from scheduler.models import Basis
 
 
+# A delay must save so much of what its band (80 %) is wider above than that of a start at once.
+# On eight zones of 2022, over 8 jobs and slacks, the share of the possible saving that is captured
+# is 70.0 % without such a rule, 68.3 % with 0.5 and 63.2 % with 1; what delays lose that end worse
+# than a start at once is 0.9, 0.5 and 0.3 % of all emissions (tests/benchmarks, the rule's own).
+ERROR = 0.5
 # So many times by which a pausable job may be done are tried where its delay weighs.
 ENDS = 24
 
@@ -48,9 +53,9 @@ def decide(places: Sequence[Place], request: Request, basis: Basis | None = None
 
     Ties go to the earlier start, then to the order of ``places``. The choice is never worse
     than the best start at the earliest time. A delay that saves less than
-    ``min_saving_percent`` of that start's score is not taken, nor one that saves less than the
-    later window's band is wider: the gain must hold if both are as dirty as their bands allow
-    (and where the request is cautious, if only the later one is).
+    ``min_saving_percent`` of that start's score is not taken, nor one that saves less than
+    :data:`ERROR` of what the later window's band is wider by (and where the request is cautious,
+    less than the whole upper half of that band).
     """
     used = basis or basis_of(places, request)
     found = _search(places, request)
@@ -67,11 +72,12 @@ def decide(places: Sequence[Place], request: Request, basis: Basis | None = None
         if gain < at_release.score * (request.min_saving_percent / 100 - TIE):
             return Decision(at_release, at_release, per_place, used, "min_saving")
         by_name = {place.region: place for place in places}
-        worst = best.score + _spread(by_name[best.region], best, request)
+        above = _spread(by_name[best.region], best, request)
         now = at_release.score
-        if request.cautious and worst > now * (1 + TIE):
+        if request.cautious and best.score + above > now * (1 + TIE):
             return Decision(at_release, at_release, per_place, used, "cautious")
-        if worst > (now + _spread(by_name[at_release.region], at_release, request)) * (1 + TIE):
+        wider = above - _spread(by_name[at_release.region], at_release, request)
+        if best.score + ERROR * wider > now * (1 + TIE):
             return Decision(at_release, at_release, per_place, used, "forecast_error")
     return Decision(best, at_release, per_place, used, "lowest")
 

@@ -122,5 +122,5 @@ def forecast_table(series: Series, tz: tzinfo, *, width: int = 100, rows: int = 
             *(band if series.low[i] < series.high[i] else ("-", "-")),
             str(series.sources[i]),
         )
-    thinned = f"every {step}th of {len(series)} intervals; --json has all of them"
+    thinned = f"one in {step} of {len(series)} intervals; --json has all of them"
     return draw(drawn, thinned if step > 1 else "", width=width)

@@ -173,21 +173,48 @@ def _place(window: Window, plan: Plan) -> tuple[str, ...]:
 
 
 def providers_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Sources, meters and engines."""
-    drawn = table("kind", "name", "works", "signal", "step>", "horizon>", "actuals", "what")
+    """Sources, then meters and engines."""
+    sources = table("source", "access", "reached", "signal", "basis", "step>", "ahead>", "actuals")
     for row in rows:
-        step, horizon = row.get("step_s"), row.get("horizon_h")
-        drawn.add_row(
-            row["kind"],
-            row["name"],
-            "yes" if row["available"] else "no",
+        if row["kind"] != "intensity":
+            continue
+        basis = " ".join(filter(None, (row.get("factors"), row.get("flow"))))
+        ahead = row.get("horizon_h")
+        sources.add_row(
+            row["name"] + (" *" if row["used"] else ""),
+            row.get("access") or "see below",
+            _reached(row),
             row.get("signal") or "",
-            duration(step) if step else "",
-            f"{horizon:g} h" if horizon else "",
+            basis,
+            duration(row["step_s"]) if row.get("step_s") else "",
+            f"{ahead:g} h" if ahead else "none" if ahead == 0 else "",
             "yes" if row.get("has_actuals") else "",
-            row["detail"],
         )
-    return draw(drawn, width=140)
+    others = table("kind", "name", "works", "what")
+    for row in rows:
+        if row["kind"] != "intensity":
+            works = "yes" if row["available"] else "no"
+            others.add_row(row["kind"], row["name"], works, row["detail"])
+    told = [f"  {row['name']}: {why}" for row in rows if (why := _trouble(row))]
+    return draw(sources, "* used by the config", *told, others, width=WIDTH)
+
+
+def _trouble(row: dict[str, Any]) -> str:
+    """What keeps a source from being asked, or went wrong when it was last."""
+    if row["kind"] != "intensity":
+        return ""
+    if row.get("access") == "no key":
+        return f"set {row['key_env']}: {row['needs']}; free: {row['free']}"
+    return str(row.get("last_error") or ("" if row["available"] else row["detail"]))
+
+
+def _reached(row: dict[str, Any]) -> str:
+    if not row.get("live"):
+        return ""
+    reached, last = row.get("reachable"), row.get("last_success")
+    if reached is None:
+        return "not asked yet"
+    return f"{'yes' if reached else 'no'}, last {last}" if last else "never"
 
 
 def report(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import sqlalchemy
-from sqlmodel import col, func, select, update
+from sqlmodel import col, func, select
 
 from providers.series import Series, joined
 from scheduler.store.forecasts import same
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from scheduler.store.database import Database
 
 DAY_S = 86400
+# Blocks are read so many at a time: about two months of them.
+PAGE = 64
 
 
 class Stored(NamedTuple):
@@ -59,27 +61,12 @@ class Actuals:
 
         What it no longer tells of a day stays as it was told before.
         """
-        counts, now = Counts(), at.timestamp()
+        return self.remember_all(source, (series,), at)[0]
+
+    def remember_all(self, source: str, every: Sequence[Series], at: datetime) -> list[Counts]:
+        """Keep what ``source`` tells of several zones, one series each: all of it or nothing."""
         with self._db.write() as session:
-            for day in _days(series):
-                part = series.clip(day * DAY_S, (day + 1) * DAY_S)
-                row = _newest(session, series.zone, source, day)
-                old = None if row is None else unpack(row.payload)[0]
-                if old is not None and _basis(old) != _basis(part):
-                    old = None
-                counts += _counts(old, part)
-                whole = part if old is None else part.fill_from(old)
-                # Of what it did not tell now, the last word is older.
-                checked = now if row is None or len(whole) == len(part) else row.checked_at
-                if row is not None and old is not None and same(whole, old):
-                    session.exec(
-                        update(ActualRow)
-                        .where(col(ActualRow.id) == row.id)
-                        .values(checked_at=checked)
-                    )
-                    continue
-                session.add(_row(source, day, whole, now, checked))
-        return counts
+            return [_remember(session, source, series, at.timestamp()) for series in every]
 
     def known(
         self,
@@ -92,12 +79,10 @@ class Actuals:
         """The last word on ``[start, end)``, or what it was at ``as_of``; None: nothing."""
         with self._db.read() as session:
             ids = _vintages(zone, source, start_s, end_s, as_of)
-            payloads = session.exec(
-                select(ActualRow.payload)
-                .where(col(ActualRow.id).in_(ids))
-                .order_by(col(ActualRow.day))
+            rows = session.exec(
+                select(ActualRow).where(col(ActualRow.id).in_(ids)).order_by(col(ActualRow.day))
             ).all()
-        days = [unpack(payload)[0] for payload in payloads]
+        days = [_content(row) for row in rows]
         # A day on another basis, from before a change of settings, is not mixed in.
         alike = [day for day in days if _basis(day) == _basis(days[-1])]
         if not alike:
@@ -133,24 +118,30 @@ class Actuals:
             func.max(ActualRow.ends),
             func.sum(ActualRow.covered_s) / 3600.0,
         )
-        query = query.where(col(ActualRow.id).in_(ids))
         if zone is not None:
-            query = query.where(col(ActualRow.zone) == zone)
+            ids = ids.where(col(ActualRow.zone) == zone)
+        query = query.where(col(ActualRow.id).in_(ids))
         by = col(ActualRow.zone), col(ActualRow.source)
         with self._db.read() as session:
             found = session.connection().execute(query.group_by(*by).order_by(*by))
             return [Stored(r[0], r[1], r[2], r[3], r[4], r[5]) for r in found]
 
-    def vintages(self, zone: str, source: str) -> Iterator[tuple[float, Series]]:
-        """Every block ever stored, by day and then by when it was fetched (Unix seconds)."""
-        query = (
-            select(ActualRow)
-            .where(ActualRow.zone == zone, ActualRow.source == source)
-            .order_by(col(ActualRow.day), col(ActualRow.id))
-        )
+    def vintages(
+        self, zone: str, source: str, start_s: float, end_s: float, *, newest: bool = False
+    ) -> Iterator[tuple[float, Series]]:
+        """Blocks of ``[start, end)`` by day, then by when they were fetched (Unix seconds).
+
+        Every one ever stored, or of each day the ``newest``; as it is stored, on any basis.
+        """
+        query = select(ActualRow).where(*_about(zone, source, start_s, end_s))
+        if newest:
+            query = query.where(col(ActualRow.id).in_(_vintages(zone, source, start_s, end_s)))
+        query = query.order_by(col(ActualRow.day), col(ActualRow.id))
         with self._db.read() as session:
-            for row in session.exec(query, execution_options={"yield_per": 64}):
-                yield row.fetched_at, unpack(row.payload)[0]
+            for row in session.exec(query, execution_options={"yield_per": PAGE}):
+                found = _content(row).clip(start_s, end_s)
+                if len(found):
+                    yield row.fetched_at, found
 
 
 class StoredHistory:
@@ -196,6 +187,30 @@ def _counts(old: Series | None, new: Series) -> Counts:
     return Counts(fresh, len(found) - fresh - equal, equal)
 
 
+def _remember(session: Session, source: str, series: Series, now_s: float) -> Counts:
+    counts, days = Counts(), _days(series)
+    if not days:
+        return counts
+    ids = _vintages(series.zone, source, days[0] * DAY_S, (days[-1] + 1) * DAY_S)
+    rows = session.exec(select(ActualRow).where(col(ActualRow.id).in_(ids)))
+    newest = {row.day: row for row in rows}
+    for day in days:
+        part = series.clip(day * DAY_S, (day + 1) * DAY_S)
+        row = newest.get(day)
+        old = None if row is None else _content(row)
+        if old is not None and _basis(old) != _basis(part):
+            old = None
+        counts += _counts(old, part)
+        whole = part if old is None else part.fill_from(old)
+        # Of what it did not tell now, the last word is older.
+        checked_s = now_s if row is None or len(whole) == len(part) else row.checked_at
+        if row is not None and old is not None and same(whole, old):
+            row.checked_at = checked_s
+        else:
+            session.add(_row(source, day, whole, now_s, checked_s))
+    return counts
+
+
 def _row(source: str, day: int, series: Series, now_s: float, checked_s: float) -> ActualRow:
     return ActualRow(
         zone=series.zone,
@@ -211,13 +226,8 @@ def _row(source: str, day: int, series: Series, now_s: float, checked_s: float) 
     )
 
 
-def _newest(session: Session, zone: str, source: str, day: int) -> ActualRow | None:
-    return session.exec(
-        select(ActualRow)
-        .where(ActualRow.zone == zone, ActualRow.source == source, ActualRow.day == day)
-        .order_by(col(ActualRow.id).desc())
-        .limit(1)
-    ).first()
+def _content(row: ActualRow) -> Series:
+    return unpack(row.payload, f"actual {row.id} of {row.zone} from {row.source}")[0]
 
 
 def _newest_ids() -> Any:
@@ -226,16 +236,21 @@ def _newest_ids() -> Any:
     )
 
 
-def _vintages(
-    zone: str, source: str, start_s: float, end_s: float, as_of: datetime | None = None
-) -> Any:
-    """Ids of the newest blocks of the days of ``[start, end)``, as of a moment."""
-    query = _newest_ids().where(
+def _about(zone: str, source: str, start_s: float, end_s: float) -> tuple[Any, ...]:
+    """Which blocks are of the days of ``[start, end)``."""
+    return (
         col(ActualRow.zone) == zone,
         col(ActualRow.source) == source,
         col(ActualRow.day) >= start_s // DAY_S,
         col(ActualRow.day) < -(-end_s // DAY_S),
     )
+
+
+def _vintages(
+    zone: str, source: str, start_s: float, end_s: float, as_of: datetime | None = None
+) -> Any:
+    """Ids of the newest blocks of the days of ``[start, end)``, as of a moment."""
+    query = _newest_ids().where(*_about(zone, source, start_s, end_s))
     if as_of is not None:
         query = query.where(col(ActualRow.fetched_at) <= as_of.timestamp())
     return query

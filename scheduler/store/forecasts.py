@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from sqlmodel import col, select, update
+from sqlmodel import col, func, select, update
 
 from providers.series import Series, from_unix
 from scheduler.store.packing import pack, unpack
@@ -63,15 +63,7 @@ class Forecasts:
                         .values(checked_at=at.timestamp())
                     )
                 return row_id
-        row = ForecastRow(
-            zone=series.zone,
-            chain=chain,
-            issued_at=series.issued_at.timestamp(),
-            checked_at=at.timestamp(),
-            starts=float(series.starts[0]),
-            ends=float(series.ends[-1]),
-            payload=pack(series, notes),
-        )
+        row = row_of(chain, series, at, notes)
         with self._db.write() as session:
             session.add(row)
             session.flush()
@@ -90,7 +82,7 @@ class Forecasts:
         if row is None:
             return None
         assert row.id is not None
-        series, notes = unpack(row.payload)
+        series, notes = _content(row)
         return Remembered(row.id, series, notes, from_unix(row.checked_at))
 
     def in_force(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
@@ -121,14 +113,28 @@ class Forecasts:
             .where(
                 ForecastRow.issued_at >= start_s,
                 ForecastRow.issued_at < end_s,
-                col(ForecastRow.chain).startswith(chains, autoescape=True),
+                # LIKE would take upper and lower case for the same.
+                func.substr(ForecastRow.chain, 1, len(chains)) == chains,
             )
             .order_by(col(ForecastRow.issued_at), col(ForecastRow.id))
         )
         with self._db.read() as session:
             for row in session.exec(query, execution_options={"yield_per": PAGE}):
                 assert row.id is not None
-                yield Issue(row.id, row.chain, unpack(row.payload)[0])
+                yield Issue(row.id, row.chain, _content(row)[0])
+
+
+def row_of(chain: str, series: Series, at: datetime, notes: tuple[str, ...]) -> ForecastRow:
+    """A new row."""
+    return ForecastRow(
+        zone=series.zone,
+        chain=chain,
+        issued_at=series.issued_at.timestamp(),
+        checked_at=at.timestamp(),
+        starts=float(series.starts[0]),
+        ends=float(series.ends[-1]),
+        payload=pack(series, notes),
+    )
 
 
 def _rows(
@@ -158,14 +164,24 @@ def _rows(
 
 
 def _filled(rows: Iterable[ForecastRow], start_s: float, end_s: float) -> Series | None:
-    """The first row's part of ``[start, end)``, its holes filled by the next ones in turn."""
+    """The first row's part of ``[start, end)``, its holes filled by the next ones in turn.
+
+    None where no row tells any of it; a row with another signal, from before a change of
+    settings, is not mixed in.
+    """
     found: Series | None = None
     for row in rows:
-        part = unpack(row.payload)[0].clip(start_s, end_s)
+        part = _content(row)[0].clip(start_s, end_s)
+        if not len(part) or (found is not None and found.signal != part.signal):
+            continue
         found = part if found is None else found.fill_from(part)
         if not found.gaps(start_s, end_s):
             break
     return found
+
+
+def _content(row: ForecastRow) -> tuple[Series, tuple[str, ...]]:
+    return unpack(row.payload, f"forecast {row.id} of {row.zone}")
 
 
 def same(a: Series, b: Series) -> bool:

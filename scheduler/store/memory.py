@@ -16,6 +16,8 @@ from scheduler.store.rows import AccuracyRow, BeatRow, JobRow, QueuePlanRow, Set
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from sqlmodel import Session
+
     from scheduler.store.database import Database
 
 
@@ -48,8 +50,9 @@ class Settlements:
 
         Either way it is known to have been looked at.
         """
-        last = self.versions(job_id)[-1:]
         with self._db.write() as session:
+            # Read under the write lock: a daemon and a command may settle the same job.
+            last = _versions(session, job_id)[-1:]
             if last and replace(last[0].settlement, notes=()) == replace(settlement, notes=()):
                 session.exec(
                     update(SettlementRow)
@@ -76,15 +79,7 @@ class Settlements:
     def versions(self, job_id: str) -> list[Version]:
         """Every settlement that was made, the first one first."""
         with self._db.read() as session:
-            rows = session.exec(
-                select(SettlementRow)
-                .where(SettlementRow.job_id == job_id)
-                .order_by(col(SettlementRow.version))
-            ).all()
-        return [
-            Version(r.version, from_unix(r.made_at), _settlements().validate_json(r.payload))
-            for r in rows
-        ]
+            return _versions(session, job_id)
 
     def latest(self, job_id: str) -> Settlement | None:
         """The settlement that counts, or None."""
@@ -111,6 +106,18 @@ class Settlements:
                 ~rests.exists(),
             )
             return list(session.exec(query))
+
+
+def _versions(session: Session, job_id: str) -> list[Version]:
+    rows = session.exec(
+        select(SettlementRow)
+        .where(SettlementRow.job_id == job_id)
+        .order_by(col(SettlementRow.version))
+    ).all()
+    return [
+        Version(r.version, from_unix(r.made_at), _settlements().validate_json(r.payload))
+        for r in rows
+    ]
 
 
 class QueuePlans:

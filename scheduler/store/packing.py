@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from providers.series import Series, from_unix
+from scheduler.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +46,23 @@ def pack(series: Series, notes: tuple[str, ...] = ()) -> bytes:
     return FORM + zlib.compress(b"".join((HEAD.pack(len(text)), text, *parts)))
 
 
-def unpack(payload: bytes) -> tuple[Series, tuple[str, ...]]:
-    """The series and the notes of a row, in whatever form it was written."""
-    if payload[:1] != FORM:
-        return _from_json(json.loads(zlib.decompress(payload)))
+def unpack(payload: bytes, row: str) -> tuple[Series, tuple[str, ...]]:
+    """The series and the notes of a row, in whatever form it was written.
+
+    ``row`` names it in the :class:`StoreError` that a torn payload is.
+    """
+    try:
+        if payload[:1] != FORM:
+            return _from_json(json.loads(zlib.decompress(payload)))
+        return _from_bytes(payload)
+    except (zlib.error, struct.error, ValueError, TypeError, LookupError, OverflowError) as e:
+        raise StoreError(
+            f"{row} of the database cannot be read ({e}): restore lowtide.db from a backup, or "
+            "delete that row"
+        ) from e
+
+
+def _from_bytes(payload: bytes) -> tuple[Series, tuple[str, ...]]:
     body = zlib.decompress(payload[1:])
     (length,) = HEAD.unpack_from(body)
     head = json.loads(body[HEAD.size : HEAD.size + length])
@@ -82,7 +96,10 @@ def unpack(payload: bytes) -> tuple[Series, tuple[str, ...]]:
 
 
 def _steps(series: Series) -> Iterator[tuple[float, float, int]]:
-    """Runs of intervals of one length without a gap: first start, step, number."""
+    """Runs of intervals of one length without a gap: first start, step, number.
+
+    With 0 for the number it is one interval, and the step its end.
+    """
     starts, ends = series.starts.tolist(), series.ends.tolist()
     begun = 0
     for i in range(1, len(starts) + 1):
@@ -95,8 +112,8 @@ def _steps(series: Series) -> Iterator[tuple[float, float, int]]:
             and ends[i] == first + (n + 1) * step
         )
         if not goes_on:
-            # A single interval whose end is no sum of start and step keeps its end by its step.
-            yield first, step if first + step == ends[begun] else -ends[begun], n
+            # An interval whose end is no sum of start and step keeps its end; 0 marks that.
+            yield (first, step, n) if first + step == ends[begun] else (first, ends[begun], 0)
             begun = i
 
 
@@ -104,9 +121,9 @@ def _times(runs: list[tuple[float, float, int]]) -> tuple[NDArray[np.float64], .
     starts: list[NDArray[np.float64]] = [np.empty(0)]
     ends: list[NDArray[np.float64]] = [np.empty(0)]
     for first, step, count in runs:
-        n = np.arange(count, dtype=np.float64)
-        starts.append(first + n * max(step, 0.0))
-        ends.append(first + (n + 1) * step if step > 0 else np.array([-step]))
+        n = np.arange(max(count, 1), dtype=np.float64)
+        starts.append(first + n * step if count else np.array([first]))
+        ends.append(first + (n + 1) * step if count else np.array([step]))
     return np.concatenate(starts), np.concatenate(ends)
 
 
@@ -114,8 +131,10 @@ def _array(values: NDArray[np.float64], parts: list[bytes]) -> list[Any]:
     """Append the values to ``parts``; how to read them: decimals, first, type, count."""
     for decimals in DECIMALS:
         scale = 10.0**decimals
+        if np.any(np.abs(values) >= 2**30 / scale):
+            break
         whole = np.rint(values * scale)
-        if not np.array_equal(whole / scale, values) or np.any(np.abs(whole) >= 2**30):
+        if not np.array_equal(whole / scale, values):
             continue
         told = np.diff(whole.astype(np.int64), prepend=np.int64(0))
         first, told = int(told[0]) if len(told) else 0, told[1:]

@@ -272,3 +272,36 @@ def test_a_year_of_sixty_zones_reads_as_the_file_says() -> None:
         series = source.actual(zone, start, end)
         assert series.gaps(start.timestamp(), end.timestamp()) == []
         assert np.array_equal(series.g_per_kwh, values)
+
+
+def test_a_file_may_say_when_its_periods_end(tmp_path: Path) -> None:
+    rows = [
+        f"{start},{end}"
+        for start, end in zip(
+            _minutes((0, 1), (30, 2), (60, 3)),
+            ((DAY + timedelta(minutes=m)).isoformat() for m in (20, 60, 67)),
+            strict=True,
+        )
+    ]
+    series = _read(_write(tmp_path, *rows, header=f"{HEADER},ends_utc"))
+    assert _spans(series) == [(0, 20, 1), (30, 60, 2), (60, 67, 3)]
+    one = _read(_write(tmp_path, rows[0], header=f"{HEADER},ends_utc", name="one.csv"))
+    assert _spans(one) == [(0, 20, 1)], "a single row is enough"
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        (("00:00", "02:00"), "row 2: ends_utc"),
+        (("01:30", "02:00"), "row 2: ends_utc"),
+        (("01:00", "00:30"), "row 3: ends_utc"),
+        (("01:00", "later"), "row 3: '2026-03-02Tlater' is no ISO 8601 time"),
+    ],
+)
+def test_a_wrong_end_is_named_with_its_row(
+    tmp_path: Path, ends: tuple[str, str], said: str
+) -> None:
+    told = zip(_minutes((0, 1), (60, 2)), ends, strict=True)
+    path = _write(tmp_path, *(f"{r},2026-03-02T{e}" for r, e in told), header=f"{HEADER},ends_utc")
+    with pytest.raises(BadData, match=said):
+        _read(path)

@@ -141,13 +141,13 @@ def _banded(values: list[float], above: list[float]) -> Place:
     [
         ([0, 0], "lowest"),
         ([50, 50], "lowest"),  # an error of the level is shared by both
-        ([0, 99], "lowest"),
-        ([0, 101], "forecast_error"),
-        ([30, 129], "lowest"),
-        ([30, 131], "forecast_error"),
+        ([0, 199], "lowest"),
+        ([0, 201], "forecast_error"),
+        ([30, 229], "lowest"),
+        ([30, 231], "forecast_error"),
     ],
 )
-def test_a_delay_saves_more_than_the_later_forecast_is_less_sure(
+def test_a_delay_saves_half_of_what_the_later_forecast_is_less_sure(
     above: list[float], rule: str
 ) -> None:
     decision = decide([_banded([200, 100], above)], Request(HOUR, 0, HOUR, KW))

@@ -1,0 +1,204 @@
+"""``history``: what really was, as it is stored: listed, brought in from files, written out."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scheduler.cli import options
+from scheduler.cli.options import example, opened, print_json
+from scheduler.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from providers.series import Series
+
+COLUMNS = (
+    "timestamp_utc", "region", "g_per_kwh", "ends_utc", "source", "signal", "factors", "flow",
+    "kind", "vintage_utc",
+)  # fmt: skip
+
+
+@click.group(
+    "history",
+    invoke_without_command=True,
+    epilog=example("lowtide history import de-2022.csv.gz --source entsoe --factors lifecycle"),
+)
+@options.config_option
+@click.pass_context
+def history_command(ctx: click.Context) -> None:
+    """Show, import and export actual carbon intensity.
+
+    It is what plans and the forecaster learn from. Alone it lists what is stored.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_command)
+
+
+@history_command.command("list", epilog=example("lowtide history list --json"))
+@options.json_option
+@options.config_option
+@click.pass_context
+def list_command(ctx: click.Context, as_json: bool) -> None:
+    """List what is stored, by zone and source; times in UTC."""
+    from providers.series import from_unix
+    from scheduler.report import schema, terminal
+
+    with opened(ctx) as context:
+        found = context.store.actuals.stored()
+    rows = [
+        {
+            "zone": s.zone,
+            "source": s.source,
+            "signal": s.signal,
+            "from": schema.iso(from_unix(s.first_s)),
+            "to": schema.iso(from_unix(s.last_s)),
+            "hours": s.hours,
+        }
+        for s in found
+    ]
+    if as_json:
+        print_json({"schema_version": schema.SCHEMA_VERSION, "history": rows})
+    else:
+        click.echo(terminal.history_table(rows))
+
+
+@history_command.command("import", epilog=example("lowtide history import de-2022.csv.gz"))
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--source", metavar="NAME", help="Who told it; default: the file's name.")
+@click.option("--signal", type=click.Choice(["average", "marginal"]), default="average",
+              show_default=True, help="What the figures are.")  # fmt: skip
+@click.option("--factors", type=click.Choice(["direct", "lifecycle"]), help="Emission factors.")
+@click.option("--flow", type=click.Choice(["consumption", "production"]), help="Of the zone's.")
+@click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Only these; repeatable.")
+@options.json_option
+@options.config_option
+@click.pass_context
+def import_command(
+    ctx: click.Context,
+    path: Path,
+    source: str | None,
+    signal: str,
+    factors: str | None,
+    flow: str | None,
+    zones: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Bring in a file of actual values.
+
+    CSV, .gz too: timestamp_utc, region, g_per_kwh, and ends_utc where it has that; what they
+    are is said by the options. All of it or nothing; once more is without effect. What is told
+    otherwise than before counts from now on, and what it was before is kept.
+    """
+    from scheduler.report import schema
+
+    name = path.name.removesuffix(".gz").removesuffix(".csv") if source is None else source
+    if not name.strip():
+        raise UsageError("--source: a name is needed, e.g. --source entsoe")
+    with opened(ctx) as context:
+        facts = {"source": name, "signal": signal, "factors": factors, "flow": flow}
+        every = _read(path, facts, zones)
+        counts = context.store.actuals.remember_all(name, every, options.utc_now())
+    if as_json:
+        told = [{"zone": s.zone, **asdict(c)} for s, c in zip(every, counts, strict=True)]
+        print_json({"schema_version": schema.SCHEMA_VERSION, "source": name, "zones": told})
+        return
+    for one, count in zip(every, counts, strict=True):
+        click.echo(
+            f"{one.zone} from {name}: {count.new} new, {count.changed} changed, "
+            f"{count.same} the same"
+        )
+
+
+def _read(path: Path, settings: dict[str, Any], zones: tuple[str, ...]) -> list[Series]:
+    """The file's zones, or those asked for, as actual values."""
+    from providers import registry
+    from providers.surroundings import Surroundings
+
+    whole = path.absolute()
+    build = registry.load("intensity", "trace")
+    trace = build({"path": str(whole)} | settings, Surroundings.at(whole.parent))
+    names = dict.fromkeys(zones) or trace.in_order()
+    return [replace(trace.whole(name), kind="actual") for name in names]
+
+
+@history_command.command(
+    "export", epilog=example("lowtide history export --zone DE --from 2026-01-01T00:00Z > de.csv")
+)
+@click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Only these; repeatable.")
+@click.option("--source", metavar="NAME", help="Only what this source told.")
+@click.option("--from", "start", metavar="TIME", help="ISO 8601 with offset, or 30d ago.")
+@click.option("--to", "end", metavar="TIME", help="ISO 8601 with offset, or 1d ago.")
+@click.option("--all-vintages", is_flag=True, help="Also what was told before a revision.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Else stdout.")
+@options.config_option
+@click.pass_context
+def export_command(
+    ctx: click.Context,
+    zones: tuple[str, ...],
+    source: str | None,
+    start: str | None,
+    end: str | None,
+    all_vintages: bool,
+    out: Path | None,
+) -> None:
+    """Write what is stored as CSV.
+
+    `lowtide history import` reads it again, one source and one vintage at a time.
+    """
+    low, high = _moment(start, "--from"), _moment(end, "--to")
+    if low is not None and high is not None and low >= high:
+        raise UsageError(f"--from {start} is not before --to {end}")
+    with opened(ctx) as context:
+        actuals = context.store.actuals
+        found = [
+            s
+            for s in actuals.stored()
+            if (not zones or s.zone in zones)
+            and (source is None or s.source == source)
+            and (high is None or s.first_s < high)
+            and (low is None or s.last_s > low)
+        ]
+        missing = sorted({*zones} - {s.zone for s in found})
+        if missing or not found:
+            what = f" of {', '.join(missing)}" if missing else ""
+            raise UsageError(f"nothing is stored{what} that this asks for: see `lowtide history`")
+        with nullcontext(sys.stdout) if out is None else options.written(out) as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(COLUMNS)
+            for stored in found:
+                blocks = actuals.vintages(
+                    stored.zone,
+                    stored.source,
+                    stored.first_s if low is None else low,
+                    stored.last_s if high is None else high,
+                    newest=not all_vintages,
+                )
+                for fetched_s, block in blocks:
+                    rows.writerows(_rows(stored.source, block, fetched_s))
+
+
+def _moment(text: str | None, option: str) -> float | None:
+
+    return None if text is None else options.since(text, options.utc_now(), option).timestamp()
+
+
+def _rows(source: str, block: Series, fetched_s: float) -> Iterator[tuple[str | float, ...]]:
+    """One row an interval, its figures as exact as they are stored."""
+    facts = block.signal, block.factors or "", block.flow or "", block.kind, _iso(fetched_s)
+    columns = (c.tolist() for c in (block.starts, block.ends, block.g_per_kwh))
+    for start, end, value in zip(*columns, strict=True):
+        yield _iso(start), block.zone, value, _iso(end), source, *facts
+
+
+def _iso(seconds: float) -> str:
+    from providers.series import from_unix
+
+    return from_unix(seconds).isoformat().replace("+00:00", "Z")
