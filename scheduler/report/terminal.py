@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from scheduler.store import Version
 
 WIDTH = 110
+SOURCES_WIDTH = 124
 
 
 def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
@@ -196,7 +197,7 @@ def providers_table(rows: Sequence[dict[str, Any]]) -> str:
             works = "yes" if row["available"] else "no"
             others.add_row(row["kind"], row["name"], works, row["detail"])
     told = [f"  {row['name']}: {why}" for row in rows if (why := _trouble(row))]
-    return draw(sources, "* used by the config", *told, others, width=WIDTH)
+    return draw(sources, "* used by the config", *told, others, width=SOURCES_WIDTH)
 
 
 def _trouble(row: dict[str, Any]) -> str:
@@ -215,6 +216,17 @@ def _reached(row: dict[str, Any]) -> str:
     if reached is None:
         return "not asked yet"
     return f"{'yes' if reached else 'no'}, last {last}" if last else "never"
+
+
+def history_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Stored actual values, one line a zone and source; times in UTC."""
+    if not rows:
+        return "no history yet; bring in a file with `lowtide history import FILE`"
+    drawn = table("zone", "source", "signal", "from (UTC)", "to (UTC)", "hours>")
+    for row in rows:
+        times = (row[name].rstrip("Z")[:16].replace("T", " ") for name in ("from", "to"))
+        drawn.add_row(row["zone"], row["source"], row["signal"], *times, f"{row['hours']:g}")
+    return draw(drawn, width=WIDTH)
 
 
 def report(
