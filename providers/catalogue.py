@@ -1,4 +1,4 @@
-"""Cloud regions: place, grid zone and PUE. A table of our own; facts with year and source."""
+"""Regions of hosters: place, grid zone and PUE. A table of our own; facts with year and source."""
 
 from __future__ import annotations
 
@@ -13,19 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# Of each hour's energy, averaged over the year, with Google's own contracts counted: it is no
-# figure of the grid alone. Other providers publish none by region.
-CARBON_FREE_SOURCE = "Google, region-carbon-info @ 49f3f26"
-
 
 @dataclass(frozen=True, slots=True)
 class CatalogueRegion:
-    """A cloud's region, named like ``aws:eu-north-1``.
+    """A region of AWS, GCP, Azure, OVHcloud, Scaleway or Hetzner, named like ``aws:eu-north-1``.
 
-    ``zone`` is Electricity Maps' name of the grid zone, ``zones`` what single sources call it
-    where that cannot be told from ``zone``; ``pue`` the provider's published mean of
-    ``pue_year``, None where no figure is sure; coordinates are those of the place, rounded.
-    ``carbon_free_percent`` is the share that Google publishes of its own regions.
+    ``zone`` is Electricity Maps' name of the grid zone, ``zones`` what other sources call it
+    where they do not derive that themselves; ``pue`` the provider's published mean of
+    ``pue_year``, None where no figure is known; coordinates are those of the place, rounded.
     """
 
     name: str
@@ -38,45 +33,58 @@ class CatalogueRegion:
     pue: float | None
     pue_year: int | None
     pue_source: str
-    carbon_free_percent: float | None = None
-    carbon_free_year: int | None = None
 
-    @property
-    def provider(self) -> str:
-        """Whose region it is: the first part of its name."""
-        return self.name.split(":")[0]
+
+@dataclass(frozen=True, slots=True)
+class CarbonFree:
+    """The share of carbon-free energy that a hoster publishes for a region's year."""
+
+    percent: float
+    year: int
+    source: str
 
 
 @cache
 def catalogue() -> Mapping[str, CatalogueRegion]:
     """Every known region by name, in order of the table."""
-    shares = {row["region"]: row for row in _rows("gcp_cfe.csv")}
+    text = (files("providers") / "data/regions.csv").read_text(encoding="utf-8")
     return MappingProxyType(
-        {row["region"]: _region(row, shares.get(row["region"])) for row in _rows("regions.csv")}
+        {
+            row["region"]: CatalogueRegion(
+                name=row["region"],
+                place=row["place"],
+                country=row["country"],
+                lat=float(row["lat"]),
+                lon=float(row["lon"]),
+                zone=row["zone"],
+                zones=_by_source(row["zones"]),
+                pue=float(row["pue"]) if row["pue"] else None,
+                pue_year=int(row["pue_year"]) if row["pue_year"] else None,
+                pue_source=row["pue_source"],
+            )
+            for row in csv.DictReader(text.splitlines())
+        }
     )
 
 
-def _rows(name: str) -> list[dict[str, str]]:
-    text = (files("providers") / "data" / name).read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
-
-
-def _region(row: dict[str, str], share: dict[str, str] | None) -> CatalogueRegion:
-    pairs = [pair.partition("=") for pair in row["zones"].split(";") if pair]
-    return CatalogueRegion(
-        name=row["region"],
-        place=row["place"],
-        country=row["country"],
-        lat=float(row["lat"]),
-        lon=float(row["lon"]),
-        zone=row["zone"],
-        zones=MappingProxyType({source: zone for source, _, zone in pairs}),
-        pue=float(row["pue"]) if row["pue"] else None,
-        pue_year=int(row["pue_year"]) if row["pue_year"] else None,
-        pue_source=row["pue_source"],
-        carbon_free_percent=float(share["carbon_free_percent"]) if share else None,
-        carbon_free_year=int(share["year"]) if share else None,
+@cache
+def carbon_free() -> Mapping[str, CarbonFree]:
+    """What is published of carbon-free energy, by region; only Google tells it by region."""
+    text = (files("providers") / "data/gcp_cfe.csv").read_text(encoding="utf-8")
+    return MappingProxyType(
+        {
+            row["region"]: CarbonFree(
+                float(row["carbon_free_percent"]), int(row["year"]), "Google CFE"
+            )
+            for row in csv.DictReader(text.splitlines())
+        }
     )
+
+
+def _by_source(text: str) -> Mapping[str, str]:
+    """``watttime=CAISO_NORTH;eia=CAL`` as a mapping from source to zone."""
+    pairs = (part.partition("=") for part in text.split(";") if part)
+    return MappingProxyType({source: zone for source, _, zone in pairs})
 
 
 def nearest_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:

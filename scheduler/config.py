@@ -46,8 +46,8 @@ def _zone(value: Any) -> Any:
 
 def _country(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError('a bare NO means false in YAML: quote the country: "NO"')
-    return value
+        raise ValueError('a bare NO means false in YAML: quote the country, e.g. country: "NO"')
+    return value.upper() if isinstance(value, str) else value
 
 
 Seconds = Annotated[float, _text(quantities.duration_s), Field(gt=0)]
@@ -141,8 +141,7 @@ class Transfer(_Section):
 class RegionSettings(_Section):
     """A place where jobs can run, or that is only compared (no executor).
 
-    ``zones`` are names of the grid zone for single sources, by their name in config. ``country``
-    (ISO 3166-1, two letters), ``lat`` and ``lon`` say where it stands: for comparing places only.
+    ``zones`` is what a source calls the grid zone where it has a name of its own for it.
     """
 
     zone: Zone | None = None
@@ -159,9 +158,9 @@ class RegionSettings(_Section):
     providers: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
-    def _located(self) -> RegionSettings:
+    def _on_the_map(self) -> RegionSettings:
         if (self.lat is None) != (self.lon is None):
-            raise ValueError("lat and lon belong together: give both or none")
+            raise ValueError("lat and lon stand together: give both or neither")
         return self
 
 

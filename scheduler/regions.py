@@ -25,17 +25,14 @@ UNKNOWN_PUE_SOURCE = (
     "(1.58, Uptime Institute 2023); set regions.<name>.pue"
 )
 
-# The provider of regions that only the config knows.
-OWN = "own"
-
 
 @dataclass(frozen=True)
 class Region:
     """A place where jobs can run (``executor`` set) or be compared.
 
     ``slots`` are those of each hour of the day in UTC (24), None: what its executor has.
-    ``zones`` are the names that single sources, by their name in config, have for its grid zone
-    where that is not ``zone``. ``country`` (ISO 3166-1), ``lat`` and ``lon``: None where unknown.
+    ``zones`` is what sources call its grid zone that have a name of their own for it. Where it
+    lies (``country`` of two letters, ``lat``, ``lon``) is None where nobody said.
     """
 
     name: str
@@ -55,9 +52,9 @@ class Region:
 
     @property
     def provider(self) -> str:
-        """Whose region it is: a cloud's name, or ``own``."""
-        listed = catalogue.catalogue().get(self.name)
-        return listed.provider if listed else OWN
+        """Who runs it: ``aws`` of ``aws:eu-north-1``; ``own`` for a place of the config."""
+        head, colon, _ = self.name.partition(":")
+        return head if colon else "own"
 
     @cached_property
     def hardware(self) -> Hardware | None:
@@ -115,11 +112,16 @@ def _region(
         pue, pue_source = Triple.exact(listed.pue), f"{listed.pue_source} ({listed.pue_year})"
     if own is not None and own.pue is not None:
         pue, pue_source = _declared(own.pue), own.pue.source
-    located = own is not None and own.lat is not None
+    zone = (own.zone if own else None) or (listed.zone if listed else None)
+    # The table's names are those of its own zone: another zone in the config has others.
+    known = listed.zones if listed is not None and listed.zone == zone else {}
+    # Two coordinates of one place: never one of the config and one of the table.
+    spot = own if own is not None and own.lat is not None else listed
     return Region(
         name=name,
-        place=_place(name, own, listed),
-        zone=(own.zone if own else None) or (listed.zone if listed else None),
+        place=(own.place if own else None)
+        or (listed.place if listed else "this machine" if name == "local" else "own"),
+        zone=zone,
         executor=own.executor if own else None,
         slots=_by_hour(own.slots) if own else None,
         pue=pue,
@@ -127,30 +129,11 @@ def _region(
         chain=(own.providers if own else None) or providers,
         hardware_settings=own.hardware if own else None,
         price=own.price if own else None,
-        zones=_zones(own, listed),
+        zones={**known, **(own.zones if own else {})},
         country=(own.country if own else None) or (listed.country if listed else None),
-        lat=own.lat if own and located else listed.lat if listed else None,
-        lon=own.lon if own and located else listed.lon if listed else None,
+        lat=spot.lat if spot else None,
+        lon=spot.lon if spot else None,
     )
-
-
-def _place(name: str, own: RegionSettings | None, listed: catalogue.CatalogueRegion | None) -> str:
-    if own is not None and own.place is not None:
-        return own.place
-    if listed is not None:
-        return listed.place
-    return "this machine" if name == "local" else "own"
-
-
-def _zones(
-    own: RegionSettings | None, listed: catalogue.CatalogueRegion | None
-) -> Mapping[str, str]:
-    """The catalogue's names belong to its zone: who sets another zone does not get them."""
-    if own is None:
-        return listed.zones if listed else {}
-    if listed is None or own.zone not in (None, listed.zone):
-        return own.zones
-    return {**listed.zones, **own.zones}
 
 
 def _by_hour(slots: int | tuple[int, ...] | None) -> tuple[int, ...] | None:

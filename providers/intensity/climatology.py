@@ -96,13 +96,6 @@ class Climatology:
         return empty(zone, "average", "actual", end)
 
 
-def months(zone: str) -> tuple[float, ...]:
-    """Mean g/kWh of each month (12)."""
-    if zone not in _zones():
-        raise NoData(f"{NAME} has no zone {zone}")
-    return tuple(float(_month(zone, month)[:, 0].mean()) for month in range(12))
-
-
 @cache
 def _text() -> str:
     """The whole table; the lines of a zone stand together."""
@@ -125,6 +118,14 @@ def _month(zone: str, month: int) -> NDArray[np.float64]:
     first = _text().index(f"{zone},{month + 1},0,", _zones()[zone])
     rows = [line.split(",") for line in _text()[first : first + MONTH_CHARS].split("\n")[:24]]
     return np.array([[float(x) for x in row[3:6]] for row in rows])
+
+
+@cache
+def months(zone: str) -> NDArray[np.float64] | None:
+    """Mean intensity by month x hour of the day in UTC (12 x 24); None for an unknown zone."""
+    if zone not in _zones():
+        return None
+    return np.stack([_month(zone, month)[:, 0] for month in range(12)])
 
 
 class Settings(ProviderSettings):

@@ -46,8 +46,11 @@ class CountryMean:
 
     def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
         """One interval with the mean of the zone's country (``US-CAL-CISO`` -> US)."""
-        value, year = mean_of(zone)
-        source = f"country mean (Ember {year})"
+        told = yearly(zone)
+        if told is None:
+            country = zone.split("-")[0]
+            raise NoData(f"country mean (Ember) has no country {country} (zone {zone})")
+        value, source = told
         return flat(self.info, zone, start, end, now, Triple.exact(value), source)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
@@ -55,12 +58,10 @@ class CountryMean:
         return empty(zone, "average", "actual", end)
 
 
-def mean_of(zone: str) -> tuple[float, int]:
-    """Mean g/kWh of the zone's country, and its year."""
-    country = zone.split("-")[0]
-    if country not in _means():
-        raise NoData(f"country mean (Ember) has no country {country} (zone {zone})")
-    return _means()[country]
+def yearly(zone: str) -> tuple[float, str] | None:
+    """The mean of the zone's country in g/kWh, and its source; None for an unknown country."""
+    found = _means().get(zone.split("-")[0])
+    return None if found is None else (found[0], f"country mean (Ember {found[1]})")
 
 
 @cache

@@ -76,12 +76,13 @@ class WattTime:
         self._settings, self._here = settings, here
         self._base = settings.base_url.rstrip("/")
         self._regions = REGIONS | settings.regions
-        # 3,000 calls in 5 minutes are allowed, but 100 logins.
-        self._http = Http(Policy(NAME, settings.ttl_s, 100, 300.0, settings.timeout_s), here)
+        name = f"{NAME} {settings.signal_type}"
+        # 3,000 calls in 5 minutes are allowed, but 100 logins, for both signals together.
+        self._http = Http(Policy(name, settings.ttl_s, 50, 300.0, settings.timeout_s), here)
         self._token, self._token_until = "", 0.0
         marginal = settings.signal_type == "co2_moer"
         self.info = SourceInfo(
-            name=f"{NAME} {settings.signal_type}",
+            name=name,
             title=f"{'marginal' if marginal else 'average'} emissions by grid region, with an "
             "account (watttime.org)",
             signal="marginal" if marginal else "average",

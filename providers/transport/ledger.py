@@ -41,13 +41,14 @@ Line = Annotated[str, AfterValidator(lambda text: "".join(filter(str.isprintable
 @dataclass(frozen=True, slots=True)
 class Contact:
     """How a source was last met; ``detail`` says what failed, ``open_until`` when it is asked
-    again.
+    again. ``reached``: it answered when it was last asked, be it with a refusal.
     """
 
     last_success: datetime | None = None
     last_failure: datetime | None = None
     detail: str | None = None
     open_until: datetime | None = None
+    reached: bool = True
 
 
 class _Page(BaseModel):
@@ -174,7 +175,8 @@ def contact(source: str, cache_dir: Path) -> Contact | None:
         return None
     if page is None or (page.last_success is None and page.last_failure is None):
         return None
-    return Contact(page.last_success, page.last_failure, page.detail, page.open_until)
+    reached = page.failures == 0
+    return Contact(page.last_success, page.last_failure, page.detail, page.open_until, reached)
 
 
 def _path(source: str, cache_dir: Path) -> Path:

@@ -23,7 +23,7 @@ COMMANDS = {
     "logs": ("look", "Print what a job wrote."),
     "cancel": ("look", "Cancel a waiting job, or stop a running one."),
     "report": ("reports", "Report realized energy, carbon and SCI."),
-    "regions": ("regions", "Compare and choose regions for a job."),
+    "regions": ("regions", "Compare regions for a job."),
     "forecast": ("forecasting", "Show a region's carbon intensity, or how well it is foretold."),
     "history": ("history", "Show, import and export actual carbon intensity."),
     "providers": ("providers", "List sources of carbon data, meters and engines."),

@@ -110,10 +110,14 @@ def _contact(context: Context, name: str, info: SourceInfo) -> dict[str, Any]:
     contact = context.outlook.contact(name)
     if contact is None:
         return known | {"last_success": None, "last_error": None}
-    good, bad = contact.last_success, contact.last_failure
-    if good is not None or bad is not None:
-        known["reachable"] = good is not None and (bad is None or good > bad)
-    return known | {"last_success": iso(good), "last_error": contact.detail}
+    # What failed before the last success is over.
+    success, failure = contact.last_success, contact.last_failure
+    over = success is not None and (failure is None or success > failure)
+    return known | {
+        "reachable": contact.reached,
+        "last_success": iso(success),
+        "last_error": None if over else contact.detail,
+    }
 
 
 def _meters() -> list[dict[str, Any]]:

@@ -1,10 +1,10 @@
-"""``regions``: where a job would be cleanest, and whether that beats waiting."""
+"""``regions``: places for a job, side by side."""
 
 from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,129 +13,83 @@ from scheduler.cli.options import example, opened, print_json
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from scheduler.comparison import Spot
     from scheduler.engine import Context
-    from scheduler.engine.selection import Selection
-    from scheduler.models import JobSpec
+    from scheduler.engine.selection import Selection, Wanted
 
 
-@click.command("regions", epilog=example("lowtide regions --duration 4h --within EU --near Berlin"))
+@click.command(
+    "regions", epilog=example("lowtide regions --duration 4h --within EU --near 52.4,13.1")
+)
 @click.option("--duration", default="1h", show_default=True, metavar="SPAN", help="Of the job.")
 @click.option("--slack", default="24h", show_default=True, metavar="SPAN", help="It may wait.")
 @click.option("--power", metavar="WATTS", help="Mean power; default: one slot at full load.")
-@click.option("--data", metavar="SIZE", help="Bring so much there from home, e.g. 40GB.")
-@click.option("--home", metavar="REGION", help="Compare with this one; default: the config's.")
+@click.option("--data", metavar="SIZE", help="To be brought to any region but home: 40GB.")
 @click.option("--region", "names", multiple=True, metavar="NAME", help="Only these; repeatable.")
-@click.option("--provider", "providers", multiple=True, metavar="NAME",
-              help="Only of aws, azure, gcp, hetzner, ovh, scaleway, own; repeatable.")  # fmt: skip
-@click.option("--within", multiple=True, metavar="WHERE",
-              help="Only in these countries (DE,FR) or groups (EU, EEA, EFTA).")  # fmt: skip
-@click.option("--near", metavar="PLACE", help="Tell distances: Berlin, a region, or LAT,LON.")
-@click.option("--within-km", type=click.FloatRange(min=0), metavar="KM", help="With --near.")
-@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the best so many.")
+@click.option(
+    "--provider", "providers", multiple=True, metavar="NAME", help="Only of aws, own, ...; repeats."
+)
+@click.option(
+    "--within",
+    multiple=True,
+    metavar="AREA",
+    help="Only in DE,FR or EU, EEA, EFTA.",
+)
+@click.option("--near", metavar="PLACE", help="Distances from a region or LAT,LON; default: home.")
+@click.option(
+    "--within-km", type=click.FloatRange(min=0), metavar="KM", help="Only so far from there."
+)
 @options.json_option
 @options.config_option
 @click.pass_context
 def regions_command(
     ctx: click.Context,
-    /,
+    duration: str,
+    slack: str,
+    power: str | None,
+    data: str | None,
     names: tuple[str, ...],
     providers: tuple[str, ...],
     within: tuple[str, ...],
     near: str | None,
     within_km: float | None,
-    top: int | None,
     as_json: bool,
-    **job: Any,
 ) -> None:
-    """Compare regions for a job: the best window of each, what is usual there, and distance.
+    """Compare regions for a job of given duration, power and slack; say if to move or to wait."""
+    from scheduler import quantities
+    from scheduler.engine import compare
+    from scheduler.engine.request import Request
+    from scheduler.engine.selection import Wanted
+    from scheduler.report import places
 
-    The last line says whether moving the job saves more than waiting with it at home.
-    """
-    from scheduler.engine import selection
-
-    if within_km is not None and near is None:
-        raise UsageError("--within-km counts from a place: give --near too, e.g. --near Berlin")
     now = options.utc_now()
     with opened(ctx) as context:
-        spot = None if near is None else selection.spot(near, context.regions)
-        chosen = selection.select(
-            context.regions,
-            names,
-            providers=providers,
-            within=[name for text in within for name in text.split(",") if name],
-            near=spot,
-            within_km=within_km,
+        try:
+            spans = [quantities.duration_s(duration), quantities.duration_s(slack)]
+        except ValueError as e:
+            raise UsageError(str(e)) from e
+        areas = tuple(part.strip() for text in within for part in text.split(",") if part.strip())
+        chosen = _chosen(context, names, Wanted(providers, areas, near, within_km))
+        request = Request(
+            argv=("true",),
+            duration=duration,
+            deadline=(now + timedelta(seconds=sum(spans))).isoformat(),
+            power=power,
+            data=data,
+            region=tuple(r.name for r in chosen.regions),
         )
-        if not chosen.regions:
-            _nothing(chosen, as_json)
-            return
-        spec = _spec(context, [r.name for r in chosen.regions], now, **job)
-        _show(context, spec, spot, chosen, now, top=top, as_json=as_json)
-
-
-def _spec(
-    context: Context,
-    names: list[str],
-    now: datetime,
-    *,
-    duration: str,
-    slack: str,
-    **fields: str | None,
-) -> JobSpec:
-    from scheduler import quantities
-    from scheduler.engine.request import Request
-
-    try:
-        spans = [quantities.duration_s(duration), quantities.span_s(slack)]
-    except ValueError as e:
-        raise UsageError(str(e)) from e
-    deadline = (now + timedelta(seconds=sum(spans))).isoformat()
-    request = Request(
-        argv=("true",), duration=duration, deadline=deadline, region=tuple(names), **fields
-    )
-    return options.spec_of(context, request, now)
-
-
-def _show(
-    context: Context,
-    spec: JobSpec,
-    spot: Spot | None,
-    chosen: Selection,
-    now: datetime,
-    *,
-    top: int | None,
-    as_json: bool,
-) -> None:
-    from scheduler.engine.compare import compare
-    from scheduler.report import places, schema
-
-    found = compare(context, spec, now, spot)
-    notes = [*chosen.notes, *found.notes]
-    if as_json:
-        print_json(
-            {"schema_version": schema.SCHEMA_VERSION} | places.comparison_json(found, notes, top)
-        )
-        return
-    if found.rows:
+        spec = options.spec_of(context, request, now)
+        found = compare.compare(context, spec, chosen.origin, now)
+        left_out = {**chosen.left_out, **found.left_out}
         encoding = sys.stdout.encoding or "ascii"
-        click.echo(places.comparison_table(found, now, limit=top, encoding=encoding))
-    else:
-        click.echo(f"no region has a forecast: {found.plan.reason}")
-    click.echo(places.verdict(found.place_or_time))
-    for note in notes:
-        options.say(note)
+        if as_json:
+            print_json(places.comparison_json(found, left_out))
+        else:
+            click.echo(places.comparison(found, left_out, encoding))
 
 
-def _nothing(chosen: Selection, as_json: bool) -> None:
-    """No region passed the filters: an answer, no error."""
-    from scheduler.report import places, schema
+def _chosen(context: Context, names: tuple[str, ...], wanted: Wanted) -> Selection:
+    from scheduler.engine import selection
 
-    if as_json:
-        print_json({"schema_version": schema.SCHEMA_VERSION} | places.nothing_json(chosen.notes))
-        return
-    click.echo(places.NOTHING)
-    for note in chosen.notes:
-        options.say(note)
+    known = context.regions
+    every = tuple(known[name] for name in names) or known.every
+    return selection.select(every, wanted, known, known[context.config.settings.home])

@@ -1,142 +1,154 @@
-"""Regions side by side for a job: what each is usually and next, and whether place beats time."""
+"""Places side by side for one job: when each would run it, and what else there is to know."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
 from providers import catalogue
-from providers.errors import NoData
-from providers.intensity import typical
-from providers.series import from_unix
-from scheduler.comparison import Comparison, Hauling, Row
-from scheduler.engine import places, planner, planning
+from providers.intensity import climatology, country_mean
+from scheduler.comparison import Bringing, Comparison, Row, Told, Typical
+from scheduler.engine import places, planner, planning, selection, verdict
 from scheduler.engine.field import Sight, field_of
-from scheduler.engine.footing import footing, known_of, unsafe
-from scheduler.engine.place_or_time import place_or_time
-from scheduler.models import saving_percent
-from scheduler.planner import window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
-    from providers.intensity.typical import Typical
-    from scheduler.comparison import Footing, Spot
     from scheduler.engine.context import Context
-    from scheduler.engine.places import Option
+    from scheduler.engine.places import Field, Option
     from scheduler.engine.planning import Case
-    from scheduler.models import JobSpec, Window
-    from scheduler.regions import Region
+    from scheduler.engine.selection import Spot
+    from scheduler.models import JobSpec, Plan, Window
 
-NEXT = timedelta(hours=24)
+DAY = timedelta(hours=24)
+SEASONS = {"DJF": (11, 0, 1), "MAM": (2, 3, 4), "JJA": (5, 6, 7), "SON": (8, 9, 10)}
 
 
-def compare(ctx: Context, spec: JobSpec, now: datetime, near: Spot | None = None) -> Comparison:
-    """Compare the regions that ``spec`` names; the job has a duration, and weighs grams only."""
-    assert spec.duration_s is not None
-    end = (spec.latest_start or spec.release) + timedelta(seconds=spec.duration_s)
-    # Sources are asked once: the sight keeps what they tell the plan.
-    sight = Sight(ctx, now, max(end, now + NEXT), now)
+def compare(ctx: Context, spec: JobSpec, origin: Spot | None, now: datetime) -> Comparison:
+    """The regions of ``spec`` by grams; distances are from ``origin``.
+
+    Each is asked once, for the plan and the next 24 hours together.
+    """
+    sight = Sight(ctx, now, max(spec.deadline or now, now + DAY), now)
     made = planner.plan(ctx, spec, now, to_run=False, sight=sight)
     field = field_of(ctx, spec, now, to_run=False, sight=sight)
-    case = planning.prepare(spec, field, now, currency=made.currency)
-    # Those on another basis than the plan is made on are listed beside the others.
-    everyone = (*case.field.candidates, *case.field.apart)
-    sides = [(option, places.place(spec, option, field, case.basis)) for option in everyone]
-    best = window.decide([place for _, place in sides], case.request, case.basis).per_place
-    pairs = list(zip(everyone, best, strict=True))
-    home = footing(case.field.home)
-    signal = home.signal if home else made.signal
+    settings = ctx.config.settings
+    case = planning.prepare(spec, field, now, currency=settings.currency)
+    rows = _rows(made, case, field, origin, now)
+    shown = {row.window.region for row in rows}
+    return Comparison(
+        plan=made,
+        rows=rows,
+        place_or_time=verdict.place_or_time(case, field, settings.hysteresis),
+        left_out={
+            o.region.name: _why_not(o, case, field)
+            for o in field.candidates
+            if o.region.name not in shown
+        },
+    )
+
+
+@cache
+def typical(zone: str) -> Typical | None:
+    """A zone's usual intensity: by month and hour where that is known, else its country's mean.
+
+    Every month and hour counts the same.
+    """
+    table = climatology.months(zone)
+    if table is not None:
+        seasons = {name: float(table[list(m)].mean()) for name, m in SEASONS.items()}
+        return Typical(float(table.mean()), climatology.NAME, seasons)
+    told = country_mean.yearly(zone)
+    return None if told is None else Typical(*told, seasons=None)
+
+
+def told(option: Option) -> Told | None:
+    """The basis of what is known of a region; None where nothing is."""
+    series = option.known.series
+    return None if series is None else Told(series.signal, series.factors, series.flow)
+
+
+def _rows(
+    made: Plan, case: Case, field: Field, origin: Spot | None, now: datetime
+) -> tuple[Row, ...]:
+    """Rows by grams; those of another signal than the first stand last: it answers another
+    question.
+    """
+    options = {o.region.name: o for o in (*field.compared, *field.candidates)}
+    first = told(options[made.window.region])
     rows = [
-        _row(case, option, planning.window_of(case, choice, option), signal, near)
-        for option, choice in pairs
-        if choice is not None
+        _row(window, options[window.region], case, field, first, origin, now)
+        for window in (made.window, *made.alternatives)
     ]
-    rows.sort(key=lambda r: (r.footing.signal != signal, r.weight, r.window.start, r.name))
-    unknown = [
-        f"{o.region.name} is not ranked: {o.known.reason or 'a hole lies in every window'}"
-        for o, choice in pairs
-        if choice is None
-    ]
-    notes = (*_order_notes(rows), *unknown)
-    return Comparison(made, tuple(rows), place_or_time(case, sides), notes, near)
+    return tuple(sorted(rows, key=lambda r: not _same_signal(r.told, first)))
 
 
-def _row(case: Case, option: Option, found: Window, signal: str | None, near: Spot | None) -> Row:
-    region, base, series = option.region, footing(option), known_of(option)
-    assert base is not None  # a window was found in it
-    assert series is not None
-    listed = catalogue.catalogue().get(region.name)
-    usual, unusual = _typical(region)
+def _same_signal(one: Told | None, other: Told | None) -> bool:
+    return one is None or other is None or one.signal == other.signal
+
+
+def _row(
+    window: Window,
+    option: Option,
+    case: Case,
+    field: Field,
+    first: Told | None,
+    origin: Spot | None,
+    now: datetime,
+) -> Row:
+    region, series = option.region, option.known.series
+    usual = None if region.zone is None else typical(region.zone)
+    free = catalogue.carbon_free().get(region.name)
     nulls = {
-        "yearly_g_per_kwh": unusual,
-        "yearly_source": unusual,
-        "seasonal_g_per_kwh": f"{usual.source} has one value for the year" if usual else unusual,
-        "next_hours": "the forecast does not cover the next 24 h: it ends at "
-        f"{from_unix(float(series.ends[-1])):%Y-%m-%dT%H:%MZ}, or has a hole",
-        "distance_km": f"nobody said where it stands (regions.{region.name}.lat and lon)"
-        if near
-        else "no --near was given",
+        "price": "no price is set for the region (regions.<name>.price), or no power is known",
+        "basis": option.known.reason,
+        "g_per_kwh": option.known.reason,
+        "next_24h_g_per_kwh": option.known.reason or "its forecast has a hole in the next 24 hours",
+        "carbon_free_percent": "no figure by region is published (Google alone tells one)",
+        "transfer": "no --data was given",
+        "yearly_g_per_kwh": f"no embedded table knows zone {region.zone}"
+        if region.zone
+        else option.known.reason,
+        "seasonal_g_per_kwh": "only a yearly mean of the country is known"
+        if usual
+        else "nothing is known of its year",
+        "distance_km": "no place to start from: add --near, or lat and lon to the home region"
+        if origin is None
+        else selection.nowhere(region),
     }
-    alike = base.signal == signal
-    if not alike:
-        nulls["saving_percent"] = f"{base.signal} and {signal} intensity are not compared"
+    nulls["cost"] = nulls["price"]
+    day = (now.timestamp(), (now + DAY).timestamp())
     return Row(
-        name=region.name,
-        place=region.place,
+        window=window,
         provider=region.provider,
-        country=region.country,
-        zone=region.zone,
-        runs=region.executor is not None,
-        window=found,
-        footing=base,
-        saving_percent=saving_percent(case.run_now.grams, found.grams) if alike else None,
-        next_day=series.mean(case.now.timestamp(), (case.now + NEXT).timestamp()),
+        distance_km=selection.from_origin(region, origin),
         typical=usual,
-        carbon_free_percent=listed.carbon_free_percent if listed else None,
-        carbon_free_year=listed.carbon_free_year if listed else None,
-        hauling=_hauling(case, option),
-        distance_km=near.km_to(region.lat, region.lon) if near else None,
+        next_24h=None if series is None else series.mean(*day),
+        told=told(option),
+        carbon_free=free,
+        bringing=_bringing(option, case, field),
+        same_basis=told(option) == first,
         nulls=nulls,
     )
 
 
-def _typical(region: Region) -> tuple[Typical | None, str]:
-    """The means of its zone, or why there are none."""
-    if region.zone is None:
-        return None, f"region {region.name} has no grid zone"
-    try:
-        return typical.of(region.zone), ""
-    except NoData as e:
-        return None, str(e)
-
-
-def _hauling(case: Case, option: Option) -> Hauling | None:
-    gb, line = case.spec.data_gb, case.field.transfer
-    if not gb:
+def _bringing(option: Option, case: Case, field: Field) -> Bringing | None:
+    """None where no data is to be brought anywhere; nothing at home, where the data are."""
+    spec = case.spec
+    if not spec.data_gb:
         return None
-    if option.region.name == case.field.home.region.name:
-        return Hauling(0.0, 0.0, 0.0)
-    once_g = places.place(case.spec, option, case.field, case.basis).once_g
-    return Hauling(gb * line.seconds_per_gb / 3600, gb * line.kwh_per_gb, once_g)
+    place = places.place(spec, option, field, case.basis)
+    away = option.region.name != field.home.region.name
+    kwh = spec.data_gb * field.transfer.kwh_per_gb if away else 0.0
+    return Bringing(place.ready_s / 3600.0, kwh, place.once_g)
 
 
-def _order_notes(rows: Sequence[Row]) -> list[str]:
-    """Where the order of the list is not to be trusted."""
-    signals = list(dict.fromkeys(row.footing.signal for row in rows))
-    notes = []
-    if len(signals) > 1:
-        notes.append(
-            f"{' and '.join(signals)} intensity are not ranked against each other: regions of the "
-            "one are listed after those of the other"
-        )
-    for signal in signals:
-        first, *rest = [row for row in rows if row.footing.signal == signal]
-        if rest and (why := unsafe(_figure(first), _figure(rest[0]))):
-            notes.append(f"the order of the first two is not safe: {why}")
-    return notes
-
-
-def _figure(row: Row) -> tuple[str, Footing, float]:
-    return row.name, row.footing, row.weight
+def _why_not(option: Option, case: Case, field: Field) -> str:
+    """Why a region has no window."""
+    if option.known.series is None:
+        return option.known.reason
+    ready_s = places.place(case.spec, option, field, case.basis).ready_s
+    if case.request.earliest_s + ready_s > case.request.latest_s:
+        return f"bringing the data takes {ready_s / 3600:.1f} h: longer than the job may wait"
+    return "its forecast has a hole in every window of the job"

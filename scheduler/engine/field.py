@@ -54,7 +54,7 @@ class Sight:
 
     def option(self, region: Region, *, remember: bool, quiet: bool = False) -> Option:
         """The region with what is known of it."""
-        # Nobody is asked for a place without a zone; the reason names the place.
+        # Of a place without a zone nobody is asked; the reason names the place.
         zone = region.zone or (region.name,)
         key = (zone, frozenset(region.zones.items()), region.chain, remember, quiet)
         if key not in self._known:

@@ -31,7 +31,7 @@ WAITING = frozenset({JobState.QUEUED, JobState.PLANNED, JobState.PAUSED})
 def plan(
     ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool, sight: Looks | None = None
 ) -> Plan:
-    """The plan that a job would get.
+    """The plan that a job would get; ``sight`` is shared with whoever else looks.
 
     ``to_run``: only regions that can run it may be chosen, and it must fit beside the queue.
     Carbon data that nobody has is an error here (exit code 4); a source that is only silent

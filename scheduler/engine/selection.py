@@ -1,15 +1,12 @@
-"""Which regions are looked at: by name, provider, residency, and how far away they are."""
+"""Which regions are looked at: by provider, by country, by distance."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
+import difflib
+import math
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from providers.catalogue import nearest_names
-from scheduler.comparison import Spot
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,124 +14,151 @@ if TYPE_CHECKING:
 
     from scheduler.regions import Region, Regions
 
-_PAIR = re.compile(r"\s*([-+]?\d+(?:\.\d+)?)\s*,\s*([-+]?\d+(?:\.\d+)?)\s*")
+Spot = tuple[float, float]
 
-# Members by ISO 3166-1 as of 2026-01-01. EU: european-union.europa.eu, Country profiles (27 since
-# the United Kingdom left on 2020-02-01). EFTA and EEA: efta.int, The EFTA States and EEA Agreement
-# (Switzerland is in EFTA, not in the EEA).
-_EU = frozenset({
-    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU",
-    "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
-})  # fmt: skip
-_EFTA = frozenset({"CH", "IS", "LI", "NO"})
-GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {"EU": _EU, "EEA": _EU | (_EFTA - {"CH"}), "EFTA": _EFTA}
+# Members as of 2026-01-01: the EU has had 27 since 2020-02-01 (europa.eu, "EU countries"), EFTA 4
+# since 1995 (efta.int, "The EFTA States"); the EEA is the EU with EFTA but for Switzerland.
+EU = frozenset(
+    {"AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE"}
+    | {"IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"}
 )
+EFTA = frozenset({"CH", "IS", "LI", "NO"})
+GROUPS = {"EU": EU, "EEA": EU | EFTA - {"CH"}, "EFTA": EFTA}
+
+# Mean radius R1 of the Earth (IUGG 1980): a sphere is wrong by at most 0.5 %.
+EARTH_KM = 6371.0088
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for; empty or None: no matter. ``near`` is a region or ``LAT,LON``."""
+
+    providers: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
+    near: str | None = None
+    within_km: float | None = None
+
+    @property
+    def anything(self) -> bool:
+        """Whether a region can fail it."""
+        return bool(self.providers or self.within or self.within_km is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The regions that passed every filter, and why some could not be judged."""
+    """Regions that are left, where distances start, and who could not be judged, and why."""
 
     regions: tuple[Region, ...]
-    notes: tuple[str, ...] = ()
+    origin: Spot | None
+    left_out: Mapping[str, str]
 
 
-def select(
-    regions: Regions,
-    names: Sequence[str] = (),
-    *,
-    providers: Sequence[str] = (),
-    within: Sequence[str] = (),
-    near: Spot | None = None,
-    within_km: float | None = None,
-) -> Selection:
-    """Those of ``names`` (none: all), of ``providers``, in a country or group of ``within``,
-    near enough.
+def select(every: Sequence[Region], wanted: Wanted, known: Regions, home: Region) -> Selection:
+    """Those of ``every`` that are wanted; :class:`UsageError` where none is.
 
-    A region of unknown country or place is left out where that is asked for, and said so.
+    Distances are from ``near``, else from home. A place that does not say where it lies is
+    left out of a question about it, and said.
     """
-    kept, notes = [regions[n] for n in dict.fromkeys(names)] or list(regions.every), list[str]()
-    if providers:
-        _check_providers(providers, {r.provider for r in regions.every})
-        kept = [r for r in kept if r.provider in providers]
-    if within:
-        lands = _countries(within, regions.every)
-        nowhere = [r.name for r in kept if r.country is None]
-        notes += [
-            f"{name} is left out: nobody said in which country it stands (regions.{name}.country)"
-            for name in nowhere
-        ]
-        kept = [r for r in kept if r.country in lands]
-    if near is not None and within_km is not None:
-        far = [(r, near.km_to(r.lat, r.lon)) for r in kept]
-        notes += [
-            f"{r.name} is left out: nobody said where it stands (regions.{r.name}.lat and lon)"
-            for r, km in far
-            if km is None
-        ]
-        kept = [r for r, km in far if km is not None and km <= within_km]
-    return Selection(tuple(kept), tuple(notes))
-
-
-def _check_providers(given: Sequence[str], known: set[str]) -> None:
-    for name in given:
-        if name not in known:
-            raise UsageError(
-                f"--provider {name}: no region has such a provider: known are "
-                f"{', '.join(sorted(known))}"
-            )
-
-
-def _countries(given: Sequence[str], among: Sequence[Region]) -> frozenset[str]:
-    """The countries of codes and groups, in either case of letters."""
-    known = {r.country for r in among if r.country} | frozenset().union(*GROUPS.values())
-    lands: set[str] = set()
-    for name in given:
-        code = name.strip().upper()
-        if code in GROUPS:
-            lands |= GROUPS[code]
-        elif code in known:
-            lands.add(code)
-        else:
-            raise UsageError(
-                f"--within {name}: no region's country and no group is called so: groups are "
-                f"{', '.join(GROUPS)}; countries are ISO 3166 codes: {', '.join(sorted(known))}"
-            )
-    return frozenset(lands)
-
-
-def spot(text: str, regions: Regions) -> Spot:
-    """A place by ``LAT,LON``, the name of a region, or a place of the table (``Berlin``)."""
-    if pair := _PAIR.fullmatch(text):
-        lat, lon = float(pair[1]), float(pair[2])
-        if not (-90 <= lat <= 90 and -180 <= lon <= 180):
-            raise UsageError(
-                f"--near {text}: latitude lies between -90 and 90, longitude between -180 and 180"
-            )
-        return Spot(text.strip(), lat, lon)
-    known = {r.name: r for r in regions.every}
-    if text not in known:
-        # By place, the first of several regions at it: they share its coordinates.
-        places: dict[str, Region] = {}
-        for region in (r for r in regions.every if r.lat is not None):
-            for name in (region.place, region.place.split(",")[0]):
-                places.setdefault(_plain(name), region)
-        known |= places
-    found = known.get(text) or known.get(_plain(text))
-    if found is None:
-        near = nearest_names(_plain(text), known) or nearest_names(text, known)
-        hint = f"nearest are {', '.join(near)}; " if near else ""
-        raise UsageError(f"--near {text}: no such place: {hint}or write LAT,LON, e.g. 52.5,13.4")
-    if found.lat is None or found.lon is None:
+    _check(wanted, known)
+    countries = _countries(wanted, known)
+    origin = _spot(home) if wanted.near is None else spot(wanted.near, known)
+    if wanted.within_km is not None and origin is None:
         raise UsageError(
-            f"--near {text}: nobody said where {found.name} stands: set "
-            f"regions.{found.name}.lat and lon, or write LAT,LON, e.g. 52.5,13.4"
+            f"--within-km needs a place to start from: add --near, or lat and lon to "
+            f"regions.{home.name}"
         )
-    return Spot(found.name if text == found.name else found.place, found.lat, found.lon)
+    kept, left_out = [], {}
+    for region in every:
+        if wanted.providers and region.provider not in wanted.providers:
+            continue
+        if countries and region.country is None:
+            left_out[region.name] = f"its country is not known: set regions.{region.name}.country"
+            continue
+        if countries and region.country not in countries:
+            continue
+        if wanted.within_km is not None:
+            far = distance_km(origin, _spot(region))
+            if far is None:
+                left_out[region.name] = nowhere(region)
+                continue
+            if far > wanted.within_km:
+                continue
+        kept.append(region)
+    if not kept:
+        raise UsageError(_none_left(every, wanted, left_out))
+    return Selection(tuple(kept), origin, left_out)
 
 
-def _plain(name: str) -> str:
-    """Small letters without accents."""
-    split = unicodedata.normalize("NFKD", name.strip())
-    return "".join(c for c in split if not unicodedata.combining(c)).casefold()
+def spot(text: str, known: Regions) -> Spot:
+    """``52.4,13.1``, or where the region of that name lies."""
+    try:
+        lat, lon = (float(part) for part in text.split(","))
+    except ValueError:
+        found = _spot(known[text])
+        if found is None:
+            raise UsageError(f"--near {text}: {nowhere(known[text])}") from None
+        return found
+    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+        raise UsageError(f"--near {text}: no place on Earth: write LAT,LON, e.g. 52.4,13.1")
+    return lat, lon
+
+
+def distance_km(start: Spot | None, end: Spot | None) -> float | None:
+    """Along the great circle (haversine); None where one end is not known."""
+    if start is None or end is None:
+        return None
+    (a, b), (c, d) = (tuple(math.radians(x) for x in point) for point in (start, end))
+    half = math.sin((c - a) / 2) ** 2 + math.cos(a) * math.cos(c) * math.sin((d - b) / 2) ** 2
+    return 2 * EARTH_KM * math.asin(math.sqrt(min(1.0, half)))
+
+
+def from_origin(region: Region, origin: Spot | None) -> float | None:
+    """How far a region is from where distances start."""
+    return distance_km(origin, _spot(region))
+
+
+def nowhere(region: Region) -> str:
+    """Why nothing is known of a region's distance."""
+    return f"where it lies is not known: set regions.{region.name}.lat and lon"
+
+
+def _spot(region: Region) -> Spot | None:
+    return None if region.lat is None or region.lon is None else (region.lat, region.lon)
+
+
+def _check(wanted: Wanted, known: Regions) -> None:
+    providers = sorted({r.provider for r in known.every})
+    for name in wanted.providers:
+        if name not in providers:
+            near = difflib.get_close_matches(name, providers, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(providers)}"
+            raise UsageError(f"--provider {name}: no region is theirs: {hint}")
+
+
+def _countries(wanted: Wanted, known: Regions) -> frozenset[str]:
+    """The countries meant, groups resolved."""
+    here = {r.country for r in known.every if r.country is not None}
+    found: frozenset[str] = frozenset()
+    for text in wanted.within:
+        name = text.upper()
+        members = GROUPS.get(name, frozenset({name}))
+        if not members & here:
+            raise UsageError(
+                f"--within {text}: no region lies there: known are "
+                f"{', '.join([*GROUPS, *sorted(here)])}"
+            )
+        found |= members
+    return found
+
+
+def _none_left(every: Sequence[Region], wanted: Wanted, left_out: Mapping[str, str]) -> str:
+    asked = []
+    if wanted.providers:
+        asked.append(f"of {' or '.join(wanted.providers)}")
+    if wanted.within:
+        asked.append(f"in {' or '.join(wanted.within)}")
+    if wanted.within_km is not None:
+        asked.append(f"within {wanted.within_km:g} km of {wanted.near or 'home'}")
+    said = f"no region is left: of {len(every)} looked at, none is {' and '.join(asked)}"
+    unsure = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+    return f"{said} ({unsure})" if unsure else said

@@ -1,213 +1,202 @@
-"""Regions side by side: as JSON, and as a table with a bar for each."""
+"""Places side by side: as a table with bars, and as JSON."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from providers.catalogue import CARBON_FREE_SOURCE
-from providers.intensity.typical import season_of
+from scheduler.models import saving_percent
+from scheduler.planner.bases import SAFE_GAP
 from scheduler.quantities import duration
 from scheduler.report import schema
-from scheduler.report.strip import BLOCKS
 from scheduler.report.tables import draw, table
-from scheduler.report.units import change, energy, grams
+from scheduler.report.terminal import power
+from scheduler.report.units import change, grams
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Mapping, Sequence
 
     from scheduler.comparison import Comparison, PlaceOrTime, Row
     from scheduler.models import Plan
 
-WIDTH = 120
+WIDTH = 110
+# So much wider is the table by a column that was asked for.
+MORE = 10
 BAR = 8
-NOTHING = "no region is left: none is of that name, provider, country and distance at once"
-NOT_PUBLISHED = "only Google publishes it by region"
-NOT_YET = "Google has published no figure for it yet"
+# So many places that could not be compared are named; the rest is counted.
+NAMED = 3
 
 
-def comparison_json(
-    found: Comparison, notes: Sequence[str], limit: int | None = None
-) -> dict[str, Any]:
-    """Every region that was compared, the best first, and whether place beats time."""
-    near = found.near
-    content = {
-        "regions": [_row_json(row, found.plan) for row in found.rows[:limit]],
-        "place_or_time": _place_or_time_json(found.place_or_time),
-        "notes": list(notes),
+def comparison_json(found: Comparison, left_out: Mapping[str, str]) -> dict[str, Any]:
+    """The whole answer of ``regions``."""
+    return {
+        "schema_version": schema.SCHEMA_VERSION,
+        "regions": [_row_json(row, found.plan) for row in found.rows],
+        "place_or_time": _place_or_time_json(found),
+        "left_out": [{"region": name, "reason": why} for name, why in left_out.items()],
     }
-    if near is not None:
-        content["near"] = {"name": near.name, "lat": near.lat, "lon": near.lon}
-    return content
-
-
-def nothing_json(notes: Sequence[str]) -> dict[str, Any]:
-    """The same where no region is left to compare."""
-    content = {"regions": [], "place_or_time": None, "notes": [NOTHING, *notes]}
-    return schema.with_reasons(content, {"place_or_time": NOTHING})
 
 
 def _row_json(row: Row, plan: Plan) -> dict[str, Any]:
-    usual, hauling, cost = row.typical, row.hauling, row.window.cost
-    more = {
-        "saving_percent": row.saving_percent,
+    usual, free, data, told = row.typical, row.carbon_free, row.bringing, row.told
+    cost = row.window.cost
+    more: dict[str, Any] = {
         "provider": row.provider,
-        "place": row.place,
-        "country": row.country,
-        "zone": row.zone,
-        "basis": {
-            "signal": row.footing.signal,
-            "factors": row.footing.factors,
-            "flow": row.footing.flow,
-        },
-        "yearly_g_per_kwh": usual.yearly if usual else None,
-        "yearly_source": usual.source if usual else None,
-        "seasonal_g_per_kwh": dict(usual.seasons) if usual and usual.seasons else None,
-        "next_hours": {"hours": 24, "g_per_kwh": schema.figure(row.next_day)},
-        "carbon_free_percent": row.carbon_free_percent,
-        "carbon_free_year": row.carbon_free_year,
-        "carbon_free_source": None if row.carbon_free_year is None else CARBON_FREE_SOURCE,
-        "price": None if cost is None else {"value": cost, "currency": plan.currency},
-        "transfer": None
-        if hauling is None
-        else {"hours": hauling.hours, "kwh": hauling.kwh, "g": hauling.g},
         "distance_km": row.distance_km,
+        "yearly_g_per_kwh": usual and {"value": usual.g_per_kwh, "source": usual.source},
+        "seasonal_g_per_kwh": usual and usual.seasons,
+        "next_24h_g_per_kwh": schema.figure(row.next_24h),
+        "basis": told and {"signal": told.signal, "factors": told.factors, "flow": told.flow},
+        "same_basis": row.same_basis,
+        "carbon_free_percent": free
+        and {"value": free.percent, "year": free.year, "source": free.source},
+        "price": None if cost is None else {"value": cost, "currency": plan.currency},
+        "transfer": data and {"hours": data.hours, "kwh": data.kwh, "g": data.grams},
     }
-    nulls = {
-        "price": "no price is set for the region (regions.<name>.price)",
-        "transfer": "no --data was given",
-        "country": f"nobody said so (regions.{row.name}.country)",
-        "basis": "its sources do not say so, or do not agree",
-        **dict.fromkeys(
-            ("carbon_free_percent", "carbon_free_year", "carbon_free_source"),
-            NOT_YET if row.provider == "gcp" else NOT_PUBLISHED,
-        ),
-        **row.nulls,
-    }
-    return schema.region_json(row.window, plan, more, nulls)
+    return schema.ranked_json(row.window, plan, more, row.nulls)
 
 
-def _place_or_time_json(told: PlaceOrTime) -> dict[str, Any]:
+def _place_or_time_json(found: Comparison) -> dict[str, Any]:
+    it = found.place_or_time
     content = {
-        "home": told.home,
-        "slack_s": told.slack_s,
-        "wait_saves_percent": told.wait_percent,
-        "move_saves_percent": told.move_percent,
-        "both_save_percent": told.both_percent,
-        "best_region": told.best_region,
-        "verdict": told.verdict,
-        "said": verdict(told),
+        "home": it.home,
+        "wait_saves_percent": it.wait_saves_percent,
+        "move_saves_percent": it.move_saves_percent,
+        "best_region": it.best_region,
+        "verdict": it.verdict,
+        "reason": it.reason or _savings(it, found.plan),
     }
-    return schema.with_reasons(content, dict.fromkeys(content, told.reason))
+    nulls = {name: it.reason for name, value in content.items() if value is None}
+    return content | {"null_reasons": nulls}
 
 
-def verdict(told: PlaceOrTime) -> str:
-    """Whether place beats time, in a sentence."""
-    if told.wait_percent is None or told.move_percent is None or told.both_percent is None:
-        return f"Place or time: not known, as {told.reason}"
-    move = f"moving to {told.best_region} {_saves(told.move_percent)}"
-    waits = f"waiting in {told.home} up to {duration(told.slack_s)} {_saves(told.wait_percent)}"
-    both = f"both {round(told.both_percent)} %"
-    if told.verdict is None:
-        return f"Place or time: not decided, as {told.reason}; {move}, {waits}, {both}"
-    if told.verdict == "time":
-        return f"Time beats place: {waits}, {move}, {both}"
-    head = "Place beats time" if told.verdict == "place" else "Place and time save the same"
-    return f"{head}: {move}, {waits}, {both}"
+def comparison(found: Comparison, left_out: Mapping[str, str], encoding: str) -> str:
+    """Regions for a job, the best first, with what else is to be known of them."""
+    plan = found.plan
+    rows = [row for row in found.rows if row.window.g_per_kwh is not None]
+    if not rows:
+        return f"no region has a forecast: {plan.reason}"
+    first = rows[0].told
+    ranked = [r for r in rows if r.told and first and r.told.signal == first.signal]
+    mark = _mark(encoding)
+    parts: list[Any] = [_table(ranked, plan, mark)]
+    apart = [row for row in rows if row not in ranked]
+    if apart:
+        parts += [
+            "told by another signal, which answers another question:",
+            _table(apart, plan, mark),
+        ]
+    return draw(
+        *parts, "\n".join(_notes(found, ranked, left_out)), width=WIDTH + MORE * _extra(ranked)
+    )
+
+
+def _extra(rows: Sequence[Row]) -> int:
+    """How many columns stand there only because somebody asked for them."""
+    return any(row.bringing for row in rows) + any(row.window.cost is not None for row in rows)
+
+
+def _table(rows: Sequence[Row], plan: Plan, mark: str) -> Any:
+    """Columns that nobody has anything for are left out."""
+    far = any(row.distance_km is not None for row in rows)
+    free = any(row.carbon_free for row in rows)
+    data = any(row.bringing for row in rows)
+    priced = any(row.window.cost is not None for row in rows)
+    drawn = table(
+        "region",
+        *["km>"] * far,
+        "start UTC",
+        "g/kWh>",
+        "",
+        "expected>",
+        "change>",
+        *["data>"] * data,
+        *[f"{plan.currency}>"] * priced,
+        "year>",
+        *["CFE>"] * free,
+        "runs",
+    )
+    drawn.columns[0].no_wrap = True  # a name that is cut cannot be typed
+    most = max(_height(row) for row in rows)
+    for row in rows:
+        window = row.window
+        saved = saving_percent(plan.run_now.grams, window.grams)
+        drawn.add_row(
+            window.region + ("" if row.same_basis else " *"),
+            *[_whole(row.distance_km)] * far,
+            f"{window.start:%a %H:%M}",
+            _whole(window.g_per_kwh.value if window.g_per_kwh else None),
+            mark * max(1, round(BAR * _height(row) / most)) if most else mark,
+            grams(window.grams.value) if window.grams else "-",
+            change(saved) if saved is not None else "-",
+            *[duration(row.bringing.hours * 3600) if row.bringing else "-"] * data,
+            *["-" if window.cost is None else f"{window.cost:.2f}"] * priced,
+            _whole(row.typical.g_per_kwh if row.typical else None),
+            *[f"{row.carbon_free.percent:.0f} %" if row.carbon_free else "-"] * free,
+            "yes" if window.dispatchable else "no",
+        )
+    return drawn
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
+def _height(row: Row) -> float:
+    """What the bar shows: expected grams, the intensity where no power is known."""
+    shown = row.window.grams or row.window.g_per_kwh
+    return shown.value if shown else 0.0
+
+
+def _mark(encoding: str) -> str:
+    """What bars are made of, on a terminal of this encoding."""
+    try:
+        "█".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return "#"
+    return "█"
+
+
+def _notes(found: Comparison, rows: Sequence[Row], left_out: Mapping[str, str]) -> list[str]:
+    """What counts, what is not safe, and the answer: place or time."""
+    plan, it = found.plan, found.place_or_time
+    basis = "with embodied carbon" if plan.basis == "total" else "operational carbon only"
+    lines = [f"{basis}; {power(plan)}; {plan.forecast_source}, {plan.signal}"]
+    other = [row.told for row in rows if not row.same_basis and row.told]
+    if other:
+        ways = ", ".join(sorted({f"{t.factors or 'unknown'} {t.flow or 'unknown'}" for t in other}))
+        lines.append(
+            f"* told on another basis ({ways}): against the first, no order is safe on a gap "
+            f"below {100 * SAFE_GAP:.0f} %"
+        )
+    if left_out:
+        named = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:NAMED])
+        more = f"; and {len(left_out) - NAMED} more (--json)" if len(left_out) > NAMED else ""
+        lines.append(f"left out: {named}{more}")
+    lines.append(_answer(it, plan))
+    return lines
+
+
+def _answer(it: PlaceOrTime, plan: Plan) -> str:
+    if it.verdict is None:
+        return f"Place or time: not known: {it.reason}"
+    heads = {"place": "Place beats time", "time": "Time beats place"}
+    head = heads.get(it.verdict, "Place and time save the same")
+    return f"{head}: {_savings(it, plan)}"
+
+
+def _savings(it: PlaceOrTime, plan: Plan) -> str:
+    """What moving and waiting do, the better one first."""
+    assert it.move_saves_percent is not None  # there is a verdict
+    assert it.wait_saves_percent is not None
+    move = f"moving to {it.best_region} {_saves(it.move_saves_percent)}"
+    slack = ""
+    if plan.latest_safe_start is not None:
+        span = duration((plan.latest_safe_start - plan.made_at).total_seconds())
+        slack = f" up to {span.removesuffix(' 00m')}"
+    wait = f"waiting at home{slack} {_saves(it.wait_saves_percent)}"
+    return ", ".join([wait, move] if it.verdict == "time" else [move, wait])
 
 
 def _saves(percent: float) -> str:
     rounded = round(percent)
-    return f"saves {rounded} %" if rounded >= 0 else f"emits {-rounded} % more"
-
-
-def comparison_table(
-    found: Comparison, now: datetime, *, limit: int | None = None, encoding: str = "utf-8"
-) -> str:
-    """One line a region; what is unknown or the same for all of them has no column."""
-    rows, currency = found.rows[:limit], found.plan.currency
-    season, mark = season_of(now.month), _mark(encoding)
-    bases = {row.footing for row in rows}
-    optional = {
-        "km>": [_number(row.distance_km) for row in rows],
-        "data>": [_hauling(row) for row in rows],
-        f"{currency}>": [_number(row.window.cost, 2) for row in rows],
-        "free>": [_percent(row.carbon_free_percent) for row in rows],
-        "basis": [str(row.footing) if len(bases) > 1 else "" for row in rows],
-    }
-    told = {name: cells for name, cells in optional.items() if any(cells)}
-    drawn = table(
-        *("region", "start UTC", "g/kWh>", "24 h>", f"{season}>", "year>", "expected>", "change>"),
-        *("", *told),
-        gap=2,
-    )
-    most = max(row.weight for row in rows)
-    for i, row in enumerate(rows):
-        usual, saved = row.typical, row.saving_percent
-        drawn.add_row(
-            f"{row.name} *" if row.runs else row.name,
-            f"{row.window.start:%a %H:%M}",
-            _number(row.window.g_per_kwh.value if row.window.g_per_kwh else None),
-            _number(row.next_day.value if row.next_day else None),
-            _number(usual.seasons.get(season) if usual else None),
-            _number(usual.yearly if usual else None),
-            grams(row.window.grams.value) if row.window.grams else "",
-            "" if saved is None else change(saved),
-            mark * max(1, round(BAR * row.weight / most)) if most > 0 else "",
-            *(cells[i] for cells in told.values()),
-        )
-    return draw(drawn, "\n".join(_legend(found, rows, season, tuple(told))), width=WIDTH)
-
-
-def _legend(
-    found: Comparison, rows: Sequence[Row], season: str, columns: Sequence[str]
-) -> list[str]:
-    plan, home = found.plan, found.place_or_time.home
-    counted = "with embodied carbon" if plan.basis == "total" else "operational carbon only"
-    watts = plan.power.watts
-    power = "power unknown" if watts is None else f"{watts.value:.3g} W {plan.power.source}"
-    bases = {row.footing for row in rows}
-    same = f"; {next(iter(bases))}" if len(bases) == 1 else ""
-    lines = [
-        f"expected: best window, {counted}, {power}{same}; change: against now in {home}",
-        f"24 h, {season}, year: means of the next 24 h, and of those months and a year by the "
-        "embedded tables",
-    ]
-    if any(row.runs for row in rows):
-        lines.append("*: jobs can be run there")
-    if found.near is not None:
-        lines.append(f"km: from {found.near.name}, along a great circle")
-    if "free>" in columns:
-        years = sorted({str(row.carbon_free_year) for row in rows if row.carbon_free_year})
-        told = f"free: share of carbon-free energy in {', '.join(years)}, contracts counted"
-        lines.append(f"{told} ({CARBON_FREE_SOURCE})")
-    if "data>" in columns:
-        lines.append("data: time, energy and carbon of bringing the data there, counted in grams")
-    if len(rows) < len(found.rows):
-        lines.append(f"the best {len(rows)} of {len(found.rows)} regions")
-    return lines
-
-
-def _number(value: float | None, digits: int = 0) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.0f} %"
-
-
-def _hauling(row: Row) -> str:
-    if row.hauling is None:
-        return ""
-    if not row.hauling.kwh:
-        return "is there"
-    h = row.hauling
-    return f"{duration(h.hours * 3600)}, {energy(h.kwh)}, {grams(h.g)}"
-
-
-def _mark(encoding: str) -> str:
-    try:
-        BLOCKS.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return "#"
-    return BLOCKS[-1]
+    return f"saves {rounded} %" if rounded >= 0 else f"costs {-rounded} % more"

@@ -13,7 +13,7 @@ from scheduler.report.units import redact
 from scheduler.report.versions import difference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from providers.base import Triple
@@ -135,22 +135,16 @@ def _alternative(window: Window) -> dict[str, Any]:
     }
 
 
-def region_json(
-    window: Window, plan: Plan, more: dict[str, Any], nulls: Mapping[str, str]
+def ranked_json(
+    window: Window, plan: Plan, more: dict[str, Any], nulls: dict[str, str]
 ) -> dict[str, Any]:
-    """A region with its best window, and what ``more`` is told of it."""
+    """A region with its best window, and ``more`` of it; ``nulls`` are reasons of its own."""
     row = _alternative(window) | {
         "g_per_kwh": figure(window.g_per_kwh),
         "saving_percent": saving_percent(plan.run_now.grams, window.grams),
         **more,
     }
-    reasons = {"cost": "no price is set for the region (regions.<name>.price)", **plan.nulls}
-    return row | {"null_reasons": _reasons(row, reasons | dict(nulls))}
-
-
-def with_reasons(content: dict[str, Any], nulls: Mapping[str, str]) -> dict[str, Any]:
-    """The object with the reason of each null in it."""
-    return content | {"null_reasons": _reasons(content, dict(nulls))}
+    return row | {"null_reasons": _reasons(row, plan.nulls | nulls)}
 
 
 def pareto_json(plan: Plan, front: Sequence[Window]) -> list[dict[str, Any]]:

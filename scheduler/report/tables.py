@@ -11,12 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 
-def table(*columns: str, gap: int = 3) -> Table:
-    """An empty table; a column whose name ends in ``>`` is set to the right.
-
-    ``gap`` (2 or 3) is how many blanks stand between columns.
-    """
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, gap - 2))
+def table(*columns: str) -> Table:
+    """An empty table; a column whose name ends in ``>`` is set to the right."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         made.add_column(name.removesuffix(">"), justify="right" if name.endswith(">") else "left")
     return made

@@ -102,7 +102,7 @@ def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
     if spec.after:
         lines.append(f"  after      {', '.join(spec.after)}")
     if job.plan is not None:
-        lines += [f"  power      {_power(job.plan)}", f"  why        {job.plan.reason}"]
+        lines += [f"  power      {power(job.plan)}", f"  why        {job.plan.reason}"]
     return "\n".join(lines)
 
 
@@ -113,7 +113,8 @@ def _duration(spec: JobSpec) -> str:
     return f"{duration(spec.duration_s)}{learned}"
 
 
-def _power(plan: Plan) -> str:
+def power(plan: Plan) -> str:
+    """The power that a plan counts with, and who says so."""
     watts = plan.power.watts
     figure = "unknown" if watts is None else f"{watts.value:.3g} W"
     return f"{figure}, {plan.power.source} ({plan.power.detail})"

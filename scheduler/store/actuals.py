@@ -202,8 +202,12 @@ def _remember(session: Session, source: str, series: Series, now_s: float) -> Co
             old = None
         counts += _counts(old, part)
         whole = part if old is None else part.fill_from(old)
-        # Of what it did not tell now, the last word is older.
-        checked_s = now_s if row is None or len(whole) == len(part) else row.checked_at
+        checked_s = now_s
+        if row is not None and old is not None and len(whole) > len(part):
+            # Of what it did not tell now the last word is older, and may be an estimate.
+            checked_s = row.checked_at
+            if old.kind != "actual":
+                whole = replace(whole, kind="estimate")
         if row is not None and old is not None and same(whole, old):
             row.checked_at = checked_s
         else:

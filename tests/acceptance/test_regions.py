@@ -1,150 +1,165 @@
-"""Choosing a region on the command line."""
+"""``lowtide regions``: filters, distances, what each row tells, and whether to move or to wait."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from providers.catalogue import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-Lowtide = Any
-
-# Members of the EU with a region in the table.
-EU_HERE = {"AT", "BE", "DE", "ES", "FI", "FR", "IE", "IT", "NL", "PL", "SE"}
-SITES = """
+CONFIG = """
 regions:
-  local: {zone: DE}
-  lab: {zone: DE, country: DE, lat: 52.4, lon: 13.1, place: Potsdam, price: {per_slot_hour: 0.5}}
+  local: {zone: DE, country: DE, lat: 52.4, lon: 13.1, price: {per_slot_hour: 0.5}}
+  lab: {zone: FR}
 """
+FIELDS = {
+    "provider", "distance_km", "yearly_g_per_kwh", "seasonal_g_per_kwh", "next_24h_g_per_kwh",
+    "basis", "carbon_free_percent", "price", "transfer",
+}  # fmt: skip
 
 
 @pytest.fixture
-def cli(lowtide: Callable[..., Any], tmp_path: Path) -> Lowtide:
-    """The command beside a config of a machine and a lab."""
-    (tmp_path / "config.yaml").write_text(SITES)
-    return lambda *argv: lowtide("regions", *argv)
+def regions(lowtide: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    return lambda *argv: lowtide("regions", "--power", "100W", *argv)
 
 
-def _names(result: Any) -> list[str]:
-    return [row["region"] for row in result.json["regions"]]
+def _names(found: Any) -> set[str]:
+    return {row["region"] for row in found.json["regions"]}
 
 
-def test_without_filters_everything_is_compared(cli: Lowtide) -> None:
-    document = cli("--json").json
-    rows = {row["region"]: row for row in document["regions"]}
-    assert len(rows) > 160
-    assert {row["provider"] for row in rows.values()} == {
-        "aws", "azure", "gcp", "hetzner", "ovh", "own", "scaleway",
-    }  # fmt: skip
-    grams = [row["expected_g"]["value"] for row in document["regions"]]
-    assert grams == sorted(grams)
-    finland = rows["gcp:europe-north1"]
-    assert (finland["carbon_free_percent"], finland["carbon_free_year"]) == (98, 2024)
-    assert set(finland["seasonal_g_per_kwh"]) == {"DJF", "MAM", "JJA", "SON"}
-    assert rows["aws:eu-north-1"]["carbon_free_percent"] is None
-    assert "Google" in rows["aws:eu-north-1"]["null_reasons"]["carbon_free_percent"]
-    assert "country mean" in rows["gcp:me-central1"]["yearly_source"]
-    assert "own" in rows["lab"]["provider"]
-    for row in rows.values():
-        assert all(row["null_reasons"].values()), row["region"]
-        assert {k for k, v in row.items() if v is None} <= set(row["null_reasons"])
-    assert document["place_or_time"]["verdict"] == "place"
-    assert document["place_or_time"]["home"] == "local"
+def test_providers_and_areas_narrow_what_is_compared(regions: Callable[..., Any]) -> None:
+    found = regions("--provider", "aws", "--provider", "gcp", "--within", "SE,FI", "--json")
+    expected = {
+        n
+        for n, r in catalogue().items()
+        if r.country in {"SE", "FI"} and n.startswith(("aws", "gcp"))
+    }
+    assert _names(found) == expected
+    assert {row["provider"] for row in found.json["regions"]} == {"aws", "gcp"}
 
 
-def test_residency_provider_and_distance_narrow_the_list(cli: Lowtide) -> None:
-    eu = cli("--within", "EU", "--json")
-    assert {row["country"] for row in eu.json["regions"]} <= EU_HERE
-    assert "local" not in _names(eu)
-    assert "regions.local.country" in eu.json["notes"][0]
-    both = _names(cli("--within", "de,CH", "--provider", "aws", "--provider", "own", "--json"))
-    assert set(both) == {"aws:eu-central-1", "aws:eu-central-2", "lab"}
-    near = cli("--near", "Berlin", "--within-km", "300", "--json").json
-    far = {row["region"]: row["distance_km"] for row in near["regions"]}
-    assert far["lab"] == pytest.approx(23, abs=2)
-    assert far["hetzner:fsn1"] == pytest.approx(234, abs=5)
-    assert max(far.values()) <= 300
-    assert near["near"] == {"name": "Berlin", "lat": 52.5, "lon": 13.4}
-    south = cli("--near", "-33.9,151.2", "--provider", "aws", "--json").json["regions"]
-    nearest = min(south, key=lambda row: row["distance_km"])
-    assert nearest["region"] == "aws:ap-southeast-2"
-
-
-def test_people_see_a_table_a_verdict_and_what_was_left_out(cli: Lowtide) -> None:
-    shown = cli(
-        "--region", "aws:eu-north-1", "--region", "aws:eu-central-1", "--region", "lab",
-        "--near", "aws:eu-central-1", "--data", "40GB", "--power", "1kW", "--duration", "4h",
-    )  # fmt: skip
-    assert shown.code == 0
-    lines = shown.out.splitlines()
-    assert lines[2].split()[0] == "aws:eu-north-1"
-    assert "5 min, 40 Wh" in lines[2]
-    assert max(len(line) for line in lines[:5]) <= 120
-    assert "█" in shown.out
-    assert lines[-1].startswith("Place beats time: moving to aws:eu-north-1 saves 9")
-    assert "waiting in local up to 24h" in lines[-1]
-    filtered = cli("--provider", "own", "--within", "DE")
-    assert "local is left out" in filtered.err
-    assert "the best 2 of" in cli("--top", "2").out
-
-
-def test_what_waiting_saves_is_none_without_slack(cli: Lowtide) -> None:
-    told = cli("--region", "aws:eu-north-1", "--slack", "0", "--json").json["place_or_time"]
-    assert told["wait_saves_percent"] == 0
-    assert told["move_saves_percent"] == told["both_save_percent"]
-
-
-def test_another_home_may_be_compared_with(cli: Lowtide) -> None:
-    told = cli("--home", "gcp:europe-north2", "--provider", "aws", "--json").json["place_or_time"]
-    assert told["home"] == "gcp:europe-north2"
-    assert told["best_region"] != "gcp:europe-north2"
-    assert told["verdict"] in {"time", "equal"}
-
-
-def test_no_region_left_is_an_answer(cli: Lowtide) -> None:
-    nothing = cli("--provider", "hetzner", "--within", "CH")
-    assert nothing.code == 0
-    assert "no region is left" in nothing.out
-    document = cli("--provider", "hetzner", "--within", "CH", "--json").json
-    assert document["regions"] == []
-    assert document["place_or_time"] is None
-    assert "no region is left" in document["null_reasons"]["place_or_time"]
-
-
-def test_a_home_without_a_zone_ranks_the_others_and_says_what_is_missing(
-    lowtide: Callable[..., Any],
+def test_a_group_of_countries_leaves_out_who_does_not_say_where_it_is(
+    regions: Callable[..., Any],
 ) -> None:
-    result = lowtide("regions", "--json")
-    told = result.json["place_or_time"]
-    assert told["verdict"] is None
-    assert "regions.local.zone" in told["null_reasons"]["verdict"]
-    assert all(row["saving_percent"] is None for row in result.json["regions"])
-    shown = lowtide("regions", "--region", "local")
+    found = regions("--within", "EU", "--json")
+    assert {"local", "hetzner:hel1", "ovh:gra"} <= _names(found)
+    assert not _names(found) & {"lab", "aws:eu-west-2", "azure:norwayeast", "aws:us-east-1"}
+    reason = "its country is not known: set regions.lab.country"
+    assert found.json["left_out"] == [{"region": "lab", "reason": reason}]
+    assert f"left out: lab: {reason}" in regions("--within", "EU").out
+    assert "azure:norwayeast" in _names(regions("--within", "EEA", "--json"))
+    assert "aws:eu-central-2" in _names(regions("--within", "EFTA", "--json"))
+
+
+def test_near_gives_distances_and_within_km_keeps_to_them(regions: Callable[..., Any]) -> None:
+    near = ("--near", "aws:eu-central-1", "--within-km", "300", "--json")
+    rows = regions(*near).json["regions"]
+    far = {row["region"]: row["distance_km"] for row in rows}
+    assert far["gcp:europe-west3"] == pytest.approx(0, abs=1)
+    assert far["hetzner:nbg1"] == pytest.approx(187, abs=10)
+    assert all(km <= 300 for km in far.values())
+    assert "hetzner:hel1" not in far
+    at = regions("--near", "-33.9,18.4", "--region", "aws:af-south-1", "--json").json["regions"]
+    assert at[0]["distance_km"] == pytest.approx(0, abs=1)
+
+
+def test_every_row_has_every_field_and_every_null_its_reason(regions: Callable[..., Any]) -> None:
+    rows = regions("--json").json["regions"]
+    assert len(rows) >= len(catalogue())
+    for row in rows:
+        assert row.keys() >= FIELDS
+        missing = {name for name in FIELDS if row[name] is None}
+        assert missing <= row["null_reasons"].keys(), row["region"]
+        assert "not known" not in {row["null_reasons"][name] for name in missing}, row["region"]
+    by_name = {row["region"]: row for row in rows}
+    assert by_name["gcp:europe-north1"]["carbon_free_percent"] == {
+        "value": 98.0,
+        "year": 2024,
+        "source": "Google CFE",
+    }
+    assert by_name["aws:eu-north-1"]["carbon_free_percent"] is None
+    assert set(by_name["aws:eu-north-1"]["seasonal_g_per_kwh"]) == {"DJF", "MAM", "JJA", "SON"}
+    alberta = by_name["aws:ca-west-1"]
+    assert alberta["seasonal_g_per_kwh"] is None
+    assert alberta["yearly_g_per_kwh"]["source"].startswith("country mean (Ember")
+    assert alberta["basis"]["flow"] == "production"
+    assert alberta["same_basis"] is False
+    assert by_name["local"]["price"] == {"value": 0.5, "currency": "EUR"}
+    assert by_name["lab"]["distance_km"] is None
+    assert "regions.lab.lat" in by_name["lab"]["null_reasons"]["distance_km"]
+
+
+def test_without_a_place_to_start_from_no_distance_is_told(lowtide: Callable[..., Any]) -> None:
+    row = lowtide("regions", "--region", "ovh:gra", "--json").json["regions"][0]
+    assert row["distance_km"] is None
+    assert "add --near" in row["null_reasons"]["distance_km"]
+
+
+def test_data_counts_and_is_told(regions: Callable[..., Any]) -> None:
+    argv = ("--region", "local", "--region", "aws:eu-north-1", "--json")
+    with_data = regions("--data", "450GB", *argv).json["regions"]
+    plain = {row["region"]: row for row in regions(*argv).json["regions"]}
+    for row in with_data:
+        assert row["transfer"]["hours"] == pytest.approx(0 if row["region"] == "local" else 1)
+    moved = next(row for row in with_data if row["region"] == "aws:eu-north-1")
+    assert moved["transfer"]["g"] > 0
+    assert moved["expected_g"]["value"] > plain["aws:eu-north-1"]["expected_g"]["value"]
+    assert plain["local"]["transfer"] is None
+
+
+def test_it_says_whether_place_beats_time(regions: Callable[..., Any]) -> None:
+    argv = ("--provider", "aws", "--within", "SE,FR")
+    it = regions(*argv, "--json").json["place_or_time"]
+    assert it["home"] == "local"
+    assert it["verdict"] == "place"
+    assert it["best_region"] == "aws:eu-north-1"
+    assert it["move_saves_percent"] > 80
+    assert it["null_reasons"] == {}
+    said = regions(*argv).out.splitlines()[-1]
+    assert re.fullmatch(
+        r"Place beats time: moving to aws:eu-north-1 saves \d+ %, "
+        r"waiting at home up to 24h saves \d+ %",
+        said,
+    )
+
+
+def test_a_home_without_a_zone_is_said_so(lowtide: Callable[..., Any]) -> None:
+    shown = lowtide("regions", "--region", "aws:eu-north-1")
     assert shown.code == 0
-    assert "no region has a forecast" in shown.out
+    assert "Place or time: not known: region local has no grid zone" in shown.out
+
+
+def test_the_table_is_no_wider_than_it_says_and_cuts_no_name(regions: Callable[..., Any]) -> None:
+    lines = regions().out.splitlines()
+    table = lines[: lines.index("")]
+    assert max(len(line) for line in table) <= 110 + 10  # one column more: a price is set
+    assert any("gcp:northamerica-northeast1 " in line for line in table)
+    assert "…" not in "".join(table)
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    "argv",
     [
-        (("--provider", "asw"), "known are aws, azure, gcp"),
-        (("--within", "Europe"), "groups are EU, EEA, EFTA"),
-        (("--near", "91,0"), "latitude"),
-        (("--near", "Berln"), "nearest are berlin"),
-        (("--near", "local"), "regions.local.lat"),
-        (("--within-km", "10"), "give --near too"),
-        (("--region", "aws:eu-nort-1"), "aws:eu-north-1"),
-        (("--home", "aws:eu-nort-1"), "aws:eu-north-1"),
-        (("--slack", "soon"), "soon"),
-        (("--data", "much"), "much"),
+        ("--provider", "amazn"),
+        ("--within", "ZZ"),
+        ("--within", "FR", "--provider", "hetzner"),
+        ("--within-km", "-1"),
+        ("--near", "nowhere"),
+        ("--near", "99,3"),
+        ("--data", "much"),
+        ("--within-km", "5", "--near", "0,0"),
     ],
 )
-def test_bad_input_is_one_line(cli: Lowtide, argv: tuple[str, ...], said: str) -> None:
-    result = cli(*argv)
-    assert result.code == 2
-    assert said in result.err
-    assert len(result.err.splitlines()) == 1
-    assert result.out == ""
+def test_bad_input_is_one_line_and_exit_code_2(
+    regions: Callable[..., Any], argv: tuple[str, ...]
+) -> None:
+    done = regions(*argv)
+    assert (done.code, done.out) == (2, "")
+    assert re.fullmatch(r"lowtide: [^\n]+\n", done.err)

@@ -22,8 +22,8 @@ SCHEDULER = (
     {"testing"},
     {"engine"},
     {"backtest", "report", "simulate"},
-    {"planner", "sci", "store", "regions", "cron"},
-    {"config", "comparison"},
+    {"planner", "sci", "store", "regions", "cron", "comparison"},
+    {"config"},
     {"quantities", "models", "scores", "zones"},
     {"errors"},
 )

@@ -1,251 +1,327 @@
-"""Regions side by side: whether place beats time, and what may not be told apart."""
+"""Places side by side: selection, what is known of each, and place against time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from providers.series import Series
+from providers.intensity import climatology
 from scheduler import config
-from scheduler.comparison import Comparison, Spot
-from scheduler.engine import Context, submission
-from scheduler.engine.compare import compare
+from scheduler.engine import Context, compare, selection, submission
 from scheduler.engine.request import Request
+from scheduler.engine.selection import EU, GROUPS, Wanted
+from scheduler.errors import UsageError
 from scheduler.report import places
 from scheduler.testing import FakeProvider
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scheduler.comparison import Comparison, Row
+
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-# DE falls to half in its fourth hour.
-DE = [100.0, 100, 100, 50, *[100.0] * 44]
-SETTINGS = """
-providers: [fake]
-currency: CHF
-regions:
-  local: {zone: DE}
-  lab: {zone: FR, price: {per_slot_hour: 2}}
-  far: {zone: SE, lat: 59.3, lon: 18.1, country: SE, place: Stockholm}
-"""
-LIFECYCLE = {"factors": "lifecycle", "flow": "consumption"}
-DIRECT = {"factors": "direct", "flow": "production"}
-
-
-@dataclass
-class Footed(FakeProvider):
-    """Values on a basis of each zone's own."""
-
-    told: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def _series(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
-        found = super()._series(zone, start, end, now)
-        return replace(found, **(LIFECYCLE | self.told.get(zone, {})))
-
-
-Compare = Callable[..., Comparison]
+FLAT = [100.0] * 72
+# Low from 10:00 to 12:00.
+VALLEY = [100.0, 100.0, 40.0, 40.0, *[100.0] * 68]
 
 
 @pytest.fixture
-def look(tmp_path: Path) -> Iterator[Compare]:
-    """Compare regions of given intensities for a job of 1 h and 1 kW that may wait for 8 h."""
+def look(tmp_path: Path) -> Iterator[Callable[..., Comparison]]:
+    """Compare home (zone H, hourly values) with places of a declared constant each."""
     opened: list[Context] = []
 
-    def compare_them(
-        *names: str,
-        fr: list[float] | None = None,
-        se: list[float] | None = None,
-        told: dict[str, dict[str, Any]] | None = None,
-        settings: str = SETTINGS,
-        near: Spot | None = None,
-        **fields: Any,
-    ) -> Comparison:
-        (tmp_path / "config.yaml").write_text(settings)
+    def run(home: list[float], asked: dict[str, Any] | None = None, **others: str) -> Comparison:
+        sources = "".join(
+            f"  {name}: {{type: constant, source: test, {text}}}\n" for name, text in others.items()
+        )
+        pue = "pue: {value: 1, source: test}"
+        regions = "".join(
+            f"  {name}: {{zone: {name.upper()}, providers: [{name}], {pue}}}\n" for name in others
+        )
+        (tmp_path / "config.yaml").write_text(
+            f"providers: [fake]\nsources:\n{sources}regions:\n  local: {{zone: H}}\n{regions}"
+        )
         loaded = config.load(None, {"LOWTIDE_HOME": str(tmp_path / "home")}, tmp_path)
-        hourly = {"DE": DE, "FR": fr or [20.0] * 48, "SE": se or [90.0] * 48}
-        fake = Footed(NOW, hourly, told=told or {})
-        ctx = Context.open(loaded, NOW, sources={"fake": fake})
+        ctx = Context.open(loaded, NOW, sources={"fake": FakeProvider(NOW, {"H": home})})
         opened.append(ctx)
-        given = {"duration": "1h", "deadline": "9h", "power": "1kW", "region": names} | fields
-        request = Request(argv=("true",), **given)
+        fields = {"duration": "2h", "deadline": "10h", "power": "100W"} | (asked or {})
+        request = Request(argv=("true",), region=("local", *others), **fields)
         spec = submission.to_spec(request, loaded, NOW, "me", Path("/"), need_duration=True)
-        return compare(ctx, spec, NOW, near)
+        return compare.compare(ctx, spec, None, NOW)
 
-    yield compare_them
+    yield run
     for ctx in opened:
         ctx.close()
 
 
-def test_place_beats_time_where_the_move_saves_more(look: Compare) -> None:
-    found = look("local", "lab", "far")
-    assert [row.name for row in found.rows] == ["lab", "local", "far"]
-    told = found.place_or_time
-    assert (told.verdict, told.best_region, told.home) == ("place", "lab", "local")
-    # Both places have a PUE: the lab's is not declared and taken as 1.34, home's is 1.
-    assert told.move_percent == pytest.approx(100 - 20 * 1.34)
-    assert told.wait_percent == pytest.approx(50)
-    assert told.both_percent == pytest.approx(told.move_percent)
-    said = places.verdict(told)
-    assert said.startswith("Place beats time: moving to lab saves 73 %, waiting in local up to 8h")
+def _row(found: Comparison, name: str) -> Row:
+    return next(row for row in found.rows if row.window.region == name)
 
 
-def test_time_beats_place_and_both_together_may_beat_either(look: Compare) -> None:
-    told = look("local", "far", se=[60.0, 60, 30, *[60.0] * 45]).place_or_time
-    assert told.verdict == "time"
-    assert told.move_percent == pytest.approx(100 - 60 * 1.34)
-    assert told.both_percent == pytest.approx(100 - 30 * 1.34)
-    assert places.verdict(told).startswith("Time beats place: waiting in local")
+def test_place_beats_time_where_moving_saves_more(look: Callable[..., Comparison]) -> None:
+    it = look(VALLEY, north="g_per_kwh: 10").place_or_time
+    assert (it.verdict, it.best_region, it.reason) == ("place", "north", "")
+    assert it.move_saves_percent == pytest.approx(90)
+    assert it.wait_saves_percent == pytest.approx(60)
 
 
-def test_a_worse_place_is_said_to_be_worse(look: Compare) -> None:
-    told = look("far", se=[200.0] * 48).place_or_time
-    assert told.verdict == "time"
-    assert "moving to far emits 168 % more, both 50 %" in places.verdict(told)
+def test_time_beats_place_where_waiting_saves_more(look: Callable[..., Comparison]) -> None:
+    it = look(VALLEY, north="g_per_kwh: 80", south="g_per_kwh: 95").place_or_time
+    assert (it.verdict, it.best_region) == ("time", "north")
+    assert it.move_saves_percent == pytest.approx(20)
 
 
-def test_less_than_a_percent_is_no_difference(look: Compare) -> None:
-    told = look("lab", fr=[50 / 1.34] * 48).place_or_time
-    assert told.verdict == "equal"
-    assert places.verdict(told).startswith("Place and time save the same")
-
-
-def test_home_is_compared_with_whether_or_not_it_is_listed(look: Compare) -> None:
-    found = look("lab")
-    assert [row.name for row in found.rows] == ["lab"]
-    assert found.place_or_time.verdict == "place"
-    alone = look("local").place_or_time
-    assert (alone.verdict, alone.move_percent) == (None, None)
-    assert alone.wait_percent == pytest.approx(50)
-    assert "no other region in the list" in places.verdict(alone)
-    moved = look("local", "lab", home="lab").place_or_time
-    assert (moved.home, moved.best_region) == ("lab", "local")
-
-
-def test_a_home_without_a_zone_has_no_verdict_but_a_reason(look: Compare) -> None:
-    found = look("local", "lab", settings=SETTINGS.replace("local: {zone: DE}", "local: {}"))
-    assert [row.name for row in found.rows] == ["lab"]
-    assert found.place_or_time.verdict is None
-    assert "regions.local.zone" in places.verdict(found.place_or_time)
-    assert any(note.startswith("local is not ranked") for note in found.notes)
-    assert found.rows[0].saving_percent is None
-
-
-def test_a_small_gap_between_bases_decides_nothing(look: Compare) -> None:
-    near = [60.0] * 48
-    same = look("local", "lab", fr=near)
-    assert (same.place_or_time.verdict, same.notes) == ("time", ())
-    # 80.4 against 100 at once: 20 % apart.
-    apart = look("local", "lab", fr=near, told={"FR": DIRECT})
-    assert apart.place_or_time.verdict is None
-    assert apart.place_or_time.move_percent == pytest.approx(100 - 60 * 1.34)
-    assert "told on different bases and 20 % apart" in apart.place_or_time.reason
-    assert places.verdict(apart.place_or_time).startswith("Place or time: not decided, as lab (")
-
-
-def test_a_large_gap_between_bases_decides(look: Compare) -> None:
-    found = look("local", "lab", told={"FR": DIRECT})
-    assert found.place_or_time.verdict == "place"
-    assert found.notes == ()
-    assert {row.footing.factors for row in found.rows} == {"lifecycle", "direct"}
-
-
-def test_an_order_that_is_not_safe_is_listed_and_said(look: Compare) -> None:
-    found = look("lab", "far", fr=[50.0] * 48, se=[55.0] * 48, told={"SE": DIRECT})
-    assert [row.name for row in found.rows] == ["lab", "far"]
-    assert len(found.notes) == 1
-    assert "the order of the first two is not safe: lab (average, lifecycle" in found.notes[0]
-    assert "9 % apart" in found.notes[0]
-
-
-def test_marginal_intensity_is_listed_after_average_and_never_against_it(look: Compare) -> None:
-    found = look("local", "lab", "far", told={"FR": {"signal": "marginal"}})
-    assert [row.name for row in found.rows] == ["local", "far", "lab"]
-    last = found.rows[-1]
-    assert last.saving_percent is None
-    assert last.nulls["saving_percent"] == "marginal and average intensity are not compared"
-    assert found.place_or_time.best_region == "far"
-    assert "average and marginal intensity are not ranked" in found.notes[0]
-    only = look("lab", told={"FR": {"signal": "marginal"}}).place_or_time
-    assert (only.verdict, only.best_region) == (None, None)
-
-
-def test_data_takes_time_energy_and_grams_but_not_at_home(look: Compare) -> None:
-    found = look("local", "lab", data="450GB")
-    rows = {row.name: row.hauling for row in found.rows}
-    away, home = rows["lab"], rows["local"]
-    assert away is not None
-    assert home is not None
-    # 8 s and 1 Wh a gigabyte; the line stands between 100 and 20 g/kWh.
-    assert (away.hours, away.kwh) == (pytest.approx(1.0), pytest.approx(0.45))
-    assert away.g == pytest.approx(0.45 * 60, rel=0.05)
-    assert (home.hours, home.kwh, home.g) == (0, 0, 0)
-    lab = next(row for row in found.rows if row.name == "lab")
-    assert (lab.window.start - NOW).total_seconds() >= 3600
-    assert look("lab").rows[0].hauling is None
-
-
-def test_data_that_arrives_too_late_leaves_nothing_to_move_to(look: Compare) -> None:
-    found = look("local", "lab", data="5TB")
-    assert found.place_or_time.move_percent is None
-    assert [row.name for row in found.rows] == ["local"]
-
-
-def test_without_power_regions_are_compared_by_intensity(look: Compare) -> None:
-    found = look("local", "lab", power=None, gpus=1)
-    assert found.plan.power.watts is None
-    assert [row.name for row in found.rows] == ["lab", "local"]
-    assert found.place_or_time.move_percent == pytest.approx(100 - 20 * 1.34)
-
-
-def test_a_forecast_that_ends_too_soon_has_no_mean_of_the_next_day(look: Compare) -> None:
-    found = look("local", "lab", fr=[20.0] * 12)
-    rows = {row.name: row for row in found.rows}
-    assert rows["lab"].next_day is None
-    assert "2026-03-02T20:00Z" in rows["lab"].nulls["next_hours"]
-    assert rows["local"].next_day is not None
-    assert rows["local"].next_day.value == pytest.approx((23 * 100 + 50) / 24)
-
-
-def test_json_has_every_field_and_a_reason_for_each_null(look: Compare) -> None:
-    found = look("local", "lab", "far", near=Spot("here", 59.3, 18.1))
-    told = places.comparison_json(found, ["a note"])
-    assert told["near"] == {"name": "here", "lat": 59.3, "lon": 18.1}
-    assert told["notes"] == ["a note"]
-    rows = {row["region"]: row for row in told["regions"]}
-    assert rows["far"]["distance_km"] == 0
-    assert rows["lab"]["distance_km"] is None
-    assert "regions.lab.lat" in rows["lab"]["null_reasons"]["distance_km"]
-    assert rows["lab"]["price"] == {"value": 2.0, "currency": "CHF"}
-    assert rows["far"]["price"] is None
-    assert "price" in rows["far"]["null_reasons"]["price"]
-    assert (rows["far"]["country"], rows["lab"]["country"]) == ("SE", None)
-    assert rows["lab"]["basis"] == {"signal": "average", **LIFECYCLE}
-    # SE is no zone of the month x hour table: one value for the year.
-    assert rows["far"]["seasonal_g_per_kwh"] is None
-    assert "one value for the year" in rows["far"]["null_reasons"]["seasonal_g_per_kwh"]
-    for row in told["regions"]:
-        nulls = {k for k, v in row.items() if v is None}
-        assert nulls <= set(row["null_reasons"]), row["region"]
-        assert all(why and why != "not known" for why in row["null_reasons"].values())
-
-
-def test_the_table_marks_what_runs_and_shows_only_columns_that_say_something(
-    look: Compare,
+@pytest.mark.parametrize(("elsewhere", "saves"), [(40.1, 59.9), (39.9, 60.1)])
+def test_savings_within_a_point_are_equal(
+    look: Callable[..., Comparison], elsewhere: float, saves: float
 ) -> None:
-    found = look("local", "lab", "far", near=Spot("here", 59.3, 18.1), told={"FR": DIRECT})
-    shown = places.comparison_table(found, NOW, encoding="ascii")
-    head, *_ = shown.splitlines()
-    assert head.split() == [
-        "region", "start", "UTC", "g/kWh", "24", "h", "MAM", "year", "expected", "change", "km",
-        "CHF", "basis",
-    ]  # fmt: skip
-    assert "local *" in shown
-    assert "########" in shown
-    assert "km: from here" in shown
-    assert "average, direct, production" in shown
-    few = places.comparison_table(found, NOW, limit=1)
-    assert "the best 1 of 3 regions" in few
-    assert "█" in few
-    assert "basis" not in few.splitlines()[0]
+    it = look(VALLEY, north=f"g_per_kwh: {elsewhere}").place_or_time
+    assert it.verdict == "equal"
+    assert it.move_saves_percent == pytest.approx(saves)
+
+
+def test_a_dirtier_place_costs_and_is_said_so(look: Callable[..., Comparison]) -> None:
+    found = look(VALLEY, south="g_per_kwh: 150")
+    assert found.place_or_time.verdict == "time"
+    assert found.place_or_time.move_saves_percent == pytest.approx(-50)
+    said = places.comparison(found, {}, "utf-8").splitlines()[-1]
+    assert said == (
+        "Time beats place: waiting at home up to 8h saves 60 %, moving to south costs 50 % more"
+    )
+
+
+def test_where_neither_saves_both_are_equal(look: Callable[..., Comparison]) -> None:
+    found = look(FLAT, south="g_per_kwh: 150")
+    assert found.place_or_time.verdict == "equal"
+    assert "Place and time save the same" in places.comparison(found, {}, "utf-8")
+
+
+def test_a_home_without_a_zone_leaves_no_verdict(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("providers: [climatology]\n")
+    loaded = config.load(None, {"LOWTIDE_HOME": str(tmp_path / "home")}, tmp_path)
+    ctx = Context.open(loaded, NOW)
+    request = Request(
+        argv=("true",), duration="1h", deadline="9h", power="100W", region=("aws:eu-north-1",)
+    )
+    spec = submission.to_spec(request, loaded, NOW, "me", Path("/"), need_duration=True)
+    found = compare.compare(ctx, spec, None, NOW)
+    ctx.close()
+    it = places.comparison_json(found, {})["place_or_time"]
+    assert it["verdict"] is None
+    assert "has no grid zone" in it["reason"]
+    nulls = {"wait_saves_percent", "move_saves_percent", "best_region", "verdict"}
+    assert set(it["null_reasons"]) == nulls
+
+
+# --- what is told on another basis ----------------------------------------------------------
+
+
+def test_another_basis_gives_no_verdict_on_a_gap_below_a_quarter(
+    look: Callable[..., Comparison],
+) -> None:
+    found = look(FLAT, north="g_per_kwh: 76, factors: direct")
+    it = found.place_or_time
+    assert it.verdict is None
+    assert "another basis" in it.reason
+    assert "25 %" in it.reason
+    shown = places.comparison(found, {}, "utf-8")
+    assert "north *" in shown
+    assert "* told on another basis (direct unknown)" in shown
+    assert shown.splitlines()[-1].startswith("Place or time: not known: north is told on another")
+
+
+def test_another_basis_counts_where_it_is_lower_than_all_by_more(
+    look: Callable[..., Comparison],
+) -> None:
+    it = look(FLAT, north="g_per_kwh: 70, factors: direct").place_or_time
+    assert (it.verdict, it.best_region) == ("place", "north")
+    # Waiting at home is below it by more than the gap allows.
+    assert look(VALLEY, north="g_per_kwh: 35, factors: direct").place_or_time.verdict is None
+
+
+def test_of_two_the_one_on_the_basis_of_home_is_weighed(look: Callable[..., Comparison]) -> None:
+    both = {"north": "g_per_kwh: 60", "south": "g_per_kwh: 50, flow: production"}
+    it = look(FLAT, **both).place_or_time
+    assert (it.verdict, it.best_region) == ("place", "north")
+
+
+def test_another_signal_is_never_weighed_nor_ranked_between(
+    look: Callable[..., Comparison],
+) -> None:
+    found = look(FLAT, north="g_per_kwh: 1, signal: marginal", south="g_per_kwh: 300")
+    assert found.place_or_time.best_region == "south"
+    assert [row.window.region for row in found.rows] == ["local", "south", "north"]
+    shown = places.comparison(found, {}, "utf-8")
+    assert shown.index("another signal") < shown.index("north *")
+    alone = look(FLAT, north="g_per_kwh: 1, signal: marginal").place_or_time
+    assert alone.verdict is None
+    assert "no other region on the signal" in alone.reason
+
+
+# --- what is known of a place ---------------------------------------------------------------
+
+
+def test_bringing_data_counts_in_hours_energy_and_grams(look: Callable[..., Comparison]) -> None:
+    found = look(FLAT, {"data": "450GB"}, north="g_per_kwh: 10")
+    north, home = _row(found, "north").bringing, _row(found, "local").bringing
+    assert north is not None
+    assert home is not None
+    assert north.hours == pytest.approx(1.0)  # 8 s a gigabyte
+    assert north.kwh == pytest.approx(0.45)  # 0.001 kWh a gigabyte
+    assert north.grams == pytest.approx(0.45 * 55)  # half of the line at each end
+    assert (home.hours, home.kwh, home.grams) == (0, 0, 0)
+    # 0.2 kWh at 100 g/kWh at home, and at 10 g/kWh there with the line.
+    saves = 100 * (20 - 2 - 0.45 * 55) / 20
+    assert found.place_or_time.move_saves_percent == pytest.approx(saves)
+    assert "1h 00m" in places.comparison(found, {}, "utf-8")
+
+
+def test_data_that_comes_too_late_leaves_a_place_out(look: Callable[..., Comparison]) -> None:
+    found = look(FLAT, {"data": "5TB"}, north="g_per_kwh: 10")
+    assert found.left_out == {
+        "north": "bringing the data takes 11.1 h: longer than the job may wait"
+    }
+    assert found.place_or_time.verdict is None
+
+
+def test_a_place_of_which_nothing_is_known_is_named(look: Callable[..., Comparison]) -> None:
+    found = look(FLAT, north="g_per_kwh: 10, zones: [ELSEWHERE]")
+    assert "ELSEWHERE" in found.left_out["north"]
+    shown = places.comparison(found, found.left_out, "utf-8")
+    assert "left out: north: " in shown
+
+
+def test_the_next_day_is_the_mean_of_the_forecast_or_a_reason(
+    look: Callable[..., Comparison],
+) -> None:
+    whole = _row(look(VALLEY, north="g_per_kwh: 10"), "local")
+    assert whole.next_24h is not None
+    assert whole.next_24h.value == pytest.approx((22 * 100 + 2 * 40) / 24)
+    short = _row(look(VALLEY[:12], north="g_per_kwh: 10"), "local")
+    assert short.next_24h is None
+    assert "next 24 hours" in short.nulls["next_24h_g_per_kwh"]
+
+
+def test_the_typical_year_is_the_mean_of_the_embedded_table() -> None:
+    found, table = compare.typical("DE"), climatology.months("DE")
+    assert found is not None
+    assert table is not None
+    assert table.shape == (12, 24)
+    assert found.g_per_kwh == pytest.approx(table.mean())
+    assert found.seasons is not None
+    assert found.seasons["JJA"] == pytest.approx(table[5:8].mean())
+    assert sum(found.seasons.values()) / 4 == pytest.approx(found.g_per_kwh)
+
+
+def test_without_hours_the_country_is_the_floor_and_without_a_country_nothing() -> None:
+    found = compare.typical("CA-AB")
+    assert found is not None
+    assert found.source.startswith("country mean (Ember 20")
+    assert found.seasons is None
+    assert compare.typical("XX") is None
+
+
+def test_an_encoding_without_blocks_gets_bars_of_ascii(look: Callable[..., Comparison]) -> None:
+    found = look(FLAT, north="g_per_kwh: 50")
+    assert "########" in places.comparison(found, {}, "ascii")
+    assert "████████" in places.comparison(found, {}, "utf-8")
+
+
+# --- which are looked at --------------------------------------------------------------------
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> Iterator[Context]:
+    (tmp_path / "config.yaml").write_text(
+        "regions: {local: {zone: DE, country: DE, lat: 52.4, lon: 13.1}, lab: {zone: FR}}\n"
+    )
+    loaded = config.load(None, {"LOWTIDE_HOME": str(tmp_path / "home")}, tmp_path)
+    opened = Context.open(loaded, NOW)
+    yield opened
+    opened.close()
+
+
+def _names(ctx: Context, **wanted: Any) -> list[str]:
+    known = ctx.regions
+    found = selection.select(known.every, Wanted(**wanted), known, known["local"])
+    return [region.name for region in found.regions]
+
+
+def test_groups_are_those_of_their_treaties() -> None:
+    assert len(EU) == 27
+    assert GROUPS["EEA"] - EU == {"IS", "LI", "NO"}
+    assert GROUPS["EFTA"] - GROUPS["EEA"] == {"CH"}
+    assert "GB" not in GROUPS["EEA"] | GROUPS["EFTA"]
+
+
+def test_filters_narrow_each_other(ctx: Context) -> None:
+    assert _names(ctx, providers=("aws",), within=("FR", "se")) == [
+        "aws:eu-north-1",
+        "aws:eu-west-3",
+    ]
+    assert _names(ctx, providers=("own",)) == ["local", "lab"]
+    assert "azure:norwayeast" in _names(ctx, within=("EEA",))
+    assert "azure:norwayeast" not in _names(ctx, within=("EU",))
+
+
+def test_a_site_without_a_country_is_left_out_and_said(ctx: Context) -> None:
+    known = ctx.regions
+    found = selection.select(known.every, Wanted(within=("EU",)), known, known["local"])
+    assert found.left_out == {"lab": "its country is not known: set regions.lab.country"}
+    assert found.regions[0].name == "local"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "km"),
+    [
+        # London to Paris, centre to centre; half way around; across the date line.
+        ((51.5074, -0.1278), (48.8566, 2.3522), 343.6),
+        ((0.0, 0.0), (0.0, 180.0), 20015.1),
+        ((0.0, 179.5), (0.0, -179.5), 111.2),
+        ((10.0, 10.0), (10.0, 10.0), 0.0),
+    ],
+)
+def test_distances_follow_the_great_circle(
+    start: tuple[float, float], end: tuple[float, float], km: float
+) -> None:
+    assert selection.distance_km(start, end) == pytest.approx(km, abs=0.1)
+    assert selection.distance_km(None, end) is None
+
+
+def test_near_is_a_region_or_two_numbers_and_home_where_nothing_is_said(ctx: Context) -> None:
+    near = _names(ctx, near="gcp:us-west1", within_km=250)
+    assert near == ["aws:us-west-2", "azure:westus2", "gcp:us-west1", "hetzner:hil"]
+    assert _names(ctx, near="45.6,-121.2", within_km=250) == near
+    assert "local" in _names(ctx, within_km=1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"providers": ("asw",)}, "did you mean 'aws'"),
+        ({"providers": ("qqq",)}, "known are aws, azure"),
+        ({"within": ("ZZ",)}, "no region lies there"),
+        ({"providers": ("hetzner",), "within": ("FR",)}, "none is of hetzner and in FR"),
+        ({"near": "lab", "within_km": 5.0}, "where it lies is not known"),
+        ({"near": "91,0"}, "no place on Earth"),
+        ({"near": "nan,0"}, "no place on Earth"),
+        ({"near": "1,2,3"}, "no region is called"),
+    ],
+)
+def test_what_finds_nothing_is_one_clear_line(
+    ctx: Context, wanted: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        _names(ctx, **wanted)
+
+
+def test_a_distance_needs_a_start(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("{}\n")
+    loaded = config.load(None, {"LOWTIDE_HOME": str(tmp_path / "home")}, tmp_path)
+    ctx = Context.open(loaded, NOW + timedelta(hours=1))
+    with pytest.raises(UsageError, match="add --near"):
+        _names(ctx, within_km=5.0)
+    ctx.close()

@@ -142,6 +142,19 @@ def test_estimates_make_the_whole_an_estimate(store: Store, midnight: datetime) 
     assert found.kind == "estimate"
 
 
+def test_an_estimate_stays_one_until_it_is_told_anew(store: Store, midnight: datetime) -> None:
+    guess, sure = _told(midnight, [1, 2], kind="estimate"), _told(midnight, [1])
+    store.actuals.remember("s", guess, midnight + DAY)
+    store.actuals.remember("s", sure, midnight + 2 * DAY)
+    known = store.actuals.known("DE", "s", *_span(midnight, 2))
+    assert known is not None
+    assert known.kind == "estimate", "nobody told the second hour as an actual"
+    store.actuals.remember("s", _told(midnight, [1, 2]), midnight + 3 * DAY)
+    known = store.actuals.known("DE", "s", *_span(midnight, 2))
+    assert known is not None
+    assert known.kind == "actual"
+
+
 def test_what_is_stored_is_counted_once(store: Store, midnight: datetime) -> None:
     store.actuals.remember("s", _told(midnight, [1] * 30), midnight + 2 * DAY)
     store.actuals.remember("s", _told(midnight, [2] * 30), midnight + 3 * DAY)

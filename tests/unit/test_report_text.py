@@ -78,7 +78,7 @@ def test_a_plot_marks_the_window_and_leaves_holes_open() -> None:
     assert "#" in drawn
     assert "\x1b" not in drawn, "no colour unless asked"
     table = forecast_table(_series([500.0] * 100), UTC, rows=10)
-    assert "every 10th of 100" in table
+    assert "one in 10 of 100" in table
 
 
 @pytest.mark.parametrize(
