@@ -258,6 +258,17 @@ class Config:
         """The folder of the config file."""
         return self.path.parent
 
+    @property
+    def key_variables(self) -> frozenset[str]:
+        """Environment variables that hold keys: those of ``secrets`` and of any source."""
+        named = (
+            value
+            for settings in self.settings.sources.values()
+            for key, value in settings.items()
+            if key.endswith("_env") and isinstance(value, str)
+        )
+        return frozenset((*self.settings.secrets, *named))
+
 
 def load(path: str | None, environ: Mapping[str, str], cwd: Path) -> Config:
     """Find, read and check the configuration; nothing is written.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -15,6 +16,8 @@ from scheduler.cli.options import example, opened, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from scheduler.engine import Context
 
 Finding = tuple[str, bool, str]
 
@@ -39,6 +42,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
         findings.append(
             ("local zone", zone is not None, zone or "not set: nothing is shifted for local")
         )
+        findings += _sources(context)
         watched = engine.watcher_seen(context, options.utc_now())
         findings.append(
             ("watcher", watched, "seen" if watched else "no daemon or tick for 2 minutes")
@@ -71,6 +75,31 @@ def _packages() -> Iterator[Finding]:
     else:
         yield "packages", True, f"lowtide {version('lowtide')} in {places.pop()}"
     yield "python", sys.version_info >= (3, 11), sys.version.split()[0]
+
+
+def _sources(context: Context) -> Iterator[Finding]:
+    """Sources that a region uses: can each be asked, and did it answer when it last was?"""
+    from providers import registry
+    from providers.errors import LowtideError
+
+    known = {*context.config.settings.sources, *registry.targets("intensity")}
+    for region in context.regions.configured:
+        strange = sorted(set(region.zones) - known)
+        if strange:
+            yield f"zones of {region.name}", False, f"no source is called {', '.join(strange)}"
+    for name in dict.fromkeys(n for r in context.regions.configured for n in r.chain):
+        try:
+            info = context.outlook.source(name).info
+        except LowtideError as e:
+            yield f"source {name}", False, str(e)
+            continue
+        contact = context.outlook.contact(name) if info.live else None
+        if info.key_env is not None and not os.environ.get(info.key_env):
+            yield f"source {name}", False, f"no key: set {info.key_env} ({info.needs})"
+        elif contact is not None and not contact.reached:
+            yield f"source {name}", False, contact.detail or "it did not answer when last asked"
+        else:
+            yield f"source {name}", True, info.title
 
 
 def _meters() -> Iterator[Finding]:

@@ -41,11 +41,6 @@ class Wanted:
     near: str | None = None
     within_km: float | None = None
 
-    @property
-    def anything(self) -> bool:
-        """Whether a region can fail it."""
-        return bool(self.providers or self.within or self.within_km is not None)
-
 
 @dataclass(frozen=True, slots=True)
 class Selection:

@@ -209,5 +209,5 @@ def job_environment(request: Request, environ: Mapping[str, str], config: Config
         if not name:
             raise UsageError(f"--env {item!r}: write NAME or NAME=VALUE")
         kept[name] = value if given else environ[name]
-    hidden = {*config.settings.secrets, *OURS}
+    hidden = {*config.key_variables, *OURS}
     return {name: value for name, value in kept.items() if name not in hidden}
