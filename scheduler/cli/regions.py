@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     metavar="AREA",
     help="Only in DE,FR or EU, EEA, EFTA.",
 )
-@click.option("--near", metavar="PLACE", help="Distances from a region or LAT,LON; default: home.")
+@click.option("--near", metavar="PLACE", help="From a town, region or LAT,LON; default: home.")
 @click.option(
     "--within-km", type=click.FloatRange(min=0), metavar="KM", help="Only so far from there."
 )

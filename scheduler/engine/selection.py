@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,9 @@ EARTH_KM = 6371.0088
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for; empty or None: no matter. ``near`` is a region or ``LAT,LON``."""
+    """What is asked for; empty or None: no matter. ``near`` is a region, a
+    place of the table, or ``LAT,LON``.
+    """
 
     providers: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
@@ -85,17 +88,44 @@ def select(every: Sequence[Region], wanted: Wanted, known: Regions, home: Region
 
 
 def spot(text: str, known: Regions) -> Spot:
-    """``52.4,13.1``, or where the region of that name lies."""
+    """``52.4,13.1``, where the region of that name lies, or a place of the table (``Berlin``)."""
     try:
         lat, lon = (float(part) for part in text.split(","))
     except ValueError:
-        found = _spot(known[text])
-        if found is None:
-            raise UsageError(f"--near {text}: {nowhere(known[text])}") from None
-        return found
+        region = next((r for r in known.every if r.name == text), None)
+        if region is not None:
+            at = _spot(region)
+            if at is None:
+                raise UsageError(f"--near {text}: {nowhere(region)}") from None
+            return at
+        return _place(text, known)
     if not (-90 <= lat <= 90 and -180 <= lon <= 180):
         raise UsageError(f"--near {text}: no place on Earth: write LAT,LON, e.g. 52.4,13.1")
     return lat, lon
+
+
+def _place(text: str, known: Regions) -> Spot:
+    """A place by name, whole or before its comma; where several regions share it, the first."""
+    places: dict[str, Spot] = {}
+    for region in known.every:
+        if (at := _spot(region)) is not None:
+            for name in (region.place, region.place.split(",")[0]):
+                places.setdefault(_plain(name), at)
+    if _plain(text) in places:
+        return places[_plain(text)]
+    names = [*places, *(r.name for r in known.every)]
+    near = difflib.get_close_matches(_plain(text), names, n=3, cutoff=0.5)
+    hint = f"nearest are {', '.join(near)}; " if near else ""
+    raise UsageError(
+        f"--near {text}: no region and no place of the table is called so: {hint}or write "
+        "LAT,LON, e.g. 52.4,13.1"
+    )
+
+
+def _plain(name: str) -> str:
+    """In small letters, without accents."""
+    parts = unicodedata.normalize("NFKD", name.strip())
+    return "".join(c for c in parts if not unicodedata.combining(c)).casefold()
 
 
 def distance_km(start: Spot | None, end: Spot | None) -> float | None:

@@ -293,9 +293,15 @@ def test_distances_follow_the_great_circle(
 
 def test_near_is_a_region_or_two_numbers_and_home_where_nothing_is_said(ctx: Context) -> None:
     near = _names(ctx, near="gcp:us-west1", within_km=250)
-    assert near == ["aws:us-west-2", "azure:westus2", "gcp:us-west1", "hetzner:hil"]
+    assert near == ["aws:us-west-2", "azure:westus2", "gcp:us-west1", "ovh:hil", "hetzner:hil"]
     assert _names(ctx, near="45.6,-121.2", within_km=250) == near
     assert "local" in _names(ctx, within_km=1)
+
+
+@pytest.mark.parametrize("text", ["Zurich", "zürich", " ZÜRICH", "aws:eu-central-2", "47.4,8.5"])
+def test_near_may_be_a_town_of_the_table(ctx: Context, text: str) -> None:
+    assert selection.spot(text, ctx.regions) == (47.4, 8.5)
+    assert selection.spot("ashburn", ctx.regions) == (39.0, -77.5), "a town before its comma"
 
 
 @pytest.mark.parametrize(
@@ -308,7 +314,8 @@ def test_near_is_a_region_or_two_numbers_and_home_where_nothing_is_said(ctx: Con
         ({"near": "lab", "within_km": 5.0}, "where it lies is not known"),
         ({"near": "91,0"}, "no place on Earth"),
         ({"near": "nan,0"}, "no place on Earth"),
-        ({"near": "1,2,3"}, "no region is called"),
+        ({"near": "1,2,3"}, "no region and no place"),
+        ({"near": "Berln"}, "nearest are berlin"),
     ],
 )
 def test_what_finds_nothing_is_one_clear_line(
