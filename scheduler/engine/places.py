@@ -82,11 +82,9 @@ def place(spec: JobSpec, option: Option, field: Field, basis: Basis, toll: float
 def _line_g_per_kwh(*ends: Option) -> float:
     """Mean intensity over both ends of a line, as far as known, over all that is told of them."""
     means = [
-        mean.value
+        float(series.integral(series.ends[-1:])[0] / series.covered(series.ends[-1:])[0])
         for end in ends
-        if (series := end.known.series) is not None
-        and len(series)
-        and (mean := series.mean(float(series.starts[0]), float(series.ends[0]))) is not None
+        if (series := end.known.series) is not None and len(series)
     ]
     return sum(means) / len(means) if means else 0.0
 
