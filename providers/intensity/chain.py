@@ -150,6 +150,9 @@ class _Merge:
             self._leader = provider
             self._used.append(provider.info)
             return
+        if found.signal != self._known.signal:
+            self._notes.append(f"{name} told {found.signal} intensity: not used")
+            return
         said = f"{self._known.source} has a hole {_spans(holes)}"
         if _basis(found) == _basis(self._level):
             self._known = self._known.fill_from(found)

@@ -19,7 +19,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 
 COLUMNS = ("timestamp_utc", "region", "g_per_kwh")
 ENDS = "ends_utc"
+# What the figures are, where a file says it.
+FACTS: Mapping[str, tuple[str, ...]] = {
+    "signal": get_args(Signal),
+    "factors": get_args(Factors),
+    "flow": get_args(Flow),
+}
 # So many equal differences in a row are a step of their own, not holes.
 RUN = 3
 # So many zones are named where one is asked for that the file does not have.
@@ -56,11 +62,14 @@ class Rows:
 
 
 class Settings(ProviderSettings):
-    """``path`` is relative to the config file; the rest says what the figures are."""
+    """``path`` is relative to the config file; the rest says what the figures are.
+
+    The file may say it itself, in columns of these names; else the signal is the average.
+    """
 
     path: str
     source: str | None = None
-    signal: Signal = "average"
+    signal: Signal | None = None
     factors: Factors | None = None
     flow: Flow | None = None
 
@@ -73,10 +82,11 @@ class Trace:
         self._stamp = (0, -1)
         self._rows: dict[str, Rows] = {}
         self._series: dict[str, Series] = {}
+        self._facts: dict[str, Any] = {}
         self.info = SourceInfo(
             name=settings.source or f"trace {path.name}",
             title=f"recorded values in {path}",
-            signal=settings.signal,
+            signal=settings.signal or "average",
             factors=settings.factors,
             flow=settings.flow,
             licence="the user's own file",
@@ -137,7 +147,6 @@ class Trace:
                 ends = times + self._usual_step(zone)
             self._series[zone] = Series(
                 zone=zone,
-                signal=self.info.signal,
                 kind="forecast",
                 issued_at=from_unix(self._stamp[0] / 1e9),
                 starts=times,
@@ -147,8 +156,7 @@ class Trace:
                 high=values,
                 # A view of one string: a year of names would outweigh the numbers.
                 sources=np.broadcast_to(np.array(self.info.name), len(times)),
-                factors=self.info.factors,
-                flow=self.info.flow,
+                **self._facts,
             )
         return self._series[zone]
 
@@ -170,14 +178,30 @@ class Trace:
             stamp = (stat.st_mtime_ns, stat.st_size)
             if stamp == self._stamp:
                 return
-            self._rows, self._series = _by_zone(self._path), {}
-            self._stamp = stamp
+            rows, stated = _by_zone(self._path)
+            self._facts = self._agreed(stated)
+            self._rows, self._series, self._stamp = rows, {}, stamp
         except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as e:
             raise BadData(f"trace {self._path} cannot be read: {e}") from e
 
+    def _agreed(self, stated: Mapping[str, str]) -> dict[str, Any]:
+        """Signal, factors and flow by the settings and by the file, which must not differ."""
+        facts: dict[str, Any] = {name: getattr(self.info, name) for name in FACTS}
+        for name, value in stated.items():
+            if value not in FACTS[name]:
+                raise BadData(
+                    f"trace {self._path.name}: {name} {value!r} is none of {', '.join(FACTS[name])}"
+                )
+            if getattr(self._settings, name) not in (None, value):
+                raise BadData(
+                    f"trace {self._path.name} says that its {name} is {value}, not "
+                    f"{getattr(self._settings, name)} as it was set: which is it?"
+                )
+        return {**facts, **stated}
 
-def _by_zone(path: Path) -> dict[str, Rows]:
-    """The file's rows by zone."""
+
+def _by_zone(path: Path) -> tuple[dict[str, Rows], dict[str, str]]:
+    """The file's rows by zone, and what it says that its figures are."""
     raw = path.read_bytes()
     if not raw:
         raise BadData(f"trace {path.name} is empty (0 bytes): fetch it again")
@@ -192,7 +216,9 @@ def _by_zone(path: Path) -> dict[str, Rows]:
         )
     at, where, value = (header.index(name) for name in COLUMNS)
     until = header.index(ENDS) if ENDS in header else None
-    width = max(at, where, value, until or 0)
+    facts = {name: header.index(name) for name in FACTS if name in header}
+    told: dict[str, set[str]] = {name: set() for name in facts}
+    width = max(at, where, value, until or 0, *facts.values())
     rows: dict[str, Rows] = {}
     for number, row in enumerate(reader, start=2):
         if not row:
@@ -207,9 +233,17 @@ def _by_zone(path: Path) -> dict[str, Rows]:
         zone.values.append(row[value])
         if until is not None:
             zone.ends.append(row[until])
+        for name, column in facts.items():
+            told[name].add(row[column].strip())
     if not rows:
         raise BadData(f"trace {path.name} is empty: it has a header and no rows")
-    return rows
+    for name, values in told.items():
+        if len(values) > 1:
+            raise BadData(
+                f"trace {path.name} has more than one {name}, {' and '.join(sorted(v or 'none' for v in values))}: "
+                "give each a file of its own"
+            )
+    return rows, {name: value for name, (value,) in told.items() if value}
 
 
 def _parse(rows: Rows, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -73,8 +73,11 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
 @history_command.command("import", epilog=example("lowtide history import de-2022.csv.gz"))
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--source", metavar="NAME", help="Who told it; default: the file's name.")
-@click.option("--signal", type=click.Choice(["average", "marginal"]), default="average",
-              show_default=True, help="What the figures are.")  # fmt: skip
+@click.option(
+    "--signal",
+    type=click.Choice(["average", "marginal"]),
+    help="What the figures are; default: what the file says, else average.",
+)
 @click.option("--factors", type=click.Choice(["direct", "lifecycle"]), help="Emission factors.")
 @click.option("--flow", type=click.Choice(["consumption", "production"]), help="Of the zone's.")
 @click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Only these; repeatable.")
@@ -85,7 +88,7 @@ def import_command(
     ctx: click.Context,
     path: Path,
     source: str | None,
-    signal: str,
+    signal: str | None,
     factors: str | None,
     flow: str | None,
     zones: tuple[str, ...],
@@ -93,9 +96,9 @@ def import_command(
 ) -> None:
     """Bring in a file of actual values.
 
-    CSV, .gz too: timestamp_utc, region, g_per_kwh, and ends_utc where it has that; what they
-    are is said by the options. All of it or nothing; once more is without effect. What is told
-    otherwise than before counts from now on, and what it was before is kept.
+    CSV, .gz too: timestamp_utc, region, g_per_kwh, and where it has them ends_utc, signal, factors
+    and flow; else the options say what the figures are. All of it or nothing; once more is without
+    effect. What is told otherwise than before counts from now on, and what it was before is kept.
     """
     from scheduler.report import schema
 

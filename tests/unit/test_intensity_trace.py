@@ -305,3 +305,33 @@ def test_a_wrong_end_is_named_with_its_row(
     path = _write(tmp_path, *(f"{r},2026-03-02T{e}" for r, e in told), header=f"{HEADER},ends_utc")
     with pytest.raises(BadData, match=said):
         _read(path)
+
+
+def _stating(folder: Path, *facts: str) -> Path:
+    rows = [f"2026-01-01T{h:02}:00Z,DE,{h},{fact}" for h, fact in enumerate(facts)]
+    path = folder / "stating.csv"
+    path.write_text("\n".join(("timestamp_utc,region,g_per_kwh,signal,factors", *rows)))
+    return path
+
+
+def test_a_file_may_say_what_its_figures_are(tmp_path: Path) -> None:
+    path = _stating(tmp_path, "marginal,direct", "marginal,direct")
+    series = trace.build({"path": path.name}, Surroundings.at(tmp_path)).whole("DE")
+    assert (series.signal, series.factors, series.flow) == ("marginal", "direct", None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "settings", "said"),
+    [
+        (("marginal,", "marginal,"), {"signal": "average"}, "its signal is marginal, not average"),
+        (("marginal,", "average,"), {}, "more than one signal, average and marginal"),
+        (("average,direct", "average,"), {}, "more than one factors, direct and none"),
+        (("avreage,", "avreage,"), {}, "signal 'avreage' is none of average, marginal"),
+    ],
+)
+def test_a_file_that_says_otherwise_is_refused(
+    tmp_path: Path, facts: tuple[str, ...], settings: dict[str, str], said: str
+) -> None:
+    path = _stating(tmp_path, *facts)
+    with pytest.raises(BadData, match=said):
+        trace.build({"path": path.name, **settings}, Surroundings.at(tmp_path)).whole("DE")
