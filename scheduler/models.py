@@ -166,7 +166,8 @@ class Window:
 
     ``g_per_kwh`` is the mean intensity over the run (without PUE); ``end`` is None for a job
     whose duration nobody gave. ``segments`` are its parts where it pauses in between. ``cost``
-    is in the config's currency, None where no price is known.
+    is in the config's currency, None where no price is known. ``told`` is the basis of its
+    intensity in words: signal, factors, flow.
     """
 
     region: str
@@ -177,6 +178,7 @@ class Window:
     dispatchable: bool = True
     segments: tuple[tuple[datetime, datetime], ...] = ()
     cost: float | None = None
+    told: str = ""
 
     @property
     def spans(self) -> tuple[tuple[datetime, datetime | None], ...]:

@@ -239,9 +239,9 @@ def _by_zone(path: Path) -> tuple[dict[str, Rows], dict[str, str]]:
         raise BadData(f"trace {path.name} is empty: it has a header and no rows")
     for name, values in told.items():
         if len(values) > 1:
+            named = " and ".join(sorted(value or "none" for value in values))
             raise BadData(
-                f"trace {path.name} has more than one {name}, {' and '.join(sorted(v or 'none' for v in values))}: "
-                "give each a file of its own"
+                f"trace {path.name} has more than one {name}, {named}: give each a file of its own"
             )
     return rows, {name: value for name, (value,) in told.items() if value}
 

@@ -230,6 +230,7 @@ def window_of(case: Case, chosen: Choice, option: Option) -> Window:
         dispatchable=option.region.executor is not None,
         segments=segments if len(segments) > 1 else (),
         cost=places.cost(case.spec, option.region, run_s, case.power.watts),
+        told="" if option.known.series is None else bases.in_words(option.known.series),
     )
 
 

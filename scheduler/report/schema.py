@@ -81,7 +81,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         if window.cost is None
         else {"value": window.cost, "run_now": plan.run_now.cost, "currency": plan.currency},
         "reason": plan.reason,
-        "alternatives": [_alternative(w) for w in plan.alternatives],
+        "alternatives": [_alternative(w) | {"told": w.told} for w in plan.alternatives],
     }
     reasons = {k.replace("power.value_w", "power"): v for k, v in plan.nulls.items()}
     reasons.setdefault("latest_safe_start", "no deadline bounds its start")

@@ -137,9 +137,16 @@ def story(job: Job, events: Sequence[Event], now: datetime, tz: tzinfo) -> str:
 def alternatives(plan: Plan, *, limit: int, now: datetime | None = None) -> str:
     """The best other places for the same job."""
     drawn = table("elsewhere", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs")
-    for window in plan.alternatives[:limit]:
-        drawn.add_row(*_place(window, plan), "yes" if window.dispatchable else "compared only")
-    return draw(drawn, width=WIDTH)
+    shown = plan.alternatives[:limit]
+    strange = {w.region for w in shown if plan.window.told and w.told != plan.window.told}
+    for window in shown:
+        region, *rest = _place(window, plan)
+        name = f"{region} *" if region in strange else region
+        drawn.add_row(name, *rest, "yes" if window.dispatchable else "compared only")
+    said = (
+        f"* not told as {plan.window.region} is ({plan.window.told}): gaps below 25 % say nothing"
+    )
+    return draw(drawn, *([said] if strange else []), width=WIDTH)
 
 
 def trade_offs(plan: Plan, front: Sequence[Window], now: datetime, tz: tzinfo) -> str:
