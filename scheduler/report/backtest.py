@@ -17,6 +17,33 @@ DEFINITIONS = (
 )
 
 
+WHY_NULL = {
+    "mape_percent_by_day": "no actual above zero is known on that day of the horizon",
+    "captured_share_percent": "perfect foresight would save less than 0.1 % of running now",
+    "band_coverage_percent": "no actual is known",
+}
+
+
+def as_json(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures, with a reason for each null beside it."""
+    rows = [row | {"null_reasons": _nulls(row)} for row in figures["regions"]]
+    mean = figures["mean"] | {"null_reasons": _nulls(figures["mean"])}
+    return figures | {"regions": rows, "mean": mean}
+
+
+def _nulls(row: dict[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, why in WHY_NULL.items():
+        value = row[name]
+        parts = {"": value}
+        if isinstance(value, dict):
+            parts = {f".{key}": part for key, part in value.items()}
+        elif isinstance(value, list):
+            parts = {f".{n}": part for n, part in enumerate(value)}
+        found |= {f"{name}{key}": why for key, part in parts.items() if part is None}
+    return found
+
+
 def summary(figures: dict[str, Any]) -> str:
     """One line a region, their mean, and what the columns mean."""
     days = [f"{'MAPE ' if day == 1 else ''}d{day} %>" for day in range(1, 5)]

@@ -16,6 +16,7 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 FIELDS = {
     "region", "from", "to", "issues", "methods", "mape_percent_by_day", "zero_actuals_excluded",
     "captured_share_percent", "band_coverage_percent", "fit_seconds", "predict_ms",
+    "null_reasons",
 }  # fmt: skip
 CELLS = {f"{job}/{slack}" for job in (1, 4, 12, 24) for slack in (24, 48, 96)}
 
@@ -49,6 +50,8 @@ def test_recurring_days_are_captured_wholly(lowtide: Callable[..., Any], trace: 
     for cell, share in recurring["captured_share_percent"].items():
         # A job of a day costs the same at any hour: there is nothing to capture.
         assert share is None if cell.startswith("24/") else share == pytest.approx(100.0)
+        why = recurring["null_reasons"].get(f"captured_share_percent.{cell}")
+        assert (why is not None) == (share is None)
     assert recurring["mape_percent_by_day"] == pytest.approx([0, 0, 0, 0], abs=1e-6)
     assert recurring["band_coverage_percent"] == pytest.approx(100.0)
     # Fitted on the 20th, 27th, and so on: on February 10th the first time on 35 days or more.
