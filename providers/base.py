@@ -67,13 +67,15 @@ class Component:
 
     ``name`` is ``cpu``, ``dram`` or ``gpu:<uuid>``; ``source`` names counter, model, data
     set and version; ``max_w`` is what the held part can draw at most, where known: it
-    widens the upper bound over gaps.
+    widens the upper bound over gaps. ``poll_s``: a counter that wraps must be read at least
+    this often (seconds), or what it counted is lost; None: any interval will do.
     """
 
     name: str
     method: Method
     source: str
     max_w: float | None = None
+    poll_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +101,15 @@ class Reading:
 
     ``active_j`` is what the job's work drew; ``energy_j`` adds the idle draw of what the
     job held: the larger of its slots and the CPUs that it used. ``covered_s`` is the time
-    that was really observed; a failed read is time not covered, never a zero.
+    that was really observed; a failed read is time not covered, never a zero. ``facts`` is what
+    else was seen so far, with its unit in the name: ``mean_utilisation_percent``.
     """
 
     component: str
     active_j: Triple
     energy_j: Triple
     covered_s: float
+    facts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,10 @@ class Meter(Protocol):
 
     def sample(self, usage: Usage) -> tuple[Reading, ...]:
         """Cumulative readings; a component left out has no reading this time (a gap)."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the figures must know, found so far; it only grows at its end."""
         ...
 
     def close(self) -> None:

@@ -381,7 +381,10 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class ComponentEnergy:
-    """Energy of one component over all attempts; energies None where nothing was read."""
+    """Energy of one component over all attempts; energies None where nothing was read.
+
+    ``facts`` is what its meter saw beside energy in the last attempt, units in the names.
+    """
 
     name: str
     method: Method
@@ -389,6 +392,7 @@ class ComponentEnergy:
     coverage_percent: float
     active_kwh: Triple | None
     energy_kwh: Triple | None
+    facts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,10 @@ class FakeMeter:
             joules = ZERO
         return (Reading(self.name, joules, joules, usage.elapsed_s),)
 
+    def notes(self) -> tuple[str, ...]:
+        """It finds nothing."""
+        return ()
+
     def close(self) -> None:
         """Nothing to release."""
 

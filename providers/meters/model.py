@@ -81,6 +81,10 @@ class ModelMeter:
             usage.elapsed_s,
         )
 
+    def notes(self) -> tuple[str, ...]:
+        """All is said in the source."""
+        return ()
+
     def close(self) -> None:
         """Nothing is held."""
 

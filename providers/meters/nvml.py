@@ -252,6 +252,10 @@ class NvmlMeter:
                 Reading(f"gpu:{b.uuid}", b.active, b.energy, b.covered_s) for b in self._all
             )
 
+    def notes(self) -> tuple[str, ...]:
+        """Gaps show as coverage."""
+        return ()
+
     def close(self) -> None:
         """Stop the thread; one that hangs in the driver is left behind, it is a daemon."""
         self._stopped.set()
@@ -269,6 +273,9 @@ class _NoBoards:
         return ()
 
     def sample(self, usage: Usage) -> tuple[Reading, ...]:
+        return ()
+
+    def notes(self) -> tuple[str, ...]:
         return ()
 
     def close(self) -> None:

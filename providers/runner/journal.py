@@ -61,6 +61,7 @@ class JournalWriter:
                     *_flat(r.active_j),
                     *_flat(r.energy_j),
                     r.covered_s,
+                    *([dict(r.facts)] if r.facts else []),
                 ]
                 for r in readings
             ],
@@ -137,16 +138,21 @@ def _sample(line: dict[str, Any], components: Sequence[Component], last: Sample 
     """A sample that is finite and does not run backwards; else :class:`ValueError`."""
     readings = []
     for index, *numbers in line["read"]:
+        told = numbers.pop() if isinstance(numbers[-1], dict) else {}
         values = [float(x) for x in numbers]
         if len(values) != 7 or not all(math.isfinite(x) and x >= 0 for x in values):
             raise ValueError("a reading is seven finite numbers from 0 up")
         low, value, high, e_low, e_value, e_high, covered = values
+        facts = {str(name): float(x) for name, x in told.items()}
+        if not all(math.isfinite(x) for x in facts.values()):
+            raise ValueError("facts are finite numbers")
         readings.append(
             Reading(
                 components[index].name,
                 Triple(low, value, high),
                 Triple(e_low, e_value, e_high),
                 covered,
+                facts,
             )
         )
     at, cpu_s = float(line["at"]), float(line["cpu_s"])

@@ -45,18 +45,29 @@ class Metering:
         ]
         self.components = tuple(components)
         self._failing: set[str] = set()
+        self._told: dict[str, int] = {}
+
+    def poll_s(self, interval_s: float) -> float:
+        """How often to sample: as asked, or oftener where a counter would wrap unseen."""
+        return min([interval_s, *(c.poll_s for c in self.components if c.poll_s is not None)])
 
     def sample(self, usage: Usage) -> list[Reading]:
-        """What can be read now."""
+        """What can be read now; what the meters have found goes into ``notes``."""
         readings: list[Reading] = []
         for name, meter, wanted in self._meters:
             try:
                 readings += [r for r in meter.sample(usage) if r.component in wanted]
+                self._note(name, meter)
             except Exception as e:  # noqa: BLE001 -- a meter may never harm the job
                 if name not in self._failing:
                     self._failing.add(name)
                     self.notes.append(f"meter {name} failed: {e}")
         return readings
+
+    def _note(self, name: str, meter: Meter) -> None:
+        found = meter.notes()
+        self.notes += found[self._told.get(name, 0) :]
+        self._told[name] = len(found)
 
     def close(self) -> None:
         """Release all devices."""

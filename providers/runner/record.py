@@ -50,9 +50,9 @@ class Record:
         self, run_dir: Path, launch: Launch, clock: Clock, metering: Metering, tree: Tree
     ) -> None:
         self._clock, self._metering, self._tree = clock, metering, tree
-        self._interval = self.next_at = launch.interval_s
+        self._interval = self.next_at = metering.poll_s(launch.interval_s)
         self._awake = self._written = self._rss_gb_s = 0.0
-        self._lost = 0
+        self._lost = self._noted = 0
         self._writer: JournalWriter | None = None
         try:
             meta = {
@@ -79,6 +79,7 @@ class Record:
         try:
             self._writer.sample(self._clock.wall + elapsed, cpu_s, readings)
             self._written = elapsed
+            self._write_notes(self._writer)
         except Exception as e:  # noqa: BLE001 -- metering may never harm the job
             if not self._lost:
                 say(f"the energy journal has a gap: {e}")
@@ -89,12 +90,16 @@ class Record:
         self.sample(last=True)
         if self._writer is None:
             return
-        notes = list(self._metering.notes)
-        if self._lost:
-            notes.append(f"{self._lost} sample(s) could not be written")
         try:
-            for note in notes:
-                self._writer.note(note)
+            self._write_notes(self._writer)
+            if self._lost:
+                self._writer.note(f"{self._lost} sample(s) could not be written")
             self._writer.sync()
         except OSError as e:
             say(f"the energy journal is incomplete: {e}")
+
+    def _write_notes(self, writer: JournalWriter) -> None:
+        """Each as soon as it is known: a runner may be killed."""
+        for note in self._metering.notes[self._noted :]:
+            writer.note(note)
+            self._noted += 1

@@ -285,6 +285,7 @@ def report_json(
                 "coverage_percent": c.coverage_percent,
                 "active_kwh": figure(c.active_kwh),
                 "energy_kwh": figure(c.energy_kwh),
+                "facts": c.facts,
             }
             for c in (s.components if s else ())
         ],

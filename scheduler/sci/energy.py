@@ -6,7 +6,7 @@ energy of an increment is spread evenly over it, so that splitting one changes n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from providers.base import JOULES_PER_KWH, Triple
 from scheduler.models import AttemptEnergy, ComponentEnergy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -174,6 +174,7 @@ class _Part:
     covered_s: float
     hole_s: float
     profiles: tuple[Profile, ...]
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     def plus(self, other: _Part) -> _Part:
         return _Part(
@@ -183,6 +184,7 @@ class _Part:
             self.covered_s + other.covered_s,
             self.hole_s + other.hole_s,
             (),
+            other.facts or self.facts,
         )
 
     def as_component(self, run_s: float) -> ComponentEnergy:
@@ -194,6 +196,7 @@ class _Part:
             coverage,
             self.active_kwh,
             self.energy_kwh,
+            dict(self.facts),
         )
 
 
@@ -227,6 +230,7 @@ def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
         covered_s,
         hole_s,
         tuple(profiles),
+        readings[-1][1].facts,
     )
 
 

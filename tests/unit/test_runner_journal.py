@@ -17,7 +17,8 @@ from providers.runner import journal
 CPU = Component("cpu", "modelled", "test", 10.0)
 GPU = Component("gpu:GPU-1", "missing", "no meter")
 figures = st.floats(0, 1e12).map(lambda x: Triple(0.5 * x, x, 2 * x))
-readings = st.builds(Reading, st.just("cpu"), figures, figures, st.floats(0, 1e9))
+facts = st.dictionaries(st.text(max_size=9), st.floats(allow_nan=False, allow_infinity=False))
+readings = st.builds(Reading, st.just("cpu"), figures, figures, st.floats(0, 1e9), facts)
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 1e6), readings), max_size=20))
@@ -66,6 +67,7 @@ def test_rubbish_in_a_journal_is_a_note_and_never_an_error(
         '{"at": 6, "cpu_s": -1, "read": []}',
         '{"at": 6, "cpu_s": 1, "read": [[0, -1, 0, 0, 0, 0, 0, 0]]}',
         '{"at": 6, "cpu_s": 1, "read": [[0, 3, 2, 1, 0, 0, 0, 0]]}',
+        '{"at": 6, "cpu_s": 1, "read": [[0, 0, 0, 0, 0, 0, 0, 0, {"x": NaN}]]}',
         '{"at": 6, "cpu_s": 1, "read": [[7, 0, 0, 0, 0, 0, 0, 0]]}',
         '{"at": 1' + "0" * 400 + ', "cpu_s": 1, "read": []}',
         "[" * 100_000,

@@ -1,0 +1,65 @@
+"""The meters of one attempt: how often they are asked, and what they find beside energy."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from providers import registry
+from providers.base import Component, Launch, Reading, Scope, Usage
+from providers.runner import journal
+from providers.runner.metering import Metering
+from providers.runner.record import Clock, Record
+from providers.runner.tree import Tree
+from scheduler.testing import FakeMeter
+
+
+@dataclass(frozen=True)
+class Talking(FakeMeter):
+    """Its counter wraps after half a second, and it finds a stranger at its second look."""
+
+    def open(self, scope: Scope) -> Talking:
+        return self
+
+    def components(self) -> tuple[Component, ...]:
+        return tuple(replace(c, poll_s=0.5) for c in super().components())
+
+    def sample(self, usage: Usage) -> tuple[Reading, ...]:
+        seen.append(usage.elapsed_s)
+        return tuple(replace(r, facts={"looks": float(len(seen))}) for r in super().sample(usage))
+
+    def notes(self) -> tuple[str, ...]:
+        return ("a stranger",) if len(seen) > 1 else ()
+
+
+seen: list[float] = []
+
+
+@pytest.fixture
+def metering(monkeypatch: pytest.MonkeyPatch) -> Metering:
+    seen.clear()
+    monkeypatch.setattr(registry, "load", lambda group, name: Talking())
+    return Metering(["talking"], Scope(1))
+
+
+def test_a_counter_that_wraps_is_read_oftener_than_asked(metering: Metering) -> None:
+    assert metering.poll_s(600.0) == 0.5
+    assert metering.poll_s(0.1) == 0.1
+
+
+def test_facts_and_notes_are_on_disk_before_the_end(tmp_path: Path, metering: Metering) -> None:
+    launch = Launch("j", 1, "t", ("true",), "/", str(tmp_path), "", "", "", "local", 1)
+    record = Record(tmp_path, launch, Clock(), metering, Tree(os.getpid()))
+    assert record.next_at == 0.5
+    record.sample()
+    assert journal.read_journal(tmp_path).notes == ()
+    record.sample()
+    found = journal.read_journal(tmp_path)  # as after a kill: nothing was closed
+    assert found.notes == ("a stranger",)
+    assert found.samples[-1].readings[0].facts == {"looks": 2.0}
+    record.sample()
+    record.close()
+    assert journal.read_journal(tmp_path).notes == ("a stranger",)
