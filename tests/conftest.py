@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 # Machines that run tests are shared: how long an example takes says nothing.
 settings.register_profile("lowtide", deadline=None)
 settings.load_profile("lowtide")
+
+# A shell's background ignores Ctrl-C, and so would the commands that are tested on it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
