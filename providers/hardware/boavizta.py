@@ -9,7 +9,7 @@ instance's share of its platform, so ToR is the instance's own vCPUs.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urlsplit
 
 from providers.base import Triple
@@ -77,18 +77,19 @@ class Boavizta:
 
     def _content(self, answer: Answer) -> Mapping[str, Any]:
         content = answer.json()
-        if not isinstance(content, dict):
+        if not _is_object(content):
             raise BadData(f"{self._name} answered no object at {answer.where}")
         return content
 
     def _embedded(self, answer: Answer, content: Mapping[str, Any]) -> Triple:
         found: Any = content
         for key in ("impacts", "gwp", "embedded"):
-            found = found.get(key) if isinstance(found, dict) else None
-        figures = [found.get(k) for k in ("min", "value", "max")] if isinstance(found, dict) else []
-        if len(figures) != 3 or not all(map(_is_number, figures)):
+            found = found.get(key) if _is_object(found) else None
+        keys = ("min", "value", "max")
+        figures = [v for k in keys if _is_number(v := found.get(k))] if _is_object(found) else []
+        if len(figures) < len(keys):
             raise BadData(f"{self._name} told no embodied carbon (gwp.embedded) at {answer.where}")
-        low, value, high = map(float, figures)
+        low, value, high = figures
         if not 0 <= low <= high or value <= 0:
             raise BadData(
                 f"{self._name} told bounds that are none: {low:g} to {high:g} kg ({answer.where})"
@@ -97,11 +98,11 @@ class Boavizta:
         return Triple(min(low, value), value, max(high, value))
 
     def _number(self, verbose: Any, key: str, answer: Answer) -> float:
-        entry = verbose.get(key) if isinstance(verbose, dict) else None
-        value = entry.get("value") if isinstance(entry, dict) else None
+        entry = verbose.get(key) if _is_object(verbose) else None
+        value = entry.get("value") if _is_object(entry) else None
         if not _is_number(value):
             raise BadData(f"{self._name} told no {key} at {answer.where}")
-        return float(value)
+        return value
 
     def _version(self) -> str:
         """Its version, where it tells one: the figure counts without it, too."""
@@ -112,7 +113,11 @@ class Boavizta:
         return f" {said[:20]}" if isinstance(said, str) and said.isprintable() else ""
 
 
-def _is_number(value: Any) -> bool:
+def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 

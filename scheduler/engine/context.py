@@ -56,7 +56,7 @@ class Context:
         history = StoredHistory(store.actuals, config.settings.providers)
         here = Surroundings(config.base_dir, config.home / "cache", os.environ, history)
         here = here if clock is None else replace(here, clock=clock)
-        regions = Regions(config)
+        regions = Regions(config, here)
         return cls(
             config=config,
             store=store,

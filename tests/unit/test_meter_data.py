@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from providers import hardware
 from providers.errors import SettingsError
+from providers.hardware import ccf as hardware
 from providers.meters import microarchitecture
 
 CCF = Path(microarchitecture.DATA).parent

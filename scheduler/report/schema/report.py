@@ -12,7 +12,7 @@ from scheduler.report.versions import difference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scheduler.models import Job, Settlement
+    from scheduler.models import HardwareUsed, Job, Settlement
     from scheduler.store import Version
 
 
@@ -73,6 +73,7 @@ def report_json(
         },
         "operational_g": figure(s.operational_g) if s else None,
         "embodied_g": figure(s.embodied_g) if s else None,
+        "hardware": _hardware(s.hardware) if s and s.hardware else None,
         "total_g": figure(s.total_g) if s else None,
         "functional_unit": {
             "name": s.unit if s else spec.unit or "job",
@@ -111,6 +112,7 @@ def report_json(
     reasons |= {"started_at": "it has not started", "ended_at": "it has not ended"}
     reasons |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     reasons.setdefault("region", "not planned yet")
+    reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
     for i, c in enumerate(s.components if s else ()):
         for name in ("active_kwh", "energy_kwh"):
             if f"components.{c.name}.{name}" in reasons:
@@ -121,6 +123,19 @@ def report_json(
     if plan is not None and plan.window.grams is None:
         reasons.setdefault("planned_g", plan.nulls.get("expected_g", "the plan had no forecast"))
     return content | {"null_reasons": null_reasons(content, reasons, never)}
+
+
+def _hardware(used: HardwareUsed) -> dict[str, Any]:
+    return {
+        "source": used.source,
+        "total_kg": figure(used.total_kg),
+        "lifespan_h": used.lifespan_h,
+        "lifespan_source": used.lifespan_source,
+        "slots": used.slots,
+        "gpus": used.gpus,
+        "reserved_share": used.reserved_share,
+        "reserved_share_source": used.reserved_share_source,
+    }
 
 
 def _versions(versions: Sequence[Version]) -> list[dict[str, Any]]:
