@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from scheduler.sections import Bounds, Seconds, Section, Words
 
+# Of a server: no query, and no login, which would end up in messages.
+ADDRESS = r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$"
 Count = Annotated[int, Field(ge=1)]
 Maybe = Annotated[int, Field(ge=0)]
+
+
+def is_address(url: str) -> bool:
+    """Whether a server may be asked there."""
+    return re.fullmatch(ADDRESS, url) is not None
 
 
 class Sourced(Bounds):
@@ -85,7 +93,7 @@ class BoaviztaSettings(Section):
     ``fallback`` says what stands in where it cannot tell.
     """
 
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$")]
+    url: Annotated[str, Field(pattern=ADDRESS)]
     provider: Words | None = None
     instance: Words | None = None
     server: BoaviztaServer | None = None

@@ -35,6 +35,7 @@ class Context:
     regions: Regions
     outlook: Outlook
     runs: RunFolders
+    surroundings: Surroundings
     _executors: dict[str, Executor] = field(default_factory=dict)
 
     @classmethod
@@ -63,6 +64,7 @@ class Context:
             regions=regions,
             outlook=Outlook(config, store, regions, here, sources),
             runs=RunFolders(config.home),
+            surroundings=here,
             _executors=dict(executors or {}),
         )
 

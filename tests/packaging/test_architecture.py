@@ -22,7 +22,7 @@ SCHEDULER = (
     {"testing"},
     {"engine"},
     {"backtest", "report", "simulate"},
-    {"planner", "sci", "store", "regions", "cron", "comparison"},
+    {"planner", "sci", "store", "regions", "cron", "comparison", "instances"},
     {"config", "machines"},
     {"hardware_settings"},
     {"sections"},
