@@ -9,6 +9,7 @@ instance's share of its platform, so ToR is the instance's own vCPUs.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urlsplit
 
@@ -52,28 +53,27 @@ class Boavizta:
             # It takes the nearest name it knows: another machine's figure is none of this one.
             said = "; ".join(map(str, content["warnings"]))
             raise NoData(f"{self._name} does not know {provider}/{kind}: {said}")
-        told = content.get("verbose")
-        vcpus = self._number(told, "vcpu", answer)
+        what = f"{provider}/{kind}"
+        found = self._server(answer, content, what)
+        vcpus = self._number(content.get("verbose"), "vcpu", answer)
         if vcpus < 1 or vcpus != round(vcpus):
-            raise BadData(f"{self._name} told {vcpus:g} vCPUs of {provider}/{kind}")
-        return self._server(answer, content, int(vcpus), f"{provider}/{kind}")
+            raise BadData(f"{self._name} told {vcpus:g} vCPUs of {what}")
+        source = f"vCPUs of {what}, {found.lifespan_source}"
+        return replace(found, slots=int(vcpus), slots_source=source)
 
     def server(self, configuration: Mapping[str, Any]) -> EmbodiedServer:
         """A server by its parts, as Boavizta names them; the rest is its default server's."""
         body = {"configuration": dict(configuration)}
         answer = self._http.post(f"{self._url}/v1/server/", body, params=ASKS)
-        return self._server(answer, self._content(answer), None, f"a server of {_parts(body)}")
+        return self._server(answer, self._content(answer), f"a server of {_parts(configuration)}")
 
-    def _server(
-        self, answer: Answer, content: Mapping[str, Any], vcpus: int | None, what: str
-    ) -> EmbodiedServer:
+    def _server(self, answer: Answer, content: Mapping[str, Any], what: str) -> EmbodiedServer:
         total = self._embedded(answer, content)
         life_h = self._number(content.get("verbose"), "hours_life_time", answer)
         if life_h <= 0:
             raise BadData(f"{self._name} told a life of {life_h:g} h ({answer.where})")
         name = f"{self._name}{self._version()}"
-        slots = f"vCPUs of {what}, {name}"
-        return EmbodiedServer(total, life_h, name, vcpus, slots, f"{name}, {what}")
+        return EmbodiedServer(total, life_h, name, None, "", f"{name}, {what}")
 
     def _content(self, answer: Answer) -> Mapping[str, Any]:
         content = answer.json()
@@ -121,10 +121,10 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _parts(body: Mapping[str, Any]) -> str:
-    """``cpu x 2, ram x 8``: the parts that were stated."""
+def _parts(configuration: Mapping[str, Any]) -> str:
+    """``2 cpu, 8 ram``: the parts that were stated."""
     said = []
-    for name, part in body["configuration"].items():
+    for name, part in configuration.items():
         each = part if isinstance(part, (list, tuple)) else (part,)
         said.append(f"{sum(int(p.get('units', 1)) for p in each)} {name}")
     return ", ".join(said)

@@ -141,9 +141,10 @@ def _table(found: InstanceComparison) -> Any:
 
 def _notes(found: InstanceComparison) -> list[str]:
     first = found.rows[0]
-    basis = "with embodied carbon" if found.basis == "total" else (
-        "operational carbon only: the embodied carbon of a type is not known (--json says why)"
-    )  # fmt: skip
+    bare = ", ".join(dict.fromkeys(r.instance for r in found.rows if r.embodied_g is None))
+    basis = "with embodied carbon"
+    if bare:
+        basis = f"operational carbon only: the embodied carbon of {bare} is not known"
     lines = [f"{basis}; whole instances at full load, bounded by idle; {first.intensity_source}"]
     if len(found.rows) > SHOWN:
         lines.append(f"{len(found.rows) - SHOWN} more rows with --json")
