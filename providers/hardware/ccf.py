@@ -22,7 +22,7 @@ SPREAD = 2.0
 # base), used for 4 years; parts beyond the base in kgCO2e each.
 BASE_KG = 1000.0
 LIFESPAN_H = 4 * 365 * 24.0
-LIFESPAN_SOURCE = f"4 years, Cloud Carbon Footprint @ {COMMIT}"
+LIFESPAN_SOURCE = f"Cloud Carbon Footprint @ {COMMIT}"
 BASE_MEMORY_GB = 16.0
 KG_PER_GB = 533.0 / 384.0
 KG_PER_CPU, KG_PER_SSD, KG_PER_HDD, KG_PER_GPU = 100.0, 100.0, 50.0, 150.0

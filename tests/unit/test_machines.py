@@ -66,7 +66,7 @@ def test_an_instance_is_a_share_of_its_platform(site: Site) -> None:
     found = site.known({"instance": "aws/a1.large"})
     assert (found.slots, found.total_kg.value, found.lifespan_h) == (16, 1022.21, 35040)
     assert "platform of aws/a1.large" in found.slots_source
-    assert found.lifespan_source == "4 years, Cloud Carbon Footprint @ b0032d9"
+    assert found.lifespan_source == "Cloud Carbon Footprint @ b0032d9"
     assert reserved_share(found, 2, 0)[0] == 2 / 16
 
 
