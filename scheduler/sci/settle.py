@@ -15,6 +15,7 @@ import numpy as np
 from providers.base import ZERO, Triple
 from scheduler.models import IntensityUsed, Settlement
 from scheduler.sci.conformance import rules
+from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used
 from scheduler.sci.energy import tally
 
 if TYPE_CHECKING:
@@ -24,28 +25,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from providers.series import Series
-    from scheduler.models import Basis, Hardware, Site
+    from scheduler.models import Basis, Site
     from scheduler.sci.energy import AttemptRecord, Energy, Profile
-
-NO_HARDWARE = (
-    "no hardware is declared for {region}, so there is no embodied carbon and this is not an "
-    "SCI: set regions.{region}.hardware"
-)
 
 # Unix times in double precision resolve 0.2 microseconds: of a run of a second, that leaves
 # this share of the energy on the wrong side of an interval's edge.
 ROUNDING = 1e-6
-
-
-def embodied_g(hardware: Hardware, hours: float, slots: float, gpus: int) -> Triple:
-    """M in grams for holding ``slots`` and ``gpus`` of a machine for ``hours``.
-
-    1000 kg over 4 years, all of the machine for 1 h: 28.5 g.
-    """
-    share = slots / hardware.slots
-    if gpus and hardware.gpus:
-        share = max(share, gpus / hardware.gpus)
-    return hardware.total_kg.scaled(1000.0 * hours / hardware.lifespan_h * min(1.0, share))
 
 
 def settle(
@@ -88,7 +73,8 @@ def settle(
     held = max(float(slots), energy.cpu_s / energy.run_s if energy.run_s > 0 else 0.0)
     embodied = None
     if site.hardware is None:
-        nulls["embodied_g"] = NO_HARDWARE.format(region=site.region)
+        nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
+        nulls["hardware"] = nulls["embodied_g"]
     else:
         embodied = embodied_g(site.hardware, hours, held, gpus)
     total = None if operational is None or embodied is None else operational + embodied
@@ -151,6 +137,7 @@ def settle(
         attempts=energy.attempts,
         nulls=nulls,
         notes=tuple(dict.fromkeys((*energy.notes, *notes))),
+        hardware=None if site.hardware is None else hardware_used(site.hardware, held, gpus),
     )
     return rules(settlement, site)
 
