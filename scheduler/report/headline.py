@@ -40,7 +40,6 @@ def headline(job: Job, s: Settlement, zone: str | None) -> list[str]:
     lines.append(f"saved        {saving(s)}")
     if job.plan is not None and job.plan.window.grams is not None:
         lines.append(f"planned      {grams(job.plan.window.grams.value)} ({job.plan.basis})")
-    if job.plan is not None:
         lines.append(f"deviation    {_deviation(s)}")
     if s.metrics:
         told = ", ".join(f"{name} {significant(value)}" for name, value in s.metrics.items())

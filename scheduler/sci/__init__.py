@@ -5,7 +5,7 @@ from scheduler.sci.energy import AttemptRecord
 from scheduler.sci.methodology import boundary, methodology
 from scheduler.sci.settle import embodied_g, settle
 from scheduler.sci.uncertainty import RULE
-from scheduler.sci.work import AI_UNITS, Work, count, together
+from scheduler.sci.work import AI_UNITS, Work, count, together, unit_name
 
 __all__ = [
     "AI_UNITS",
@@ -19,4 +19,5 @@ __all__ = [
     "methodology",
     "settle",
     "together",
+    "unit_name",
 ]

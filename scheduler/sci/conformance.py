@@ -58,10 +58,10 @@ def _intensity(s: Settlement, site: Site) -> tuple[Rule, ...]:
             else "no grid zone is known",
         ),
         _rule(
-            "E and I should have the highest granularity at hand, and shall have annual values",
+            "E and I should have the highest granularity at hand; annual values are the least",
             used is not None,
             "energy of each sample times the intensity of its moment"
-            + ("" if met is None else f", {met} of them over the run")
+            + ("" if met is None else f"; {met} value(s) over the run")
             if used
             else why,
         ),

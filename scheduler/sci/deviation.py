@@ -35,6 +35,8 @@ Spans = tuple[tuple[float, float], ...]
 
 # Clocks and rounding: an intensity is taken to reach so much (s) beyond its interval.
 EDGE_S = 1.0
+# What is less than this share of the carbon is rounding, and shown as nothing.
+ROUNDING = 1e-12
 FACTORS = ("forecast", "start", "duration", "power")
 
 
@@ -93,11 +95,10 @@ def deviation(
     worth = {changed: grams(changed) for changed in every}
     if not all(np.isfinite(g) for g in worth.values()):
         return "the intensity is not known over all the time that was planned and run"
-    return Deviation(
-        worth[frozenset()],
-        worth[frozenset(FACTORS)],
-        *(_shapley(worth, factor) for factor in FACTORS),
-    )
+    planned, realized = worth[frozenset()], worth[frozenset(FACTORS)]
+    least = ROUNDING * max(planned, realized)
+    errors = (_shapley(worth, factor) for factor in FACTORS)
+    return Deviation(planned, realized, *(e if abs(e) > least else 0.0 for e in errors))
 
 
 def _shapley(worth: dict[frozenset[str], float], factor: str) -> float:

@@ -28,8 +28,8 @@ COUNTER_TOLERANCE: Final = 0.05
 RULE: Final = (
     "Bounds are limits. Systematic errors (a model's coefficients, one counter over all time, the "
     "intensity, PUE, embodied carbon) add linearly; errors of separate counters, up to "
-    f"{COUNTER_TOLERANCE:.0%} each, add as the root of their squares (JCGM 100:2008, 5.1.2 and "
-    "5.2.2); each side by itself."
+    f"{100 * COUNTER_TOLERANCE:g} % each, add as the root of their squares (JCGM 100:2008, 5.1.2 "
+    "and 5.2.2); each side by itself."
 )
 
 

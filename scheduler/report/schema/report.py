@@ -77,7 +77,7 @@ def report_json(
         "embodied_g": figure(s.embodied_g) if s else None,
         "total_g": figure(s.total_g) if s else None,
         "functional_unit": {
-            "name": s.unit if s else spec.unit or "job",
+            "name": s.unit if s else sci.unit_name(spec.unit or "job"),
             "count": s.unit_count if s else None,
         },
         "sci_g_per_unit": figure(s.sci_g_per_unit) if s else None,
