@@ -153,7 +153,8 @@ def test_without_grid_or_energy_nothing_is_claimed_in_words_either() -> None:
 RULES = (
     "E should count", "E should account for the data centre's PUE", "I shall be",
     "off the grid I shall", "E and I should have the highest", "market-based measures shall not",
-    "M shall be included", "R shall be one", "conversions between units", "the SCI is the sum", "supporting infra",
+    "M shall be included", "R shall be one", "conversions between units",
+    "the SCI is the sum", "supporting infra",
     "each component shall be quantified", "score, boundary and methodology",
     "a baseline shall", "SCI for AI: R shall", "SCI for AI: the provider's boundary",
     "SCI for AI: training shall count whole",
