@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("job_ids", metavar="[ID]...", nargs=-1)
 @click.option("--since", metavar="SPAN", help="One summary of what has ended since: 30d.")
 @click.option("--group-by", type=click.Choice(["project", "user", "group"]), help="With --since.")
+@click.option("--group", metavar="NAME", help="All jobs of a group (a sweep) as one, failed too.")
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @options.json_option
 @options.config_option
@@ -30,11 +31,13 @@ def report_command(
     job_ids: tuple[str, ...],
     since: str | None,
     group_by: str | None,
+    group: str | None,
     markdown: bool,
     as_json: bool,
 ) -> None:
     """Report realized energy, carbon and SCI of jobs: all that have run, or those named."""
     from scheduler import engine
+    from scheduler.report import group as sweep
     from scheduler.report import markdown as md
     from scheduler.report import schema, summary, terminal
 
@@ -43,6 +46,8 @@ def report_command(
         raise UsageError("give job ids, or --since for a summary, not both")
     if group_by is not None and since is None:
         raise UsageError("--group-by needs --since, e.g. --since 30d --group-by project")
+    if group is not None and (job_ids or since is not None or markdown):
+        raise UsageError(f"--group {group} is a report by itself: without ids, --since, --markdown")
     with opened(ctx) as context:
         engine.follow(context, now)
         if since is not None:
@@ -56,9 +61,12 @@ def report_command(
             else:
                 click.echo(summary.table(groups))
             return
-        jobs = [context.store.jobs.get(job_id) for job_id in job_ids] or [
-            job for job in context.store.jobs.find() if job.attempt
-        ]
+        if group is not None:
+            jobs = _siblings(context, group)
+        else:
+            jobs = [context.store.jobs.get(job_id) for job_id in job_ids] or [
+                job for job in context.store.jobs.find() if job.attempt
+            ]
         pairs = [(job, _settled(context, job)) for job in jobs]
         if as_json:
             reports = [
@@ -70,13 +78,17 @@ def report_command(
                 )
                 for job, settlement in pairs
             ]
-            print_json(
-                {
-                    "schema_version": schema.SCHEMA_VERSION,
-                    "jobs": reports,
-                    "totals": schema.totals(pairs),
-                }
-            )
+            document = {
+                "schema_version": schema.SCHEMA_VERSION,
+                "jobs": reports,
+                "totals": schema.totals(pairs),
+            }
+            if group is not None:
+                document["group"] = sweep.group_json(group, pairs)
+            print_json(document)
+            return
+        if group is not None:
+            click.echo(sweep.table(group, pairs))
             return
         if not pairs:
             options.say("no job has run yet; `lowtide status` lists what is queued")
@@ -85,6 +97,19 @@ def report_command(
             versions = context.store.settlements.versions(job.id)
             zone = _zone(context, job)
             click.echo(render(job, settlement, zone=zone, tz=local_zone(), versions=versions))
+
+
+def _siblings(context: Context, group: str) -> list[Job]:
+    """Every job of the group that has run, whatever came of it."""
+    ran = [job for job in context.store.jobs.find() if job.attempt]
+    found = [job for job in ran if job.spec.group == group]
+    if not found:
+        known = sorted({job.spec.group for job in ran if job.spec.group})
+        raise UsageError(
+            f"--group {group}: no job of that group has run; "
+            + (f"groups that have: {', '.join(known[:10])}" if known else "none has a --group")
+        )
+    return found
 
 
 def _settled(context: Context, job: Job) -> Settlement | None:

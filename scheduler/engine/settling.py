@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.runner.journal import read_journal, read_pauses, read_units
+from providers.runner.journal import read_journal, read_pauses, read_work
 from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
+from scheduler.engine.expectation import expectation
 from scheduler.engine.reap import exit_status
 from scheduler.models import JobState
 from scheduler.report.versions import difference
@@ -91,8 +92,9 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
         slots=job.spec.slots,
         gpus=job.spec.gpus,
         unit=job.spec.unit,
-        units=read_units(ctx.runs.units(job.id)),
+        work=sci.count(read_work(ctx.runs.units(job.id))),
         no_intensity_reason=here.reason,
         no_baseline_reason=there.reason,
+        expected=expectation(ctx, job, attempts),
         notes=tuple(dict.fromkeys((*here.notes, *there.notes))),
     )
