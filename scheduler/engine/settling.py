@@ -62,7 +62,8 @@ def _records(job: Job, attempts: Sequence[Attempt]) -> list[sci.AttemptRecord]:
 def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     """What the job has really cost so far; None for a job that never started.
 
-    Provisional while it runs, and while a source with actuals still owes some.
+    Provisional while it runs, while a source with actuals still owes some, and while a Boavizta
+    server that should tell of its machine does not answer.
     """
     attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
     if not attempts:
@@ -79,6 +80,7 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     if job.plan is not None and job.plan.basis == "operational":
         # The saving stands on the basis of the plan, so that both can be compared.
         home_site = replace(home_site, hardware=None)
+    owed = region.machine.for_now or here.provisional or there.provisional
     return sci.settle(
         attempts=records,
         site=region.site,
@@ -86,7 +88,7 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
         release=release,
         intensity=here.series,
         home_intensity=there.series,
-        provisional=here.provisional or there.provisional or not job.state.ended,
+        provisional=owed or not job.state.ended,
         slots=job.spec.slots,
         gpus=job.spec.gpus,
         unit=job.spec.unit,

@@ -23,17 +23,37 @@ class Hardware:
     slots: int
     gpus: int
     source: str
+    lifespan_source: str = ""
+    slots_source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A region as settlement sees it: the place of the run, or the home it is compared with."""
+    """A region as settlement sees it: the place of the run, or the home it is compared with.
+
+    ``no_hardware`` is why its machine is not known; empty where nobody declared one.
+    """
 
     region: str
     zone: str | None
     pue: Triple
     pue_source: str
     hardware: Hardware | None
+    no_hardware: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareUsed:
+    """The machine behind an embodied figure: TE, EL, ToR and the share RR/ToR, with sources."""
+
+    source: str
+    total_kg: Triple
+    lifespan_h: float
+    lifespan_source: str
+    slots: int
+    gpus: int
+    reserved_share: float
+    reserved_share_source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +181,7 @@ class Settlement:
     attempts: tuple[AttemptEnergy, ...]
     nulls: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    hardware: HardwareUsed | None = None
     units: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     uncertainty: tuple[Contributor, ...] = ()

@@ -9,7 +9,7 @@ from scheduler.report.schema import overrun
 from scheduler.report.units import energy, grams, per_unit, signed, significant, triple
 
 if TYPE_CHECKING:
-    from scheduler.models import Contributor, Job, Settlement
+    from scheduler.models import Contributor, HardwareUsed, Job, Settlement
 
 
 def headline(job: Job, s: Settlement, zone: str | None) -> list[str]:
@@ -37,6 +37,8 @@ def headline(job: Job, s: Settlement, zone: str | None) -> list[str]:
         kind = f"{i.signal}, {i.kind}, {i.source}"
         lines.append(f"intensity    {i.g_per_kwh.value:.0f} g/kWh in {zone}, {kind}")
     lines.append(f"PUE          {s.pue.value:g}: {s.pue_source}")
+    if s.hardware is not None:
+        lines += _hardware(s.hardware)
     lines.append(f"saved        {saving(s)}")
     if job.plan is not None and job.plan.window.grams is not None:
         lines.append(f"planned      {grams(job.plan.window.grams.value)} ({job.plan.basis})")
@@ -46,6 +48,18 @@ def headline(job: Job, s: Settlement, zone: str | None) -> list[str]:
         lines.append(f"metrics      {told}")
     lines += [*_deadline(job), f"uncertainty  {s.largest_uncertainty}", f"settlement   {s.status}"]
     return lines
+
+
+def _hardware(used: HardwareUsed) -> list[str]:
+    """TE, EL and RR/ToR, each with its source."""
+    total = triple(used.total_kg.scaled(1000.0), grams)
+    years = used.lifespan_h / (365 * 24)
+    share = f"{100 * used.reserved_share:.3g} %"
+    return [
+        f"hardware     {total} in all: {used.source}",
+        f"lifespan     {years:.3g} years: {used.lifespan_source}",
+        f"reserved     {share}: {used.reserved_share_source}",
+    ]
 
 
 def _deviation(s: Settlement) -> str:

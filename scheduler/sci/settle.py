@@ -14,6 +14,7 @@ from scheduler.models import Deviation, Settlement
 from scheduler.sci import carbon, uncertainty
 from scheduler.sci.conformance import rules
 from scheduler.sci.deviation import deviation
+from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used
 from scheduler.sci.energy import COUNTED, tally
 from scheduler.sci.work import done, unit_name
 
@@ -22,29 +23,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from providers.series import Series
-    from scheduler.models import Basis, Contributor, Hardware, Site
+    from scheduler.models import Basis, Contributor, Site
     from scheduler.sci.deviation import Expectation
     from scheduler.sci.energy import AttemptRecord, Energy
     from scheduler.sci.work import Work
 
-NO_HARDWARE = (
-    "no hardware is declared for {region}, so there is no embodied carbon and this is not an "
-    "SCI: set regions.{region}.hardware"
-)
-
 HELD_FOR_NO_TIME = "the hardware was held for no time that could be counted"
 NO_PLAN = "there is no plan to compare with"
-
-
-def embodied_g(hardware: Hardware, hours: float, slots: float, gpus: int) -> Triple:
-    """M in grams for holding ``slots`` and ``gpus`` of a machine for ``hours``.
-
-    1000 kg over 4 years, all of the machine for 1 h: 28.5 g.
-    """
-    share = slots / hardware.slots
-    if gpus and hardware.gpus:
-        share = max(share, gpus / hardware.gpus)
-    return hardware.total_kg.scaled(1000.0 * hours / hardware.lifespan_h * min(1.0, share))
 
 
 def settle(
@@ -91,7 +76,8 @@ def settle(
     held = max(float(slots), energy.cpu_s / energy.run_s if energy.run_s > 0 else 0.0)
     embodied = None
     if site.hardware is None:
-        nulls["embodied_g"] = NO_HARDWARE.format(region=site.region)
+        nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
+        nulls["hardware"] = nulls["embodied_g"]
     else:
         embodied = embodied_g(site.hardware, hours, held, gpus)
         if embodied.value <= 0:
@@ -160,6 +146,7 @@ def settle(
         attempts=energy.attempts,
         nulls=nulls,
         notes=tuple(dict.fromkeys((*energy.notes, *notes))),
+        hardware=None if site.hardware is None else hardware_used(site.hardware, held, gpus),
         units=work.units,
         metrics=work.metrics,
         uncertainty=found,

@@ -22,8 +22,10 @@ SCHEDULER = (
     {"testing"},
     {"engine"},
     {"backtest", "report", "simulate"},
-    {"planner", "sci", "store", "regions", "cron", "comparison"},
-    {"config"},
+    {"planner", "sci", "store", "regions", "cron", "comparison", "instances"},
+    {"config", "machines"},
+    {"hardware_settings"},
+    {"sections"},
     {"quantities", "models", "scores", "zones"},
     {"errors"},
 )
@@ -31,9 +33,10 @@ PROVIDERS = (
     {"executors"},
     {"runner"},
     {"registry"},
+    {"hardware"},
     {"intensity", "meters"},
     {"transport"},
-    {"forecaster", "hardware", "catalogue", "settings", "surroundings"},
+    {"forecaster", "catalogue", "settings", "surroundings"},
     {"series"},
     {"base"},
     {"errors"},
@@ -69,6 +72,13 @@ KNOWS = {
         "transport",
     },
     "providers/forecaster": {"errors"},
+    "providers/hardware": {
+        "base",
+        "errors",
+        "meters.microarchitecture",
+        "surroundings",
+        "transport",
+    },
     "providers/executors": {"base", "errors", "runner", "meters.nvml"},
 }
 # What runs on the node, beside the job: light, so the standard library alone.

@@ -14,7 +14,7 @@ from scheduler.report.versions import difference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scheduler.models import Job, Settlement
+    from scheduler.models import HardwareUsed, Job, Settlement
     from scheduler.store import Version
 
 
@@ -75,6 +75,7 @@ def report_json(
         },
         "operational_g": figure(s.operational_g) if s else None,
         "embodied_g": figure(s.embodied_g) if s else None,
+        "hardware": _hardware(s.hardware) if s and s.hardware else None,
         "total_g": figure(s.total_g) if s else None,
         "functional_unit": {
             "name": s.unit if s else sci.unit_name(spec.unit or "job"),
@@ -123,6 +124,7 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons: dict[str, str] = dict(s.nulls) if s else {}
     if s is not None:
         reasons.setdefault("planned_against_realized", "settled before it was told")
+        reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
     reasons |= dict.fromkeys(
         ("low_g", "high_g"), reasons.get("operational_g", "no grams are known")
     )
@@ -162,6 +164,19 @@ def _boundary(s: Settlement | None) -> dict[str, list[str]] | None:
         return None
     limits = sci.boundary(s)
     return {"in": list(limits.inside), "out": list(limits.outside)}
+
+
+def _hardware(used: HardwareUsed) -> dict[str, Any]:
+    return {
+        "source": used.source,
+        "total_kg": figure(used.total_kg),
+        "lifespan_h": used.lifespan_h,
+        "lifespan_source": used.lifespan_source,
+        "slots": used.slots,
+        "gpus": used.gpus,
+        "reserved_share": used.reserved_share,
+        "reserved_share_source": used.reserved_share_source,
+    }
 
 
 def _versions(versions: Sequence[Version]) -> list[dict[str, Any]]:
