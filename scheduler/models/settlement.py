@@ -181,6 +181,7 @@ class Settlement:
     attempts: tuple[AttemptEnergy, ...]
     nulls: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    hardware: HardwareUsed | None = None
     units: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     uncertainty: tuple[Contributor, ...] = ()

@@ -72,9 +72,10 @@ def methodology(s: Settlement) -> tuple[str, ...]:
             f"{s.pue.value:g} ({s.pue_source})."
         )
     if s.embodied_g is not None:
+        machine = f" ({s.hardware.source})" if s.hardware is not None else ""
         text.append(
-            "Embodied carbon: M = TE x (TiR / EL) x (RR / ToR), with the time that the hardware "
-            "was held and the larger of slots and CPUs used."
+            f"Embodied carbon: M = TE x (TiR / EL) x (RR / ToR) of the machine{machine}, with the "
+            "time that it was held, and the larger of slots and CPUs used."
         )
     if s.sci_g_per_unit is not None and s.unit_count is not None:
         text.append(f"SCI = (O + M) per R, with R = {s.unit_count:g} {s.unit}.")

@@ -146,11 +146,11 @@ def settle(
         attempts=energy.attempts,
         nulls=nulls,
         notes=tuple(dict.fromkeys((*energy.notes, *notes))),
+        hardware=None if site.hardware is None else hardware_used(site.hardware, held, gpus),
         units=work.units,
         metrics=work.metrics,
         uncertainty=found,
         planned_against_realized=compared if isinstance(compared, Deviation) else None,
-        hardware=None if site.hardware is None else hardware_used(site.hardware, held, gpus),
     )
     return replace(settlement, conformance=rules(settlement, site))
 

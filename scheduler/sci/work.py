@@ -26,6 +26,8 @@ METRIC = "metric."
 # A job may write rubbish: so many names of each kind are kept, none of them longer.
 MOST_NAMES = 100
 LONGEST_NAME = 100
+# Nobody counts less: a score is a division by it, and must stay a number.
+LEAST = 1e-100
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,11 @@ def count(lines: Iterable[tuple[str, float]]) -> Work:
         is_metric = written.startswith(METRIC)
         name = written.removeprefix(METRIC).strip() if is_metric else unit_name(written)
         found = metrics if is_metric else units
-        fits = 0 < len(name) <= LONGEST_NAME and (name in found or len(found) < MOST_NAMES)
+        fits = 0 < len(name) <= LONGEST_NAME and name.isprintable()
+        fits = fits and (name in found or len(found) < MOST_NAMES)
         if not is_metric and name in units:
             value = max(units[name], value) if name == DECLARED else units[name] + value
-        if fits and math.isfinite(value):
+        if fits and math.isfinite(value) and (abs(value) >= LEAST or value == 0):
             found[name] = value
     return Work(units, metrics)
 

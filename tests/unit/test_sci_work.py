@@ -46,6 +46,17 @@ def test_a_hostile_file_is_bounded() -> None:
     assert work.metrics["m0"] == 1.0
 
 
+def test_names_that_could_steer_a_terminal_do_not_count() -> None:
+    assert count([("\x1b[2Jx", 1.0), ("metric.a\x07", 1.0)]).units == {}
+    assert count([("metric.a\x07", 1.0)]).metrics == {}
+
+
+def test_a_count_that_no_score_can_be_divided_by_does_not_count() -> None:
+    assert count([("tokens", 5e-324)]).units == {}
+    assert done(count([("tokens", 5e-324)]), "tokens") is None
+    assert count([("tokens", 1.0), ("tokens", -1.0)]).units == {"tokens": 0.0}
+
+
 def test_a_sum_beyond_all_numbers_is_not_taken() -> None:
     assert count([("tokens", 1.7e308), ("tokens", 1.7e308)]).units == {"tokens": 1.7e308}
 

@@ -124,6 +124,7 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons: dict[str, str] = dict(s.nulls) if s else {}
     if s is not None:
         reasons.setdefault("planned_against_realized", "settled before it was told")
+        reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
     reasons |= dict.fromkeys(
         ("low_g", "high_g"), reasons.get("operational_g", "no grams are known")
     )
@@ -138,7 +139,6 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons |= {"started_at": "it has not started", "ended_at": "it has not ended"}
     reasons |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     reasons.setdefault("region", "not planned yet")
-    reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
     for i, c in enumerate(s.components if s else ()):
         for name in ("active_kwh", "energy_kwh"):
             if f"components.{c.name}.{name}" in reasons:
