@@ -1,5 +1,5 @@
 """Fakes for tests of lowtide and of what is built on it. They stand at the border only and
-pass the same contract tests as the real things.
+pass the same contract tests as the real things. Boards without a board: :mod:`.nvml`.
 """
 
 from __future__ import annotations
