@@ -67,7 +67,10 @@ class Counter:
         return self._settle(at_s, "counted", counted)
 
     def _judge(self, anchor: Point, odd: Point, now: Point, ceiling_w: float) -> Step:
-        """What the odd reading was: a new beginning if the count goes on from it."""
+        """What the odd reading was: a new beginning if the count can go on from it.
+
+        Where it can go on from either, the new beginning is believed: a gap, and no undercount.
+        """
         if _plausible(odd, now, ceiling_w):
             gap = odd[0] - self._settled_s
             self._anchor, self._odd, self._settled_s = now, None, now[0]

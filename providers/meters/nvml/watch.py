@@ -129,7 +129,7 @@ class Watch:
         known = counter if self.method == "measured" else None
         step = self._counter.step(at, known, EXCURSION * self._ceiling_w(), bool(self._watts()))
         self._account(step, job or frozenset())
-        self._remark(step, why)
+        self._remark(step, why, company)
         self._facts.look(at, company)
         energy, active = self._ledger.told()
         self.reading = Reading(
@@ -177,15 +177,14 @@ class Watch:
         if not step.gap_s:
             self._ledger.witness(step.joules, step.span_s, joules, seen_s)
 
-    def _remark(self, step: Step, why: str) -> None:
+    def _remark(self, step: Step, why: str, company: Company) -> None:
         """What a reader must know; and whether the counter tells now."""
         self._counts = step.event not in {"unread", "still"}
         if self.method == "measured" and step.event in REMARKS:
             self._facts.faults += 1
             self.say(step.event, why=why, gap_s=step.gap_s)
-        for company in ("shared", "unverified"):
-            if company in self._companies:
-                self.say(company)
+        if company in REMARKS:
+            self.say(company)
         if self._ledger.disagree():
             self.say("disagree")
 
