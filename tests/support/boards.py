@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from providers.base import Scope, Usage
+from providers.base import Probe, Scope, Usage
 from providers.meters.nvml.meter import NvmlMeter
+from scheduler.testing.boards import FakeBoard, FakeSlice
 from scheduler.testing.nvml import FakeNvml
 
 if TYPE_CHECKING:
@@ -40,3 +41,31 @@ def only(meter: NvmlMeter, usage: Usage = NOTHING) -> Reading:
     """The reading of the one board."""
     (found,) = meter.sample(usage)
     return found
+
+
+class OnFakeBoards:
+    """The NVML meter as a kind of its own: a board, a slice of another, and one that is silent."""
+
+    def probe(self) -> Probe:
+        return Probe(True, "boards that do not exist")
+
+    def open(self, scope: Scope) -> NvmlMeter:
+        boards = [
+            FakeBoard("GPU-a", counter_mj=None),
+            FakeBoard("GPU-b", slices=[FakeSlice("MIG-b", 2)]),
+            FakeBoard("GPU-c", counter_mj=None, tells=frozenset()),
+        ]
+        return _Moving(FakeNvml(boards), Scope(scope.slots, ("GPU-a", "MIG-b", "GPU-c")))
+
+
+class _Moving(NvmlMeter):
+    """Its clock follows what it is told of the job."""
+
+    def __init__(self, nvml: FakeNvml, scope: Scope) -> None:
+        super().__init__(scope, nvml, nvml.clock, nvml.advance)
+        self._nvml, self._begun_s = nvml, nvml.now_s
+
+    def sample(self, usage: Usage) -> tuple[Reading, ...]:
+        while self._nvml.now_s < self._begun_s + usage.elapsed_s:
+            second(self._nvml, self)
+        return super().sample(usage)

@@ -68,6 +68,9 @@ def test_one_renewed_seldom_loses_nothing_and_one_that_stands_is_seen() -> None:
     assert [s.event for s in steps] == ["wait", "counted", "wait", "counted"]
     assert _total(steps) == (400.0, 4.0, 0.0)
     assert [s.event for s in _steps(5000.0, 5000.0, 5000.0)] == ["wait", "still", "wait"]
+    # After a reset too: power is what is left.
+    stuck = [s.event for s in _steps(0.0, 0.0, 0.0, 0.0)]
+    assert stuck == ["wait", "wait", "still", "wait"]
     idle = Counter(0.0, 5000.0)
     assert idle.step(1.0, 5000.0, CEILING_W, False).event == "counted"
 

@@ -46,25 +46,31 @@ class Counter:
         self._odd: Point | None = None
 
     def step(self, at_s: float, joules: float | None, ceiling_w: float, draws: bool) -> Step:
-        """One reading, None where it failed; ``draws`` where the board draws power meanwhile."""
+        """One reading, None where it failed; ``draws``: the board cannot have drawn nothing."""
         if joules is None or self._anchor is None:
             self._anchor = None if joules is None else (at_s, joules)
             self._odd = None
             return self._settle(at_s, "unread")
         now = (at_s, joules)
         if self._odd is not None:
+            if draws and joules == self._odd[1]:
+                return self._stand(self._odd, now)
             return self._judge(self._anchor, self._odd, now, ceiling_w)
         if not _plausible(self._anchor, now, ceiling_w):
             self._odd = now
             return WAIT
         counted = joules - self._anchor[1]
         if counted == 0 and draws:
-            if at_s - self._anchor[0] < STALE_S:
-                return WAIT
-            self._anchor = now
-            return self._settle(at_s, "still")
+            return self._stand(self._anchor, now)
         self._anchor = now
         return self._settle(at_s, "counted", counted)
+
+    def _stand(self, before: Point, now: Point) -> Step:
+        """Not renewed: for a while, or for good."""
+        if now[0] - before[0] < STALE_S:
+            return WAIT
+        self._anchor, self._odd = now, None
+        return self._settle(now[0], "still")
 
     def _judge(self, anchor: Point, odd: Point, now: Point, ceiling_w: float) -> Step:
         """What the odd reading was: a new beginning if the count can go on from it.

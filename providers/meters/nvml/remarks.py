@@ -5,7 +5,7 @@ REMARKS = {
         "the energy counter could not be read ({why}); power is integrated meanwhile, where it "
         "is told"
     ),
-    "still": "the energy counter stood still under load; power was integrated meanwhile",
+    "still": "the energy counter stood still; power was integrated meanwhile, where it was told",
     "torn": "an impossible reading of the energy counter was passed over; nothing is lost",
     "reset": (
         "the energy counter fell back (the driver was loaded anew, or the board was reset): "

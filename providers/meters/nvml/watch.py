@@ -111,8 +111,12 @@ class Watch:
 
     def glance(self) -> None:
         """Read power alone."""
-        if self._sensor is not None:
-            self._integral.add(self._sensor.read(), EXCURSION * self._ceiling_w())
+        if self._sensor is None:
+            return
+        points = self._sensor.read()
+        if not points and not self._sensor.buffered:
+            self._integral.last = None
+        self._integral.add(points, EXCURSION * self._ceiling_w())
 
     def look(self, job: frozenset[int] | None) -> None:
         """Read it once; ``job`` are the pids of the job's tree, None where not told yet."""
@@ -127,7 +131,8 @@ class Watch:
         self._facts.read_limit()
         company = self._company(job)
         known = counter if self.method == "measured" else None
-        step = self._counter.step(at, known, EXCURSION * self._ceiling_w(), bool(self._watts()))
+        draws = self._watts() != 0  # a board that is on draws, told or not
+        step = self._counter.step(at, known, EXCURSION * self._ceiling_w(), draws)
         self._account(step, job or frozenset())
         self._remark(step, why, company)
         self._facts.look(at, company)
