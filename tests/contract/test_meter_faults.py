@@ -1,5 +1,5 @@
-"""What no fault of a device may bring about, in any meter of devices: energy that is negative, above
-what can be drawn, or told of time that was not seen.
+"""What no fault of a device may bring about: energy that is negative, above what can be drawn, or
+told of time that was not seen.
 """
 
 from __future__ import annotations
