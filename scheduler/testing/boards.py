@@ -66,6 +66,8 @@ class FakeBoard:
 
     def draw(self, until_s: float) -> None:
         """Draw power up to a time, which never runs back."""
+        if self._told_mj is None:
+            self._told_mj, self._told_w = self.counter_mj, self._mean_w(self.window_s)
         step_s = STEP_S if self.load else min(self.renewed_s or 1.0, SAMPLE_S)
         while (left := until_s - self._at_s) > 1e-9:
             if left > 60 and not self.load:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from scheduler.testing.boards import FakeBoard, FakeSlice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 
 class NVMLError(Exception):
@@ -27,14 +27,15 @@ class NVMLError(Exception):
 class FakeNvml:
     """The module ``pynvml`` over ``boards``, by a clock that :meth:`advance` moves.
 
-    With ``clock`` given it runs by that instead. ``hangs``: every question waits until it is
-    set; ``hangs_at``: questions asked between these two times (s) wait until the second.
+    With ``clock_s`` given it runs by that instead. ``hangs``: every question waits until it is
+    set; ``hangs_when``: once this file is there, one question waits for ``hangs_s``.
     """
 
     boards: list[FakeBoard]
     clock_s: Callable[[], float] | None = None
     hangs: threading.Event | None = None
-    hangs_at: tuple[float, float] | None = None
+    hangs_when: str | None = None
+    hangs_s: float = 10.0
     now_s: float = 0.0
     inits: int = 0
     asked: int = 0
@@ -84,8 +85,9 @@ class FakeNvml:
         self.asked += 1
         if self.hangs is not None:
             self.hangs.wait(30)
-        if self.hangs_at is not None and self.hangs_at[0] <= self.clock() < self.hangs_at[1]:
-            time.sleep(self.hangs_at[1] - self.clock())
+        if self.hangs_when is not None and Path(self.hangs_when).exists():
+            self.hangs_when = None
+            time.sleep(self.hangs_s)
         board = thing if isinstance(thing, FakeBoard) else self._parent(thing)
         if self.clock_s:
             board.draw(self.clock())

@@ -56,9 +56,9 @@ def find(driver: Driver, board: Any, clock: Callable[[], float]) -> Sensor | Non
     """The finest reading that the board gives; None where it gives none."""
     nvml = driver.nvml
     seen, source = coverage(driver, board)
-    buffer = _Buffer(driver, board)
-    if buffer.read():
-        return Sensor("power samples of the driver", seen, source, True, buffer.read)
+    kept = buffer(driver, board)
+    if kept():
+        return Sensor("power samples of the driver", seen, source, True, kept)
 
     def field(number: int) -> Callable[[], list[Point]]:
         return lambda: _point(clock(), _field_w(driver, board, number))
@@ -117,21 +117,21 @@ def _field_w(driver: Driver, board: Any, number: int) -> float | None:
     return float(values[0].value.uiVal) / 1000.0
 
 
-class _Buffer:
-    """The samples that the driver keeps, each read once; stamped in microseconds."""
+def buffer(driver: Driver, board: Any) -> Callable[[], list[Point]]:
+    """The samples that the driver keeps, each read once; their seconds are of its own clock."""
+    last_us = 0
 
-    def __init__(self, driver: Driver, board: Any) -> None:
-        self._driver, self._board, self._last_us = driver, board, 0
-
-    def read(self) -> list[Point]:
-        nvml = self._driver.nvml
-        kind = nvml.NVML_TOTAL_POWER_SAMPLES
-        found = self._driver.ask("nvmlDeviceGetSamples", self._board, kind, self._last_us)
+    def read() -> list[Point]:
+        nonlocal last_us
+        kind = driver.nvml.NVML_TOTAL_POWER_SAMPLES
+        found = driver.ask("nvmlDeviceGetSamples", board, kind, last_us)
         if not found or not found[1]:
             return []
         points = sorted((int(s.timeStamp), float(s.sampleValue.uiVal) / 1000.0) for s in found[1])
-        self._last_us = points[-1][0]
+        last_us = points[-1][0]
         return [(at_us / 1e6, watts) for at_us, watts in points if at_us]
+
+    return read
 
 
 class Integral:
