@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from providers.meters.nvml import power
@@ -79,7 +80,7 @@ def renewal_s(
             last = now
     if len(changes) < 3:
         return None
-    return statistics.median(b - a for a, b in zip(changes, changes[1:], strict=False))
+    return statistics.median(b - a for a, b in pairwise(changes))
 
 
 def square_wave(
