@@ -261,3 +261,53 @@ def test_limits_are_told_of_boards_and_of_slices(monkeypatch: pytest.MonkeyPatch
     ]
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(boards))
     assert meters_nvml.gpu_limits_w() == {"GPU-a": 300.0, "MIG-a": pytest.approx(200.0)}
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "title", "seen"),
+    [
+        ("NVIDIA A100-SXM4-40GB", 7, "instantaneous power (nvmlDeviceGetPowerUsage)", 25),
+        ("NVIDIA A30", 7, "instantaneous power (nvmlDeviceGetPowerUsage)", 20),
+        ("NVIDIA A40", 7, "mean power of 1 s (nvmlDeviceGetPowerUsage)", 20),
+        ("NVIDIA H100 PCIe", 9, "mean power of 1 s (nvmlDeviceGetPowerUsage)", 25),
+        ("Tesla V100-SXM2-16GB", 5, "instantaneous power (nvmlDeviceGetPowerUsage)", 50),
+        ("Tesla T4", 6, "instantaneous power (nvmlDeviceGetPowerUsage)", 100),
+        ("NVIDIA New", 0xFFFFFFFF, "instantaneous or mean unknown", 20),
+    ],
+)
+def test_the_source_says_which_power_was_integrated(
+    name: str, architecture: int, title: str, seen: int
+) -> None:
+    board = FakeBoard("GPU-a", counter_mj=None, name=name, architecture=architecture)
+    source = opened(FakeNvml([board])).components()[0].source
+    assert title in source
+    assert f"sees {seen} % of the time" in source
+
+
+@pytest.mark.parametrize(
+    ("tells", "title"),
+    [
+        ({"usage", "instant", "average"}, "(POWER_INSTANT)"),
+        ({"usage", "average"}, "(POWER_AVERAGE)"),
+    ],
+)
+def test_fields_that_say_what_they_are_come_before_the_one_that_does_not(
+    tells: set[str], title: str
+) -> None:
+    board = FakeBoard("GPU-a", counter_mj=None, tells=frozenset(tells))
+    nvml = FakeNvml([board])
+    meter = opened(nvml)
+    assert title in meter.components()[0].source
+    run(nvml, meter, 100.0, 5)
+    assert only(meter).energy_j.value == pytest.approx(500)
+
+
+def test_boards_that_cannot_be_listed_are_an_error_of_the_system() -> None:
+    nvml = FakeNvml([FakeBoard("GPU-a")])
+
+    def lost(index: int) -> FakeBoard:
+        raise nvml.NVMLError("GPU is lost")
+
+    nvml.nvmlDeviceGetHandleByIndex = lost  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="NVML: GPU is lost"):
+        opened(nvml)

@@ -50,6 +50,7 @@ def test_who_computes_on_a_board(job: tuple[int, int], nobody: int) -> None:
     # Pids of the host, none of which is known here.
     assert sharing.judge(frozenset({nobody}), tree) == "unverified"
     assert sharing.judge(frozenset({first, nobody}), tree) == "alone"  # it has just ended
+    assert sharing.judge(frozenset({0, 2**32 - 1}), tree) == "unverified"  # no pids at all
     # A meter that was never told of its job.
     assert sharing.judge(frozenset({me}), frozenset()) == "unverified"
 

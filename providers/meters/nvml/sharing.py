@@ -16,9 +16,11 @@ Company = Literal["alone", "shared", "unverified"]
 
 def exists(pid: int) -> bool:
     """Whether there is such a process in our pid namespace, ours or not."""
+    if pid <= 0:  # would be asked of a group
+        return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
