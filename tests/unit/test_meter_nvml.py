@@ -311,3 +311,17 @@ def test_boards_that_cannot_be_listed_are_an_error_of_the_system() -> None:
     nvml.nvmlDeviceGetHandleByIndex = lost  # type: ignore[method-assign]
     with pytest.raises(OSError, match="NVML: GPU is lost"):
         opened(nvml)
+
+
+def test_power_that_was_not_told_for_a_moment_is_a_gap() -> None:
+    board = FakeBoard("GPU-a", counter_mj=None)
+    nvml = FakeNvml([board])
+    meter = opened(nvml)
+    run(nvml, meter, 100.0, 2)
+    board.denied = frozenset({"nvmlDeviceGetPowerUsage"})
+    run(nvml, meter, 100.0, 1)
+    board.denied = frozenset()
+    run(nvml, meter, 100.0, 2)
+    gpu = only(meter)
+    assert gpu.covered_s == pytest.approx(3.9)  # from the first reading that came again
+    assert gpu.energy_j.value == pytest.approx(390)
