@@ -186,7 +186,6 @@ class Settlement:
     metrics: dict[str, float] = field(default_factory=dict)
     uncertainty: tuple[Contributor, ...] = ()
     planned_against_realized: Deviation | None = None
-    hardware: HardwareUsed | None = None
 
     @property
     def functional_units(self) -> tuple[FunctionalUnit, ...]:
