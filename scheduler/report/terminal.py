@@ -10,7 +10,7 @@ from scheduler.models import GIVEN, saving_percent
 from scheduler.quantities import duration
 from scheduler.report.schema import overrun
 from scheduler.report.tables import draw, table
-from scheduler.report.units import change, clock, energy, grams, redact, triple
+from scheduler.report.units import change, clock, energy, grams, printable, redact, triple
 from scheduler.report.versions import changes
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def report(
     versions: Sequence[Version] = (),
 ) -> str:
     """The SCI report of one job."""
-    head = f"{job.id}  {job.spec.name}  {job.state}: {job.reason}"
+    head = f"{job.id}  {printable(job.spec.name)}  {job.state}: {job.reason}"
     if settlement is None:
         return f"{head}\n  it has not run: there is nothing to report"
     s = settlement
