@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from providers.base import Triple
     from scheduler.report.runs import Comparison, Run
 
-WIDTH = 150
+WIDTH = 165
 _UNRANKED = "the runs are not ranked: no metric was named (--by, --minimise)"
 
 

@@ -130,4 +130,4 @@ def _quality(energy: Triple) -> str | None:
     if energy.value <= 0:
         return None
     error = max(energy.value - energy.low, energy.high - energy.value) / energy.value
-    return next((word for bound, word in _QUALITY if error <= bound), None)
+    return next((word for bound, word in _QUALITY if error <= bound + 1e-9), None)

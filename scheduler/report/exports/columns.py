@@ -63,7 +63,8 @@ def write(entries: Sequence[Entry]) -> str:
     JSON object of column and reason.
     """
     out = io.StringIO(newline="")
-    rows = csv.writer(out, lineterminator="\n")
+    # As RFC 4180 has it; with LF alone, a CR in a name would not be quoted and break its line.
+    rows = csv.writer(out, lineterminator="\r\n")
     rows.writerow(COLUMNS)
     for entry in entries:
         row = _row(entry.as_json())
