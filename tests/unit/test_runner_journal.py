@@ -197,3 +197,34 @@ def test_a_receipt_of_a_version_without_pauses_is_read(tmp_path: Path) -> None:
 def test_a_damaged_receipt_is_no_receipt(tmp_path: Path, content: str) -> None:
     (tmp_path / "receipt.json").write_text(content)
     assert journal.read_receipt(tmp_path) is None
+
+
+def test_the_last_value_of_a_metric_counts(tmp_path: Path) -> None:
+    path = tmp_path / "units"
+    path.write_bytes(
+        b"metric.loss=3\nepochs=1\nmetric.loss=0.5\n metric.a b = 1e-3\nmetric.loss=nan\n"
+        b"metric.loss=inf\nmetric.loss=x\nmetric.=1\nmetric.\x1b[2J=1\nloss=7\nmetric.loss\n"
+        b"metric.cr\r=1\n\xff\xfe=1\n" + b"metric." + b"n" * 101 + b"=1\n"
+    )
+    assert read_metrics(path) == {"loss": 0.5, "a b": 0.001, "cr": 1.0}
+    assert read_metrics(tmp_path / "absent") == {}
+
+
+def test_a_huge_file_of_metrics_is_read_from_its_end_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "units"
+    many = "".join(f"metric.m{i}=1\n" for i in range(1000))
+    path.write_text(f"{many}metric.last=1\n" + "metric.last=2\n" * 100_000)
+    assert path.stat().st_size > UNITS_LIMIT_BYTES
+    assert read_metrics(path) == {"last": 2.0}
+    path.write_text(many)
+    assert len(read_metrics(path)) == METRICS_LIMIT
+
+
+@given(st.binary(max_size=300))
+def test_rubbish_is_no_metric(rubbish: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "units"
+        path.write_bytes(rubbish + b"\nmetric.a=1\n")
+        found = read_metrics(path)
+        assert found["a"] == 1.0
+        assert all(math.isfinite(value) for value in found.values())
