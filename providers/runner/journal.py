@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 FSYNC_S = 20.0
 UNITS_LIMIT_BYTES = 1 << 20
-METRIC = "metric."
-METRICS_LIMIT = 100
 
 
 class JournalWriter:
@@ -240,8 +238,8 @@ def read_pauses(run_dir: Path) -> tuple[tuple[float, float | None], ...]:
         return ()
 
 
-def read_units(path: Path) -> dict[str, float]:
-    """Sums of the ``name=value`` lines a job has written; other lines do not count.
+def read_work(path: Path) -> list[tuple[str, float]]:
+    """The ``name=value`` lines that a job has written, in order; other lines do not count.
 
     At most 1 MiB is read: a job may write rubbish, and a report must still come.
     """
@@ -249,48 +247,14 @@ def read_units(path: Path) -> dict[str, float]:
         with path.open("rb") as f:
             text = f.read(UNITS_LIMIT_BYTES).decode("utf-8", errors="replace")
     except OSError:
-        return {}
-    sums: dict[str, float] = {}
+        return []
+    found: list[tuple[str, float]] = []
     for line in text.splitlines():
-        name, found, number = line.partition("=")
+        name, equals, number = line.partition("=")
         try:
             value = float(number)
         except ValueError:
             continue
-        if found and name.strip() and math.isfinite(value):
-            sums[name.strip()] = sums.get(name.strip(), 0.0) + value
-    return sums
-
-
-def read_metrics(path: Path) -> dict[str, float]:
-    """The last value of each ``metric.NAME=VALUE`` line that a job has written.
-
-    Read is the last MiB of the file, and at most 100 names of printable characters, the first
-    ones; what is no finite number does not count.
-    """
-    try:
-        with path.open("rb") as f:
-            size = f.seek(0, os.SEEK_END)
-            f.seek(max(0, size - UNITS_LIMIT_BYTES))
-            text = f.read(UNITS_LIMIT_BYTES).decode("utf-8", errors="replace")
-    except OSError:
-        return {}
-    lines = text.split("\n")
-    last: dict[str, float] = {}
-    # The first line of a tail is torn.
-    for line in lines[size > UNITS_LIMIT_BYTES :]:
-        key, found, number = line.partition("=")
-        name = key.strip().removeprefix(METRIC)
-        if not found or not key.strip().startswith(METRIC) or not _is_name(name):
-            continue
-        try:
-            value = float(number)
-        except ValueError:
-            continue
-        if math.isfinite(value) and (name in last or len(last) < METRICS_LIMIT):
-            last[name] = value
-    return last
-
-
-def _is_name(text: str) -> bool:
-    return 0 < len(text) <= 100 and text.isprintable()
+        if equals and name.strip() and math.isfinite(value):
+            found.append((name.strip(), value))
+    return found

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from scheduler.engine import Context
     from scheduler.models import Job
-    from scheduler.report.runs import Run
 
 
 @click.command("compare", epilog=example("lowtide compare --group sweep --by accuracy"))
@@ -60,11 +59,12 @@ def compare_command(
                 f"there is nothing to compare: {len(jobs)} run(s){where} found, two are needed"
             )
         better: runs.Better = "higher" if minimise is None else "lower"
-        found = runs.compare([_run(context, job) for job in jobs], by or minimise, better)
+        found = [runs.Run(job, entries.settled(context, job)) for job in jobs]
+        compared = runs.compare(found, by or minimise, better)
     if as_json:
-        print_json(runs_view.document(found))
+        print_json(runs_view.document(compared))
     else:
-        click.echo(runs_view.text(found))
+        click.echo(runs_view.text(compared))
 
 
 def _jobs(context: Context, job_ids: Sequence[str], group: str | None) -> list[Job]:
@@ -74,11 +74,3 @@ def _jobs(context: Context, job_ids: Sequence[str], group: str | None) -> list[J
         ended = context.store.jobs.find({s for s in JobState if s.ended}, group=group)
         jobs += [job for job in ended if job.attempt]
     return list({job.id: job for job in jobs}.values())
-
-
-def _run(context: Context, job: Job) -> Run:
-    from providers.runner.journal import read_metrics
-    from scheduler.report.runs import Run
-
-    metrics = read_metrics(context.runs.units(job.id))
-    return Run(job, entries.settled(context, job), metrics)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.runner.journal import read_journal, read_pauses, read_units
+from providers.runner.journal import read_journal, read_pauses, read_work
 from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
@@ -89,7 +89,7 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
         slots=job.spec.slots,
         gpus=job.spec.gpus,
         unit=job.spec.unit,
-        units=read_units(ctx.runs.units(job.id)),
+        work=sci.count(read_work(ctx.runs.units(job.id))),
         no_intensity_reason=here.reason,
         no_baseline_reason=there.reason,
         notes=tuple(dict.fromkeys((*here.notes, *there.notes))),

@@ -66,10 +66,14 @@ class Run:
 
     job: Job
     settlement: Settlement | None
-    metrics: Mapping[str, float]
     differs: tuple[str, ...] = ()
     pareto: bool | None = None
     why: str = ""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The last value of each metric that it wrote."""
+        return self.settlement.metrics if self.settlement is not None else {}
 
     @property
     def basis(self) -> Basis:

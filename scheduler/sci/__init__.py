@@ -2,5 +2,6 @@
 
 from scheduler.sci.energy import AttemptRecord
 from scheduler.sci.settle import embodied_g, settle
+from scheduler.sci.work import Work, count
 
-__all__ = ["AttemptRecord", "embodied_g", "settle"]
+__all__ = ["AttemptRecord", "Work", "count", "embodied_g", "settle"]

@@ -16,9 +16,10 @@ from providers.base import ZERO, Triple
 from scheduler.models import IntensityUsed, Settlement
 from scheduler.sci.conformance import rules
 from scheduler.sci.energy import tally
+from scheduler.sci.work import done, unit_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from providers.series import Series
     from scheduler.models import Basis, Hardware, Site
     from scheduler.sci.energy import AttemptRecord, Energy, Profile
+    from scheduler.sci.work import Work
 
 NO_HARDWARE = (
     "no hardware is declared for {region}, so there is no embodied carbon and this is not an "
@@ -60,7 +62,7 @@ def settle(
     slots: int,
     gpus: int,
     unit: str | None,
-    units: Mapping[str, float],
+    work: Work,
     no_intensity_reason: str = "",
     no_baseline_reason: str = "",
     notes: tuple[str, ...] = (),
@@ -94,10 +96,9 @@ def settle(
     total = None if operational is None or embodied is None else operational + embodied
     if total is None:
         nulls["total_g"] = nulls.get("operational_g") or nulls["embodied_g"]
-    unit_name, count = (unit, units.get(unit)) if unit else ("job", 1.0)
-    if count is None or count <= 0:
-        count = None
-        nulls["functional_unit.count"] = f"the job wrote no {unit_name}=... to $LOWTIDE_UNITS"
+    name, count = (unit_name(unit), done(work, unit)) if unit else ("job", 1.0)
+    if count is None:
+        nulls["functional_unit.count"] = f"the job wrote no {name}=... to $LOWTIDE_UNITS"
     sci = None if total is None or count is None else total.scaled(1.0 / count)
     if sci is None:
         nulls["sci_g_per_unit"] = nulls.get("total_g") or nulls["functional_unit.count"]
@@ -137,7 +138,7 @@ def settle(
         operational_g=operational,
         embodied_g=embodied,
         total_g=total,
-        unit=unit_name,
+        unit=name,
         unit_count=count,
         sci_g_per_unit=sci,
         basis=basis,
@@ -151,6 +152,8 @@ def settle(
         attempts=energy.attempts,
         nulls=nulls,
         notes=tuple(dict.fromkeys((*energy.notes, *notes))),
+        units=work.units,
+        metrics=work.metrics,
     )
     return rules(settlement, site)
 

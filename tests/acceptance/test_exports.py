@@ -109,8 +109,8 @@ def test_every_format_says_the_same_of_a_job_with_a_hostile_name(
     shown = lowtide("report", "--format", "boamps")
     assert "--task FILE" in shown.err
     jsonschema.validate(shown.json, json.loads(BOAMPS.read_text(encoding="utf-8")))
-    assert shown.json["measures"][0]["powerConsumption"] == (
-        report["energy_kwh"]["reserved"]["value"]
+    assert (
+        shown.json["measures"][0]["powerConsumption"] == (report["energy_kwh"]["reserved"]["value"])
     )
     assert shown.json["environment"]["country"] == "DE"
 

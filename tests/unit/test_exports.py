@@ -137,7 +137,7 @@ def test_csv_has_the_numbers_of_the_json(what: str) -> None:
         else:
             assert [float(cell) for cell in cells] == list(report[name].values())
     empty = {n for n, cell in row.items() if not cell and not n.endswith(("_low", "_high"))}
-    assert empty - {"methods", "notes", "reasons"} == set(reasons)
+    assert empty - {"methods", "metrics", "notes", "reasons"} == set(reasons)
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -185,6 +185,16 @@ def test_openmetrics_is_in_base_units_and_names_the_methods() -> None:
     info = next(dict(labels) for name, labels in samples if name == "lowtide_job_info")
     assert info["methods"] == "cpu=modelled,dram=modelled"
     assert info["signal"] == "average"
+
+
+@given(st.dictionaries(names, st.floats(allow_nan=False, allow_infinity=False), max_size=3))
+def test_metrics_come_back_from_csv_and_openmetrics(metrics: dict[str, float]) -> None:
+    made = [Entry(job(), settlement(metrics=metrics), None)]
+    samples = _samples(openmetrics.write(made)).items()
+    found = {dict(k)["metric"]: v for (n, k), v in samples if n == "lowtide_job_metric"}
+    assert found == metrics
+    row = next(csv.DictReader(io.StringIO(columns.write(made), newline="")))
+    assert json.loads(row["metrics"] or "{}") == metrics
 
 
 @given(names, names)
@@ -273,6 +283,8 @@ def test_boamps_takes_epochs_and_what_the_user_tells() -> None:
     assert task["taskStage"] == "training"
     assert task["algorithms"] == [{"algorithmName": "mlp", "epochsNumber": 4.0}]
     assert "taskDescription" not in task
+    assert _report(metrics={"accuracy": 0.9})["task"]["measuredAccuracy"] == 0.9
+    assert "measuredAccuracy" not in _report(metrics={"accuracy": 90.0})["task"]
 
 
 @pytest.mark.parametrize(("what", "why"), [("unread", "no meter"), ("never run", "has not run")])

@@ -36,7 +36,15 @@ def test_the_front_is_made_of_jobs_with_accuracy_and_energy(tmp_path: Path) -> N
     count = int(re.fullmatch(rf"front: (\d) of {TRIALS} trials", head)[1])  # type: ignore[index]
     front = [row.split() for row in rows[:count]]
     compared = run(
-        sys.executable, "-m", "scheduler", "compare", "--group", "sweep", "--by", "accuracy", "--json"
+        sys.executable,
+        "-m",
+        "scheduler",
+        "compare",
+        "--group",
+        "sweep",
+        "--by",
+        "accuracy",
+        "--json",
     )
     runs = {r["job_id"]: r for r in json.loads(compared)["runs"]}
     assert len(runs) == TRIALS

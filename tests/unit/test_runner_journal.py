@@ -156,22 +156,22 @@ def test_of_many_claims_at_once_one_wins_and_its_content_stands(tmp_path: Path) 
     assert [p.name for p in tmp_path.iterdir()] == ["started"]
 
 
-def test_units_are_summed_and_rubbish_does_not_count(tmp_path: Path) -> None:
+def test_work_is_read_line_by_line_and_rubbish_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "units"
     path.write_bytes(b"epochs=1\nepochs = 2.5\n\xff\xfe=1\nnan=nan\n=3\nloss\ninf=1e999\ntok=7")
-    found = journal.read_units(path)
-    assert found.pop("\ufffd\ufffd") == 1.0
-    assert found == {"epochs": 3.5, "tok": 7.0}
+    assert journal.read_work(path) == [
+        ("epochs", 1.0), ("epochs", 2.5), ("\ufffd\ufffd", 1.0), ("tok", 7.0),
+    ]  # fmt: skip
 
 
-def test_units_that_were_never_written_are_none(tmp_path: Path) -> None:
-    assert journal.read_units(tmp_path / "units") == {}
+def test_work_that_was_never_written_is_none(tmp_path: Path) -> None:
+    assert journal.read_work(tmp_path / "units") == []
 
 
-def test_units_are_read_up_to_a_bound(tmp_path: Path) -> None:
+def test_work_is_read_up_to_a_bound(tmp_path: Path) -> None:
     path = tmp_path / "units"
     path.write_bytes(b"x=1\n" * (1 << 18) + b"y=1\n")
-    assert journal.read_units(path) == {"x": float(1 << 18)}
+    assert journal.read_work(path) == [("x", 1.0)] * (1 << 18)
 
 
 RECEIPT = Receipt(
@@ -197,34 +197,3 @@ def test_a_receipt_of_a_version_without_pauses_is_read(tmp_path: Path) -> None:
 def test_a_damaged_receipt_is_no_receipt(tmp_path: Path, content: str) -> None:
     (tmp_path / "receipt.json").write_text(content)
     assert journal.read_receipt(tmp_path) is None
-
-
-def test_the_last_value_of_a_metric_counts(tmp_path: Path) -> None:
-    path = tmp_path / "units"
-    path.write_bytes(
-        b"metric.loss=3\nepochs=1\nmetric.loss=0.5\n metric.a b = 1e-3\nmetric.loss=nan\n"
-        b"metric.loss=inf\nmetric.loss=x\nmetric.=1\nmetric.\x1b[2J=1\nloss=7\nmetric.loss\n"
-        b"metric.cr\r=1\n\xff\xfe=1\n" + b"metric." + b"n" * 101 + b"=1\n"
-    )
-    assert read_metrics(path) == {"loss": 0.5, "a b": 0.001, "cr": 1.0}
-    assert read_metrics(tmp_path / "absent") == {}
-
-
-def test_a_huge_file_of_metrics_is_read_from_its_end_in_bounded_memory(tmp_path: Path) -> None:
-    path = tmp_path / "units"
-    many = "".join(f"metric.m{i}=1\n" for i in range(1000))
-    path.write_text(f"{many}metric.last=1\n" + "metric.last=2\n" * 100_000)
-    assert path.stat().st_size > UNITS_LIMIT_BYTES
-    assert read_metrics(path) == {"last": 2.0}
-    path.write_text(many)
-    assert len(read_metrics(path)) == METRICS_LIMIT
-
-
-@given(st.binary(max_size=300))
-def test_rubbish_is_no_metric(rubbish: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "units"
-        path.write_bytes(rubbish + b"\nmetric.a=1\n")
-        found = read_metrics(path)
-        assert found["a"] == 1.0
-        assert all(math.isfinite(value) for value in found.values())

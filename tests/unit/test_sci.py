@@ -12,7 +12,7 @@ import pytest
 from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
 from providers.series import Series
 from scheduler.models import Hardware, Settlement, Site
-from scheduler.sci import AttemptRecord, embodied_g, settle
+from scheduler.sci import AttemptRecord, count, embodied_g, settle
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -56,7 +56,7 @@ def _settle(journal: Journal, hours: float = 1.0, **changes: Any) -> Settlement:
         "slots": 1,
         "gpus": 0,
         "unit": None,
-        "units": {},
+        "work": count(()),
     }
     return settle(**(fields | changes))
 
@@ -173,12 +173,12 @@ def test_failed_attempts_count() -> None:
 
 
 def test_the_functional_unit_divides_the_total() -> None:
-    s = _settle(_journal({"cpu": 1.0}), unit="epochs", units={"epochs": 4})
+    s = _settle(_journal({"cpu": 1.0}), unit="epochs", work=count([("epochs", 3), ("epochs", 1)]))
     assert s.total_g is not None
     assert s.sci_g_per_unit is not None
     assert s.sci_g_per_unit.value == pytest.approx(s.total_g.value / 4)
-    for units in ({}, {"epochs": 0.0}, {"epochs": -1.0}):
-        none = _settle(_journal({"cpu": 1.0}), unit="epochs", units=units)
+    for lines in ([], [("epochs", 0.0)], [("epochs", -1.0)]):
+        none = _settle(_journal({"cpu": 1.0}), unit="epochs", work=count(lines))
         assert none.unit_count is None
         assert none.sci_g_per_unit is None
         assert "LOWTIDE_UNITS" in none.nulls["functional_unit.count"]

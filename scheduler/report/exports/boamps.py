@@ -64,6 +64,9 @@ def write(entry: Entry, now: datetime, task: dict[str, Any] | None = None) -> st
 
 def _task(s: Settlement, told: dict[str, Any] | None) -> dict[str, Any]:
     task = dict(UNTOLD if told is None else told)
+    accuracy = s.metrics.get("accuracy")
+    if accuracy is not None and 0 <= accuracy <= 1:
+        task = {"measuredAccuracy": accuracy} | task
     if s.unit == "epochs" and s.unit_count is not None and len(task["algorithms"]) == 1:
         task["algorithms"] = [{"epochsNumber": s.unit_count} | task["algorithms"][0]]
     return task

@@ -47,6 +47,7 @@ COLUMNS: tuple[str, ...] = (
     *(column for name, _ in _FIGURES for column in (f"{name}_low", name, f"{name}_high")),
     *(name for name, _ in _PLAIN_AFTER),
     "methods",
+    "metrics",
     "attempts",
     "notes",
     "reasons",
@@ -60,7 +61,7 @@ def write(entries: Sequence[Entry]) -> str:
     """The header and a row for each entry.
 
     A text that a spreadsheet would run as a formula is led by an apostrophe; ``reasons`` is a
-    JSON object of column and reason.
+    JSON object of column and reason, ``metrics`` one of metric and value.
     """
     out = io.StringIO(newline="")
     # As RFC 4180 has it; with LF alone, a CR in a name would not be quoted and break its line.
@@ -86,6 +87,7 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
             figure = dict.fromkeys(("low", "value", "high"))
         row |= {f"{name}_low": figure["low"], name: figure["value"], f"{name}_high": figure["high"]}
     row["methods"] = ", ".join(f"{c['name']} {c['method']}" for c in report["components"])
+    row["metrics"] = json.dumps(report["metrics"], ensure_ascii=False) if report["metrics"] else ""
     row["attempts"] = len(report["attempts"])
     row["notes"] = "; ".join(report["notes"])
     row["reasons"] = json.dumps(reasons, ensure_ascii=False) if reasons else None

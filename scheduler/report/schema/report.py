@@ -79,6 +79,7 @@ def report_json(
             "count": s.unit_count if s else None,
         },
         "sci_g_per_unit": figure(s.sci_g_per_unit) if s else None,
+        "metrics": s.metrics if s else None,
         "basis": s.basis if s else plan.basis if plan else None,
         "planned_g": figure(plan.window.grams) if plan else None,
         "baseline_g": figure(s.baseline_g) if s else None,
