@@ -91,7 +91,8 @@ def text(found: Comparison) -> str:
             lines.append(f"{run.job.id} is not ranked: {run.why}")
         elif run.differs:
             lines.append(f"{run.job.id} stands on another basis: {'; '.join(run.differs)}")
-    parts = [draw(drawn, *lines, *found.notes, width=WIDTH + 12 * len(named))]
+    lines += found.notes
+    parts = [draw(drawn, *map(printable, lines), width=WIDTH + 12 * len(named))]
     if len(found.ranked) > 1:
         parts.append(_plot(found))
     return "\n".join(parts)
@@ -156,8 +157,7 @@ def _front(found: Comparison) -> list[str]:
         for run, spent, reached in _points(found)
         if run.pareto
     ]
-    metric = printable(found.metric or "")
-    head = f"front by {metric} ({found.better} is better), on middle values"
+    head = f"front by {found.metric} ({found.better} is better), on middle values"
     return [f"{head}, {len(said)} of {len(found.ranked)} ranked: {', '.join(said)}"]
 
 

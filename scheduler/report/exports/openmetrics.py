@@ -105,6 +105,17 @@ def _families(reports: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, str
         ],
     )
     yield (
+        "metric",
+        "",
+        "The last value of each metric that the job wrote.",
+        [
+            sample
+            for r in reports
+            for name, value in (r["metrics"] or {}).items()
+            for sample in _one(r, value, metric=name)
+        ],
+    )
+    yield (
         "intensity",
         "grams_per_kilowatt_hour",
         "Carbon intensity weighted by energy.",
