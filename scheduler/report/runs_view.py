@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from providers.base import Triple
     from scheduler.report.runs import Comparison, Run
 
-WIDTH = 165
+WIDTH = 170
 _UNRANKED = "the runs are not ranked: no metric was named (--by, --minimise)"
 
 
@@ -52,6 +52,7 @@ def _run(run: Run, *, ranked: bool) -> dict[str, Any]:
             "count": s.unit_count if s else None,
         },
         "sci_g_per_unit": schema.figure(s.sci_g_per_unit) if s else None,
+        "units": dict(s.units) if s else {},
         "duration_s": job.ran_s,
         "power_w": schema.figure(run.power_w),
         "metrics": dict(run.metrics),
@@ -121,7 +122,10 @@ def _cells(run: Run, metrics: list[str]) -> list[str]:
 def _bounded(figure: Triple | None, form: Callable[[float], str], per: str = "") -> str:
     if figure is None:
         return "unknown"
-    return f"{form(figure.value)}{per}\n{form(figure.low)} to {form(figure.high)}"
+    low, high = form(figure.low), form(figure.high)
+    if low.split()[-1] == high.split()[-1]:
+        low = low.split()[0]
+    return f"{form(figure.value)}{per}\n{low} to {high}"
 
 
 def _ran(seconds: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The page on sources names every one of them, as it describes itself."""
+"""Pages of the documentation name what there is, as it describes itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from providers import registry
 from providers.series import IntensityProvider
 from providers.surroundings import Surroundings
+from scheduler.report.exports.columns import COLUMNS
 
 PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 NEEDS_SETTINGS = {"trace", "constant"}
@@ -37,3 +38,15 @@ def test_a_row_says_what_the_source_says(name: str, tmp_path: Path) -> None:
     if info.horizon_h:
         assert f"{info.horizon_h:.0f} h" in row or name in {"energy_charts", "electricity_maps",
                                                             "watttime"}  # fmt: skip
+
+
+def test_the_page_on_reports_has_every_column_of_the_csv_in_its_order() -> None:
+    text = (PAGE.parent / "report.md").read_text(encoding="utf-8")
+    listed = re.search(r"^`job_id`.*?`reasons`\.$", text, re.DOTALL | re.MULTILINE)
+    assert listed is not None
+    named = re.findall(r"`(\w+)`(\*?)", listed[0])
+    assert COLUMNS == tuple(
+        column
+        for name, star in named
+        for column in ((f"{name}_low", name, f"{name}_high") if star else (name,))
+    )
