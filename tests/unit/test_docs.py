@@ -45,8 +45,11 @@ def test_the_page_on_reports_has_every_column_of_the_csv_in_its_order() -> None:
     listed = re.search(r"^`job_id`.*?`reasons`\.$", text, re.DOTALL | re.MULTILINE)
     assert listed is not None
     named = re.findall(r"`(\w+)`(\*?)", listed[0])
-    assert COLUMNS == tuple(
-        column
-        for name, star in named
-        for column in ((f"{name}_low", name, f"{name}_high") if star else (name,))
+    assert (
+        tuple(
+            column
+            for name, star in named
+            for column in ((f"{name}_low", name, f"{name}_high") if star else (name,))
+        )
+        == COLUMNS
     )
