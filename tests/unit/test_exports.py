@@ -177,6 +177,13 @@ def test_openmetrics_has_the_numbers_of_the_json_and_no_sample_for_what_is_unkno
     assert {n: labels["reason"] for n, labels in told.items()} == report["null_reasons"]
 
 
+def test_openmetrics_of_a_job_that_never_ran_has_reasons_only() -> None:
+    names_there = {name for name, _ in _samples(openmetrics.write([ENTRIES["never run"]]))}
+    assert names_there == {"lowtide_job_info", "lowtide_job_unknown"}
+    unread = {name for name, _ in _samples(openmetrics.write([ENTRIES["unread"]]))}
+    assert not {n for n in unread if "energy" in n or "carbon" in n or "measured" in n}
+
+
 def test_openmetrics_is_in_base_units_and_names_the_methods() -> None:
     samples = _samples(openmetrics.write([entry()]))
     key = {"job_id": "0a1b2c3d", "kind": "reserved", "bound": "value"}
