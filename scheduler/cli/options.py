@@ -197,7 +197,7 @@ def written(path: Path) -> Iterator[TextIO]:
             if part != whole:
                 part.unlink(missing_ok=True)
     except OSError as e:
-        raise UsageError(f"--out {path} cannot be written: {e}") from e
+        raise UsageError(f"--out {path} cannot be written: {e.strerror or e}") from e
 
 
 def say(text: str) -> None:

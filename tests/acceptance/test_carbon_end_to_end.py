@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.server import Asked, Play, Reply, SourceServer
 
 from scheduler import config, engine
+from scheduler.cli import options
 from scheduler.engine import Context, accuracy, submission
 from scheduler.engine.request import Request
 from scheduler.models import JobSpec, JobState, Plan
@@ -281,3 +283,37 @@ def test_what_was_believed_and_what_happened_is_scored(scene: Scene) -> None:
     plans = accuracy.of_plans(scene.ctx, since, now)
     assert plans.jobs == 1
     assert plans.captured_percent == pytest.approx(100)
+
+
+def test_what_it_was_worth_is_shown(
+    scene: Scene, lowtide: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.submit("12h")
+    scene.submit("7h")
+    for _ in range(30):
+        scene.tick(hours=1)
+    monkeypatch.setattr(options, "utc_now", lambda: scene.clock.now)
+    told = lowtide("forecast", "--accuracy", "--json")
+    assert told.code == 0, told.err
+    (source,) = told.json["sources"]
+    assert (source["source"], source["zone"]) == ("neso", "GB")
+    # The actuals of the jobs' day are known, to its last hour.
+    assert [(lead["from_h"], lead["to_h"]) for lead in source["leads"]] == [(0, 6), (6, 24)]
+    for lead in source["leads"]:
+        assert lead["bias_g_per_kwh"] == pytest.approx(-20)
+        # Of hours that were 120 or 320.
+        assert 100 * 20 / 320 <= lead["mape_percent"] <= 100 * 20 / 120
+    plans = told.json["plans"]
+    assert plans["jobs"] == 2
+    # 320 g/kWh at release, 120 at best; PUE of 1.5.
+    assert plans["run_now_g_per_kwh"] == pytest.approx(480)
+    assert plans["planned_g_per_kwh"] == pytest.approx(180)
+    assert plans["captured_percent"] == pytest.approx(100)
+    assert told.json["null_reasons"] == {}
+    shown = lowtide("forecast", "--accuracy").out
+    assert re.search(r"neso +GB +\d+ +\d+\.\d % -20 +\d+\.\d % -20", shown)
+    assert "plans of 2 jobs: captured 100.0 % of what perfect foresight saves" in shown
+    assert "(480 g/kWh at release, 180 as planned, 180 at best)" in shown
+    lately = lowtide("forecast", "--accuracy", "--since", "1m", "--json").json
+    assert lately["plans"]["jobs"] == 0
+    assert "plans.captured_percent" in lately["null_reasons"]
