@@ -20,39 +20,52 @@ if TYPE_CHECKING:
 FORMATS = ("json", "csv", "markdown", "boamps", "openmetrics")
 
 
-def render(form: str | None, entries: Sequence[Entry], now: datetime, task: str | None) -> str:
-    """The reports in a format of :data:`FORMATS`, or as a terminal shows them (None)."""
+def render(
+    form: str | None,
+    found: Sequence[Entry],
+    now: datetime,
+    *,
+    task: str | None = None,
+    group: str | None = None,
+) -> str:
+    """The reports in a format of :data:`FORMATS`, or as a terminal shows them (None).
+
+    ``group``: they are all of that group, which has a report of its own as well.
+    """
     from scheduler.report import exports, terminal
+    from scheduler.report import group as sweep
     from scheduler.report import markdown as md
     from scheduler.report.exports import columns, openmetrics
 
     if form == "json":
-        return options.json_text(exports.document(entries))
+        return options.json_text(exports.document(found, group))
     if form == "csv":
-        return columns.write(entries)
+        return columns.write(found)
     if form == "openmetrics":
-        return openmetrics.write(entries)
+        return openmetrics.write(found)
     if form == "boamps":
-        return _boamps(entries, now, task)
+        return _boamps(found, now, task)
+    if group is not None:
+        return sweep.table(group, [(e.job, e.settlement) for e in found]) + "\n"
     drawn = md.report if form == "markdown" else terminal.report
     return "".join(
         drawn(e.job, e.settlement, zone=e.zone, tz=local_zone(), versions=e.versions) + "\n"
-        for e in entries
+        for e in found
     )
 
 
-def _boamps(entries: Sequence[Entry], now: datetime, task: str | None) -> str:
+def _boamps(found: Sequence[Entry], now: datetime, task: str | None) -> str:
     from scheduler import config
     from scheduler.report.exports import boamps
     from scheduler.report.exports.boamps_task import Task
 
-    if len(entries) != 1:
-        raise UsageError(f"a BoAmps report is about one job, here are {len(entries)}: name one")
+    if len(found) != 1:
+        raise UsageError(f"a BoAmps report is about one job, here are {len(found)}: name one")
     told = None
     if task is not None:
         path = Path(task)
         told = config.validate(Task, config.read_yaml(path), path).told()
-    text = boamps.write(entries[0], now, told)
+    text = boamps.write(found[0], now, told)
     if told is None:
         options.say("what the job did is not known to lowtide: say it with --task FILE")
     return text

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     help="One summary of what has ended since: 30d; in a format other than JSON, its jobs.",
 )
 @click.option("--group-by", type=click.Choice(["project", "user", "group"]), help="With --since.")
+@click.option("--group", metavar="NAME", help="All jobs of a group (a sweep) as one, failed too.")
 @click.option(
     "--format", "form", type=click.Choice(entries.FORMATS), help="Print it in this format."
 )
@@ -43,6 +44,7 @@ def report_command(
     job_ids: tuple[str, ...],
     since: str | None,
     group_by: str | None,
+    group: str | None,
     form: str | None,
     markdown: bool,
     as_json: bool,
@@ -58,11 +60,11 @@ def report_command(
         click.echo(exports.published("report"), nl=False)
         return
     form = _one_format(form, markdown, as_json)
-    _check(job_ids, since, group_by, form, task)
+    _check(job_ids, since, group_by, group, form, task)
     now = options.utc_now()
     with opened(ctx) as context:
         engine.follow(context, now)
-        jobs = _jobs(context, job_ids, since, now)
+        jobs = _siblings(context, group) if group else _jobs(context, job_ids, since, now)
         if since is not None and form in {None, "json"}:
             pairs = [(job, entries.settled(context, job)) for job in jobs]
             text = _summary(summary.summarize(pairs, group_by), since, form)
@@ -70,7 +72,7 @@ def report_command(
             if not jobs:
                 options.say("no job has run yet; `lowtide status` lists what is queued")
             found = [entries.entry(context, job) for job in jobs]
-            text = entries.render(form, found, now, task)
+            text = entries.render(form, found, now, task=task, group=group)
     if out is None:
         click.echo(text, nl=False)
         return
@@ -97,6 +99,7 @@ def _check(
     job_ids: Sequence[str],
     since: str | None,
     group_by: str | None,
+    group: str | None,
     form: str | None,
     task: str | None,
 ) -> None:
@@ -105,6 +108,10 @@ def _check(
         raise UsageError("give job ids, or --since for a summary, not both")
     if group_by is not None and since is None:
         raise UsageError("--group-by needs --since, e.g. --since 30d --group-by project")
+    if group is not None and (job_ids or since is not None):
+        raise UsageError(f"--group {group} names its jobs itself: leave out ids and --since")
+    if group is not None and form == "markdown":
+        raise UsageError(f"--group {group} has no Markdown: leave one of them out")
     if group_by is not None and form not in {None, "json"}:
         raise UsageError(f"--group-by makes a summary, {form} has jobs: leave one of them out")
     if task is not None and form != "boamps":
@@ -122,3 +129,16 @@ def _jobs(
         named = [context.store.jobs.get(job_id) for job_id in job_ids]
         return list({job.id: job for job in named}.values())
     return [job for job in context.store.jobs.find() if job.attempt]
+
+
+def _siblings(context: Context, group: str) -> Sequence[Job]:
+    """Every job of the group that has run, whatever came of it."""
+    found = [job for job in context.store.jobs.find(group=group) if job.attempt]
+    if not found:
+        ran = [job for job in context.store.jobs.find() if job.attempt]
+        known = sorted({job.spec.group for job in ran if job.spec.group})
+        raise UsageError(
+            f"--group {group}: no job of that group has run; "
+            + (f"groups that have: {', '.join(known[:10])}" if known else "none has a --group")
+        )
+    return found

@@ -10,6 +10,7 @@ from providers.runner.journal import read_journal, read_pauses, read_work
 from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
+from scheduler.engine.expectation import expectation
 from scheduler.engine.reap import exit_status
 from scheduler.models import JobState
 from scheduler.report.versions import difference
@@ -92,5 +93,6 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
         work=sci.count(read_work(ctx.runs.units(job.id))),
         no_intensity_reason=here.reason,
         no_baseline_reason=there.reason,
+        expected=expectation(ctx, job, attempts),
         notes=tuple(dict.fromkeys((*here.notes, *there.notes))),
     )

@@ -64,17 +64,21 @@ class AttemptEnergy:
 
 @dataclass(frozen=True, slots=True)
 class IntensityUsed:
-    """The intensity behind a settlement; ``g_per_kwh`` is weighted by energy."""
+    """The intensity behind a settlement; ``g_per_kwh`` is weighted by energy.
+
+    ``values`` is how many of them the run met one after the other; None: not noted at the time.
+    """
 
     signal: Signal
     kind: Kind
     source: str
     g_per_kwh: Triple
+    values: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One "shall" of the standard."""
+    """One "shall" or "should" of the standard."""
 
     rule: str
     met: Literal["met", "not_met", "not_applicable"]
@@ -82,11 +86,56 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Contributor:
+    """What one source of error does to the total, all others at their middle values.
+
+    ``low_g`` and ``high_g`` are by how much the total may lie lower and higher, grams, from 0 up;
+    None where no grams are known. ``share_percent`` is its part of the widths of all.
+    """
+
+    name: str
+    kind: Literal["independent", "systematic"]
+    low_g: float | None
+    high_g: float | None
+    share_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """Operational grams as planned and as realized, and why they differ; middle values.
+
+    The four errors add up to the difference; see :mod:`scheduler.sci.deviation`.
+    """
+
+    planned_g: float
+    realized_g: float
+    forecast_error_g: float
+    start_error_g: float
+    duration_error_g: float
+    power_error_g: float
+
+    @property
+    def difference_g(self) -> float:
+        """Realized minus planned; above zero is more than was planned."""
+        return self.realized_g - self.planned_g
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionalUnit:
+    """One R with the score for it; None where no total, or no count above zero, is known."""
+
+    name: str
+    count: float
+    sci_g_per_unit: Triple | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """What a job really cost. ``nulls`` names each unknown field with its reason.
 
     ``units`` is all the work that the job counted, by unit, over all attempts; ``metrics`` is what
-    it told of its result (accuracy), the last value of each.
+    it told of its result (accuracy), the last value of each. ``uncertainty`` has the largest
+    contributor first.
     """
 
     status: Literal["provisional", "final"]
@@ -114,6 +163,20 @@ class Settlement:
     notes: tuple[str, ...] = ()
     units: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    uncertainty: tuple[Contributor, ...] = ()
+    planned_against_realized: Deviation | None = None
+
+    @property
+    def functional_units(self) -> tuple[FunctionalUnit, ...]:
+        """The score for each unit that the job counted, beside :attr:`unit`."""
+        return tuple(
+            FunctionalUnit(
+                name,
+                count,
+                self.total_g.scaled(1.0 / count) if self.total_g and count > 0 else None,
+            )
+            for name, count in self.units.items()
+        )
 
     @property
     def saved_percent(self) -> float | None:

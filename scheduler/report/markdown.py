@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from scheduler.report.terminal import headline
-from scheduler.report.units import energy, printable, triple
+from scheduler.report.headline import headline
+from scheduler.report.units import energy, grams, printable, triple
 from scheduler.report.versions import changes
-from scheduler.sci.conformance import BOUNDARY_IN, BOUNDARY_OUT
+from scheduler.sci import boundary, methodology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,11 @@ def report(
         return "\n".join([*lines, "It has not run: there is nothing to report."])
     s = settlement
     lines += _rows(("figure", "value"), [_split(line) for line in headline(job, s, zone)])
-    lines += ["", "## Boundary", "", f"In: {BOUNDARY_IN}.", "", f"Out: {BOUNDARY_OUT}.", ""]
-    lines += ["## Methodology", "", *_methodology(s), "", "## Energy", ""]
+    limits = boundary(s)
+    lines += ["", "## Boundary", "", "In:", "", *(f"- {plain(part)}" for part in limits.inside)]
+    lines += ["", "Out:", "", *(f"- {plain(part)}" for part in limits.outside)]
+    lines += ["", "## Methodology", "", *(f"- {plain(line)}" for line in methodology(s))]
+    lines += ["", "## Energy", ""]
     lines += _rows(
         ("component", "method", "active", "reserved", "coverage", "source"),
         [
@@ -52,6 +55,21 @@ def report(
             for c in s.components
         ],
     )
+    if s.uncertainty:
+        lines += ["", "## Uncertainty", ""]
+        lines += _rows(
+            ("source of error", "kind", "lower by", "higher by", "share"),
+            [
+                (
+                    c.name,
+                    c.kind,
+                    "unknown" if c.low_g is None else grams(c.low_g),
+                    "unknown" if c.high_g is None else grams(c.high_g),
+                    f"{c.share_percent:.0f} %",
+                )
+                for c in s.uncertainty
+            ],
+        )
     lines += ["", "## Attempts", ""]
     lines += _rows(
         ("started", "ended", "exit code", "energy"),
@@ -79,21 +97,6 @@ def report(
 def plain(text: str) -> str:
     """A text of the user's that Markdown shows as it is, on one line."""
     return _MARKUP.sub(r"\\\g<0>", printable(text))
-
-
-def _methodology(s: Settlement) -> list[str]:
-    """What was really done, in sentences."""
-    methods = ", ".join(f"{c.name} is {c.method}" for c in s.components) or "nothing was metered"
-    text = [f"Energy: {methods}; idle energy of what the job held is included, without PUE."]
-    if s.intensity is not None:
-        text.append(
-            f"Operational carbon: energy of each sample times the {s.intensity.signal} intensity "
-            f"of its moment ({s.intensity.kind}, {s.intensity.source}), times PUE {s.pue.value:g}."
-        )
-    if s.embodied_g is not None:
-        text.append("Embodied carbon: M = TE x (TiR / EL) x (RR / ToR).")
-    text.append(f"Comparison: {s.basis} carbon of the same energy started at release at home.")
-    return text
 
 
 def _split(line: str) -> tuple[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from scheduler.sci import AI_UNITS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, tzinfo
@@ -52,6 +54,18 @@ def printable(text: str) -> str:
 def grams(value: float) -> str:
     """``9.8 mg``, ``318 g``, ``1.24 kg``."""
     return _scaled(value, GRAMS)
+
+
+def signed(value: float) -> str:
+    """Grams of a change: ``+9.8 mg``, ``-318 g``."""
+    return f"+{grams(value)}" if value > 0 else grams(value)
+
+
+def per_unit(unit: str, score: Triple | None) -> str:
+    """A score in the scale that people read: ``4 g CO2e per 1e15 FLOP``."""
+    scale, label = AI_UNITS.get(unit, (1.0, unit))
+    scaled = None if score is None else score.scaled(scale)
+    return f"{triple(scaled, grams)} CO2e per {label}"
 
 
 def energy(kwh: float) -> str:

@@ -210,6 +210,12 @@ def test_a_job_lives_through_an_outage_late_actuals_and_a_revision(scene: Scene)
     assert any("version 2" in line and "actual of NESO, was estimate of NESO" in line
                for line in told)  # fmt: skip
     assert any("version 3" in line and "+25.0 %" in line and "revised" in line for line in told)
+    # 1 kWh x 100 g/kWh x 1.5 were planned; what the forecast got wrong came with the actuals.
+    told = [v.settlement.planned_against_realized for v in settlements.versions(job_id)]
+    assert plan.window.grams is not None
+    assert [d and d.planned_g for d in told] == pytest.approx([plan.window.grams.value] * count)
+    assert [d and d.forecast_error_g for d in told] == pytest.approx([0, 30, *[75] * (count - 2)])
+    assert [d and d.difference_g for d in told] == pytest.approx([0, 30, *[75] * (count - 2)])
     report = scene.report(job_id)
     rows = report["settlements"]
     assert isinstance(rows, list)

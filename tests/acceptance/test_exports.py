@@ -62,6 +62,27 @@ def test_a_finished_job_is_what_the_schema_says(
     assert [group["name"] for group in grouped["groups"]] == ["p", None]
 
 
+def test_a_planned_job_of_a_group_is_what_the_schema_says(
+    lowtide: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Its plan is held against what came of it, and the group is reported as one."""
+    _config(tmp_path)
+    asked = ("--group", "sweep", "--unit", "tokens", "--duration", "5s", "--power", "50W")
+    first = _run(lowtide, "tokens=5", "metric.loss=2", options=asked)
+    _run(lowtide, options=asked)
+    document = _valid(lowtide, "report", "--group", "sweep")
+    assert document["group"]["jobs"] == 2
+    told = {job["job_id"]: job for job in document["jobs"]}[first]
+    errors = [v for k, v in told["planned_against_realized"].items() if k.endswith("error_g")]
+    assert sum(errors) == pytest.approx(told["planned_against_realized"]["difference_g"])
+    rows = csv.DictReader(
+        io.StringIO(lowtide("report", "--group", "sweep", "--format", "csv").out, newline="")
+    )
+    assert len(list(rows)) == 2
+    refused = lowtide("report", "--group", "sweep", "--format", "markdown")
+    assert (refused.code, refused.out) == (2, "")
+
+
 def test_a_running_and_a_waiting_job_are_what_the_schema_says(
     lowtide: Callable[..., Any], tmp_path: Path
 ) -> None:

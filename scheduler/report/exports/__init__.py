@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from scheduler.report import group as sweep
 from scheduler.report import schema
 
 if TYPE_CHECKING:
@@ -35,13 +36,18 @@ class Entry:
         return schema.report_json(self.job, self.settlement, zone=self.zone, versions=self.versions)
 
 
-def document(entries: Sequence[Entry]) -> dict[str, Any]:
-    """The whole of ``report --json``; ``schemas/report.json`` is its schema."""
-    return {
+def document(entries: Sequence[Entry], group: str | None = None) -> dict[str, Any]:
+    """The whole of ``report --json``, with the object of a ``group`` that they are all of.
+
+    ``schemas/report.json`` is its schema.
+    """
+    pairs = [(entry.job, entry.settlement) for entry in entries]
+    content = {
         "schema_version": schema.SCHEMA_VERSION,
         "jobs": [entry.as_json() for entry in entries],
-        "totals": schema.totals([(entry.job, entry.settlement) for entry in entries]),
+        "totals": schema.totals(pairs),
     }
+    return content if group is None else content | {"group": sweep.group_json(group, pairs)}
 
 
 def published(name: str) -> str:

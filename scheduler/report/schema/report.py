@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from scheduler import sci
 from scheduler.report.schema.common import figure, iso, null_reasons
 from scheduler.report.schema.job import durations, overrun
 from scheduler.report.versions import difference
@@ -75,18 +77,27 @@ def report_json(
         "embodied_g": figure(s.embodied_g) if s else None,
         "total_g": figure(s.total_g) if s else None,
         "functional_unit": {
-            "name": s.unit if s else spec.unit or "job",
+            "name": s.unit if s else sci.unit_name(spec.unit or "job"),
             "count": s.unit_count if s else None,
         },
         "sci_g_per_unit": figure(s.sci_g_per_unit) if s else None,
+        "functional_units": [
+            {"name": u.name, "count": u.count, "sci_g_per_unit": figure(u.sci_g_per_unit)}
+            for u in (s.functional_units if s else ())
+        ],
         "metrics": s.metrics if s else None,
         "basis": s.basis if s else plan.basis if plan else None,
         "planned_g": figure(plan.window.grams) if plan else None,
+        "planned_against_realized": _deviation(s),
         "baseline_g": figure(s.baseline_g) if s else None,
         "saved_g": figure(s.saved_g) if s else None,
         "saved_percent": s.saved_percent if s else None,
         "saving_estimated": s.saving_estimated if s else None,
         "largest_uncertainty": s.largest_uncertainty if s else None,
+        "uncertainty": [asdict(c) for c in (s.uncertainty if s else ())],
+        "uncertainty_rule": sci.RULE,
+        "boundary": _boundary(s),
+        "methodology": list(sci.methodology(s)) if s else None,
         "conformance": [
             {"rule": r.rule, "verdict": r.met, "why": r.why} for r in (s.conformance if s else ())
         ],
@@ -103,7 +114,21 @@ def report_json(
         "notes": [*(s.notes if s else ()), *overrun(job)],
     }
     never = "the job has not run" if s is None else ""
+    return content | {"null_reasons": null_reasons(content, _reasons(job, s), never)}
+
+
+def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
+    """Why each figure that may be null is."""
+    spec, plan = job.spec, job.plan
     reasons: dict[str, str] = dict(s.nulls) if s else {}
+    if s is not None:
+        reasons.setdefault("planned_against_realized", "settled before it was told")
+    reasons |= dict.fromkeys(
+        ("low_g", "high_g"), reasons.get("operational_g", "no grams are known")
+    )
+    for i, u in enumerate(s.functional_units if s else ()):
+        if u.count <= 0:
+            reasons[f"functional_units.{i}.sci_g_per_unit"] = "its count is not above zero"
     reasons |= dict.fromkeys(("group", "project"), "not given")
     reasons.setdefault("zone", f"region {job.region} has no grid zone in the config")
     reasons.setdefault(
@@ -121,7 +146,22 @@ def report_json(
     reasons.setdefault("saved_percent", "the baseline is zero")
     if plan is not None and plan.window.grams is None:
         reasons.setdefault("planned_g", plan.nulls.get("expected_g", "the plan had no forecast"))
-    return content | {"null_reasons": null_reasons(content, reasons, never)}
+    return reasons
+
+
+def _deviation(s: Settlement | None) -> dict[str, Any] | None:
+    """Both sides are operational carbon, whatever the basis of the plan."""
+    if s is None or s.planned_against_realized is None:
+        return None
+    d = s.planned_against_realized
+    return {"basis": "operational", "difference_g": d.difference_g} | asdict(d)
+
+
+def _boundary(s: Settlement | None) -> dict[str, list[str]] | None:
+    if s is None:
+        return None
+    limits = sci.boundary(s)
+    return {"in": list(limits.inside), "out": list(limits.outside)}
 
 
 def _versions(versions: Sequence[Version]) -> list[dict[str, Any]]:
