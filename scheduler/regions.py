@@ -29,6 +29,9 @@ UNKNOWN_PUE_SOURCE = (
     "(1.58, Uptime Institute 2023); set regions.<name>.pue"
 )
 
+# What the place of a region is called where nobody named it: this machine's, and another one's.
+UNNAMED = ("this machine", "own")
+
 
 @dataclass(frozen=True)
 class Region:
@@ -135,7 +138,7 @@ def _region(
     return Region(
         name=name,
         place=(own.place if own else None)
-        or (listed.place if listed else "this machine" if name == "local" else "own"),
+        or (listed.place if listed else UNNAMED[name != "local"]),
         zone=zone,
         executor=own.executor if own else None,
         slots=_by_hour(own.slots) if own else None,

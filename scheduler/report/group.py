@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scheduler import sci
 from scheduler.report import schema, tables
 from scheduler.report.schema.common import null_reasons, total
-from scheduler.report.units import energy, grams, per_unit, triple
+from scheduler.report.units import energy, grams, per_unit, printable, triple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def table(name: str, pairs: Sequence[Pair]) -> str:
     drawn = tables.table("job", "name", "state", "attempts>", "energy>", "total>", "counted")
     for job, s in pairs:
         drawn.add_row(*_cells(job, s))
-    lines = [f"group {name}: {found['jobs']} job(s), {found['attempts']} attempt(s), "
+    lines = [f"group {printable(name)}: {found['jobs']} job(s), {found['attempts']} attempt(s), "
              f"{found['failed_jobs']} not successful; all count"]  # fmt: skip
     known = [s for _, s in pairs if s is not None]
     reserved = triple(total([s.reserved_kwh for s in known]), energy)
@@ -72,7 +72,7 @@ def table(name: str, pairs: Sequence[Pair]) -> str:
                  f"{triple(total([s.embodied_g for s in known]), grams)} embodied")  # fmt: skip
     saved = total([s.saved_g for s in known])
     lines.append(f"  saved   {triple(saved, grams)}")
-    lines += [f"  SCI     {line}" for line in _scores(found, pairs)]
+    lines += [f"  SCI     {printable(line)}" for line in _scores(found, pairs)]
     return tables.draw("\n".join(lines), drawn, width=WIDTH)
 
 
@@ -89,10 +89,10 @@ def _cells(job: Job, s: Settlement | None) -> tuple[str, ...]:
     counted = ", ".join(f"{unit} {n:g}" for unit, n in s.units.items()) if s else ""
     return (
         job.id,
-        job.spec.name,
+        printable(job.spec.name),
         str(job.state),
         str(len(s.attempts)) if s else "0",
         energy(s.reserved_kwh.value) if s and s.reserved_kwh else "unknown",
         grams(s.total_g.value) if s and s.total_g else "unknown",
-        counted,
+        printable(counted),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from scheduler.report.headline import headline
-from scheduler.report.units import energy, grams, triple
+from scheduler.report.units import energy, grams, printable, triple
 from scheduler.report.versions import changes
 from scheduler.sci import boundary, methodology
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from scheduler.store import Version
 
 
+# What Markdown (CommonMark, and GitHub's tables) could take as markup.
+_MARKUP = re.compile(r"[\\`*_\[\]<>#|~&$]")
+
+
 def report(
     job: Job,
     settlement: Settlement | None,
@@ -26,15 +31,15 @@ def report(
     versions: Sequence[Version] = (),
 ) -> str:
     """The report, with tables that a carbon report can cite."""
-    lines = [f"# {job.spec.name} ({job.id}): {job.state}", ""]
+    lines = [f"# {plain(job.spec.name)} ({job.id}): {job.state}", ""]
     if settlement is None:
         return "\n".join([*lines, "It has not run: there is nothing to report."])
     s = settlement
     lines += _rows(("figure", "value"), [_split(line) for line in headline(job, s, zone)])
     limits = boundary(s)
-    lines += ["", "## Boundary", "", "In:", "", *(f"- {part}" for part in limits.inside)]
-    lines += ["", "Out:", "", *(f"- {part}" for part in limits.outside)]
-    lines += ["", "## Methodology", "", *(f"- {line}" for line in methodology(s))]
+    lines += ["", "## Boundary", "", "In:", "", *(f"- {plain(part)}" for part in limits.inside)]
+    lines += ["", "Out:", "", *(f"- {plain(part)}" for part in limits.outside)]
+    lines += ["", "## Methodology", "", *(f"- {plain(line)}" for line in methodology(s))]
     lines += ["", "## Energy", ""]
     lines += _rows(
         ("component", "method", "active", "reserved", "coverage", "source"),
@@ -79,14 +84,19 @@ def report(
         ],
     )
     if len(versions) > 1:
-        lines += ["", "## Settlements", "", *(f"- {line}" for line in changes(versions, tz))]
+        lines += ["", "## Settlements", "", *(f"- {plain(line)}" for line in changes(versions, tz))]
     lines += ["", "## Conformance with ISO/IEC 21031:2024", ""]
     lines += _rows(
         ("rule", "", "why"), [(r.rule, r.met.replace("_", " "), r.why) for r in s.conformance]
     )
     if s.notes:
-        lines += ["", "## Notes", "", *(f"- {note}" for note in s.notes)]
+        lines += ["", "## Notes", "", *(f"- {plain(note)}" for note in s.notes)]
     return "\n".join(lines)
+
+
+def plain(text: str) -> str:
+    """A text of the user's that Markdown shows as it is, on one line."""
+    return _MARKUP.sub(r"\\\g<0>", printable(text))
 
 
 def _split(line: str) -> tuple[str, str]:
@@ -96,6 +106,6 @@ def _split(line: str) -> tuple[str, str]:
 
 def _rows(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
+        return "| " + " | ".join(plain(c) for c in cells) + " |"
 
     return [line(head), line(["---"] * len(head)), *(line(row) for row in rows)]

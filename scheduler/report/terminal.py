@@ -10,7 +10,7 @@ from scheduler.models import GIVEN, saving_percent
 from scheduler.quantities import duration
 from scheduler.report.headline import contribution, headline
 from scheduler.report.tables import draw, table
-from scheduler.report.units import change, clock, energy, grams, redact, triple
+from scheduler.report.units import change, clock, energy, grams, printable, redact, triple
 from scheduler.report.versions import changes
 from scheduler.sci import boundary, methodology
 
@@ -247,7 +247,7 @@ def report(
     versions: Sequence[Version] = (),
 ) -> str:
     """The SCI report of one job."""
-    head = f"{job.id}  {job.spec.name}  {job.state}: {job.reason}"
+    head = f"{job.id}  {printable(job.spec.name)}  {job.state}: {job.reason}"
     if settlement is None:
         return f"{head}\n  it has not run: there is nothing to report"
     s = settlement
@@ -265,14 +265,14 @@ def report(
     for rule in s.conformance:
         rules.add_row(rule.rule, rule.met.replace("_", " "), rule.why)
     limits = boundary(s)
-    lines = [head, *("  " + line for line in headline(job, s, zone))]
+    lines = [head, *("  " + printable(line) for line in headline(job, s, zone))]
     tail = [f"  attempt    {_attempt(a, tz)}" for a in s.attempts]
     tail += [f"  settled    {line}" for line in changes(versions, tz)]
     tail += [f"  unsure     {contribution(c)}" for c in s.uncertainty]
     tail += [f"  counted    {part}" for part in limits.inside]
     tail += [f"  left out   {part}" for part in limits.outside]
     tail += [f"  method     {sentence}" for sentence in methodology(s)]
-    tail += [f"  note       {note}" for note in s.notes]
+    tail += [f"  note       {printable(note)}" for note in s.notes]
     return draw("\n".join(lines), drawn, "\n".join(tail), rules, width=150)
 
 

@@ -94,6 +94,7 @@ class Jobs:
         states: Collection[JobState] | None = None,
         *,
         since: datetime | None = None,
+        group: str | None = None,
         limit: int | None = None,
     ) -> list[Job]:
         """Jobs in order of submission; ``limit`` keeps the newest; ``since`` bounds the end."""
@@ -102,6 +103,8 @@ class Jobs:
             query = query.where(col(JobRow.state).in_([str(s) for s in states]))
         if since is not None:
             query = query.where(col(JobRow.ended_at) >= since.timestamp())
+        if group is not None:
+            query = query.where(func.json_extract(JobRow.spec, "$.group") == group)
         if limit is not None:
             query = query.limit(limit)
         with self._db.read() as session:
