@@ -40,7 +40,8 @@ class Local:
 
     def free_gpus(self, taken: frozenset[str]) -> tuple[str, ...]:
         """Boards without any process, as NVML sees them, that no job of ours holds."""
-        return tuple(uuid for uuid in nvml.idle_boards() if uuid not in taken)
+        held = taken | proc.held_boards()
+        return tuple(uuid for uuid in nvml.idle_boards() if uuid not in held)
 
     def start(self, launch: Launch) -> None:
         """Start the runner; a second call for the same attempt starts nothing twice."""
@@ -162,11 +163,16 @@ def _signal(pid: int, number: int) -> None:
             return
 
 
-def _runner_environment() -> dict[str, str]:
+def runner_environment() -> dict[str, str]:
     """Little: the job's own environment comes from its file, not from ours."""
     names = {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
     kept = {k: v for k, v in os.environ.items() if k in names or k.startswith("COVERAGE_")}
     return kept | {"PYTHONPATH": str(PACKAGES)}
+
+
+def runner_argv(run_dir: Path) -> list[str]:
+    """The runner of an attempt, by our own interpreter."""
+    return [sys.executable, "-P", "-m", "providers.runner", str(run_dir)]
 
 
 _RUNNERS: set[int] = set()
@@ -190,8 +196,8 @@ def _spawn_runner(run_dir: Path) -> int:
     log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", "-m", "providers.runner", str(run_dir)],
-        _runner_environment(),
+        runner_argv(run_dir),
+        runner_environment(),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, log_flags, 0o600),

@@ -10,16 +10,21 @@ from providers.runner.journal import read_journal, read_pauses, read_units
 from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
+from scheduler.engine.outlook import Realized
 from scheduler.engine.reap import exit_status
 from scheduler.models import JobState
 from scheduler.report.versions import difference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from scheduler.engine.context import Context
+    from scheduler.engine.outlook import Outlook
     from scheduler.models import Attempt, Job, Settlement
+    from scheduler.regions import Region
+
+NOT_PLANNED = "it was not planned, so there is nothing that it is compared with"
 
 
 def settle(ctx: Context, now: datetime) -> None:
@@ -66,14 +71,42 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
     if not attempts:
         return None
-    records = _records(job, attempts)
+    return settle_run(
+        ctx.outlook,
+        job,
+        ctx.regions[attempts[-1].region],
+        _records(job, attempts),
+        read_units(ctx.runs.units(job.id)),
+        now,
+        baseline=(ctx.regions[job.spec.home], dependencies.ready_at(ctx, job.spec, now)),
+    )
+
+
+def settle_run(
+    outlook: Outlook,
+    job: Job,
+    region: Region,
+    records: Sequence[sci.AttemptRecord],
+    units: Mapping[str, float],
+    now: datetime,
+    *,
+    baseline: tuple[Region, datetime] | None,
+    no_zone: str = "",
+) -> Settlement:
+    """What the runs of one job in ``region`` have cost; ``records`` is not empty.
+
+    ``baseline`` is where and when it would have run without lowtide; None where nothing was
+    planned, and nothing can have been saved. ``no_zone`` is what to do about a region without a
+    grid zone, where that is more than the config's affair.
+    """
     start = records[0].started_at
-    end = max(a.ended_at or now for a in attempts)
-    region = ctx.regions[attempts[-1].region]
-    home = ctx.regions[job.spec.home]
-    here = ctx.outlook.realized(region, start, end, now)
-    release = dependencies.ready_at(ctx, job.spec, now)
-    there = ctx.outlook.realized(home, release, release + (end - start), now)
+    end = max(record.ended_at or now for record in records)
+    here = outlook.realized(region, start, end, now)
+    if baseline is None:
+        home, release, there = region, start, Realized(None, NOT_PLANNED)
+    else:
+        home, release = baseline
+        there = outlook.realized(home, release, release + (end - start), now)
     home_site = home.site
     if job.plan is not None and job.plan.basis == "operational":
         # The saving stands on the basis of the plan, so that both can be compared.
@@ -89,8 +122,8 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
         slots=job.spec.slots,
         gpus=job.spec.gpus,
         unit=job.spec.unit,
-        units=read_units(ctx.runs.units(job.id)),
-        no_intensity_reason=here.reason,
+        units=units,
+        no_intensity_reason=no_zone if no_zone and region.zone is None else here.reason,
         no_baseline_reason=there.reason,
         notes=tuple(dict.fromkeys((*here.notes, *there.notes))),
     )
