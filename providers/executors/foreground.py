@@ -109,16 +109,13 @@ def _spawn_runner(run_dir: Path, ignored: frozenset[signal.Signals], *, quiet_st
     """Its own streams are those of any runner; the command's wait beside them."""
     log = str(run_dir / "runner.log")
     log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    sources = (0, 2 if quiet_stdout else 1, 2)
+    streams = zip((0, 2 if quiet_stdout else 1, 2), foreground.STREAMS, strict=True)
     return os.posix_spawn(
         runner_argv(run_dir)[0],
         runner_argv(run_dir),
         runner_environment(),
         file_actions=[
-            *(
-                _stream(source, kept)
-                for source, kept in zip(sources, foreground.STREAMS, strict=True)
-            ),
+            *(_stream(source, kept) for source, kept in streams),
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, log_flags, 0o600),
             (os.POSIX_SPAWN_OPEN, 2, log, log_flags, 0o600),

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers import catalogue, typical
-from providers.base import Launch
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,9 +18,11 @@ if TYPE_CHECKING:
 
     from scheduler.config import Config
 
-# What a launch says of itself is what the packaged configuration says (a test compares them).
-_DEFAULTS = {name: field.default for name, field in Launch.__dataclass_fields__.items()}
+# What the packaged configuration says (a test compares them), for where it need not be read.
 HOME = "local"
+METERS = ("nvml", "rapl", "model")
+INTERVAL_S = 1.0
+GRACE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +45,17 @@ class Place:
     @property
     def meters(self) -> tuple[str, ...]:
         """Which meters are tried, first choice first."""
-        found: tuple[str, ...] = _DEFAULTS["meters"]
-        return found if self.config is None else self.config.settings.meters
+        return METERS if self.config is None else self.config.settings.meters
 
     @property
     def interval_s(self) -> float:
         """How often they are read."""
-        found: float = _DEFAULTS["interval_s"]
-        return found if self.config is None else self.config.settings.sample_interval
+        return INTERVAL_S if self.config is None else self.config.settings.sample_interval
 
     @property
     def grace_s(self) -> float:
         """How long a command that is to end may take."""
-        found: float = _DEFAULTS["grace_s"]
-        return found if self.config is None else self.config.settings.grace
+        return GRACE_S if self.config is None else self.config.settings.grace
 
 
 def place(

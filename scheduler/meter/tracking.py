@@ -141,10 +141,9 @@ class Run:
         return self.report()._repr_html_()
 
     def _overlap(self) -> None:
-        for other in (others := [run for run in _OPEN]):
-            other._notes.append(OVERLAPS)
-        if others:
-            self._notes.append(OVERLAPS)
+        if _OPEN:
+            for run in (self, *_OPEN):
+                run._notes.append(OVERLAPS)
         _OPEN.add(self)
 
     def _read(self) -> Journal:
