@@ -8,9 +8,12 @@ command to the caller, which then waits for it.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 import time
+import traceback
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from providers.base import Receipt
 from providers.errors import ExecutorError
-from providers.executors.local import runner_argv, runner_environment
 from providers.runner import foreground, journal
+from providers.runner.runner import run as run_attempt
 from providers.runner.tree import become_subreaper
 
 if TYPE_CHECKING:
@@ -38,16 +41,15 @@ def run(launch: Launch, *, quiet_stdout: bool = False) -> Receipt:
     """
     run_dir = Path(launch.run_dir)
     become_subreaper()
-    ignored = foreground.ignored()
-    runner = [0]
-    with _signals(ignored, runner):
-        try:
-            journal.write_json(run_dir / "launch.json", asdict(launch))
-            runner[0] = _spawn_runner(run_dir, ignored, quiet_stdout=quiet_stdout)
-        except OSError as e:
-            raise ExecutorError(f"the runner in {run_dir} cannot be started: {e}") from e
-        status = os.waitpid(runner[0], 0)[1]
-        return journal.read_receipt(run_dir) or _adopted(launch, run_dir, status)
+    try:
+        journal.write_json(run_dir / "launch.json", asdict(launch))
+        with _held_back():
+            runner = _fork_runner(run_dir, quiet_stdout=quiet_stdout)
+            with _passed_on(runner):
+                status = os.waitpid(runner, 0)[1]
+    except OSError as e:
+        raise ExecutorError(f"the runner in {run_dir} cannot be started: {e}") from e
+    return journal.read_receipt(run_dir) or _adopted(launch, run_dir, status)
 
 
 def exit_code(receipt: Receipt) -> int:
@@ -86,18 +88,28 @@ def _ended(status: int) -> str:
 
 
 @contextmanager
-def _signals(ignored: frozenset[signal.Signals], runner: list[int]) -> Iterator[None]:
-    """Leave to the command what is its own, and pass on what is to end it."""
+def _held_back() -> Iterator[None]:
+    """Signals wait until it is settled whose they are."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, foreground.INHERITED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, foreground.INHERITED)
+
+
+@contextmanager
+def _passed_on(runner: int) -> Iterator[None]:
+    """Leave to the command what is its own; what is to end it goes to the runner."""
 
     def forward(number: int, _: object) -> None:
-        if runner[0]:
-            with suppress(ProcessLookupError):
-                os.kill(runner[0], number)
+        with suppress(ProcessLookupError):
+            os.kill(runner, number)
 
-    before = {s: signal.getsignal(s) for s in foreground.INHERITED}
-    foreground.leave_to_command()
-    for number in FORWARDED - ignored:
+    before = {number: signal.getsignal(number) for number in foreground.INHERITED}
+    for number in FORWARDED - foreground.ignored():
         signal.signal(number, forward)
+    foreground.leave_to_command()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, foreground.INHERITED)
     try:
         yield
     finally:
@@ -105,30 +117,33 @@ def _signals(ignored: frozenset[signal.Signals], runner: list[int]) -> Iterator[
             signal.signal(number, handler)
 
 
-def _spawn_runner(run_dir: Path, ignored: frozenset[signal.Signals], *, quiet_stdout: bool) -> int:
-    """Its own streams are those of any runner; the command's wait beside them."""
-    log = str(run_dir / "runner.log")
-    log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    streams = zip((0, 2 if quiet_stdout else 1, 2), foreground.STREAMS, strict=True)
-    return os.posix_spawn(
-        runner_argv(run_dir)[0],
-        runner_argv(run_dir),
-        runner_environment(),
-        file_actions=[
-            *(_stream(source, kept) for source, kept in streams),
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, log, log_flags, 0o600),
-            (os.POSIX_SPAWN_OPEN, 2, log, log_flags, 0o600),
-        ],
-        setsigmask=[],
-        setsigdef=[*(foreground.INHERITED - ignored), signal.SIGCHLD],
-    )
-
-
-def _stream(source: int, kept: int) -> tuple[int, ...] | tuple[int, int, str, int, int]:
-    """The caller's stream; one that is closed (``<&-``) becomes the null device."""
+def _fork_runner(run_dir: Path, *, quiet_stdout: bool) -> int:
+    """A runner that shares the memory of its caller, which has loaded little more than it."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    gc.freeze()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
     try:
-        os.fstat(source)
-    except OSError:
-        return (os.POSIX_SPAWN_OPEN, kept, os.devnull, os.O_RDWR, 0)
-    return (os.POSIX_SPAWN_DUP2, source, kept)
+        _take_streams(run_dir, quiet_stdout=quiet_stdout)
+        run_attempt(run_dir)
+        code = 0
+    except BaseException:  # noqa: BLE001 -- the caller's frames above are not ours
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _take_streams(run_dir: Path, *, quiet_stdout: bool) -> None:
+    """The command's streams are kept beside the runner's own, which are those of any runner."""
+    for source, kept in zip((0, 2 if quiet_stdout else 1, 2), foreground.STREAMS, strict=True):
+        try:
+            os.dup2(source, kept)
+        except OSError:  # closed (`<&-`)
+            os.dup2(os.open(os.devnull, os.O_RDWR), kept)
+    log = os.open(run_dir / "runner.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for target, source in enumerate((os.open(os.devnull, os.O_RDONLY), log, log)):
+        os.dup2(source, target)

@@ -163,16 +163,11 @@ def _signal(pid: int, number: int) -> None:
             return
 
 
-def runner_environment() -> dict[str, str]:
+def _runner_environment() -> dict[str, str]:
     """Little: the job's own environment comes from its file, not from ours."""
     names = {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
     kept = {k: v for k, v in os.environ.items() if k in names or k.startswith("COVERAGE_")}
     return kept | {"PYTHONPATH": str(PACKAGES)}
-
-
-def runner_argv(run_dir: Path) -> list[str]:
-    """The runner of an attempt, by our own interpreter."""
-    return [sys.executable, "-P", "-m", "providers.runner", str(run_dir)]
 
 
 _RUNNERS: set[int] = set()
@@ -196,8 +191,8 @@ def _spawn_runner(run_dir: Path) -> int:
     log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     pid = os.posix_spawn(
         sys.executable,
-        runner_argv(run_dir),
-        runner_environment(),
+        [sys.executable, "-P", "-m", "providers.runner", str(run_dir)],
+        _runner_environment(),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, log_flags, 0o600),

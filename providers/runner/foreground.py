@@ -16,8 +16,8 @@ from providers.runner.log import say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Where the runner finds the command's streams; 0 to 2 are its own.
-STREAMS = (3, 4, 5)
+# Where the runner finds the command's streams: beyond what so small a process has open.
+STREAMS = (200, 201, 202)
 FROM_TERMINAL = frozenset({signal.SIGINT, signal.SIGQUIT})
 # What a caller may have ignored on purpose: `nohup`, or a script's `&`.
 INHERITED = FROM_TERMINAL | {signal.SIGHUP, signal.SIGTERM}
