@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from providers.base import Launch
+from providers.errors import ExecutorError
+from providers.executors import foreground
 from providers.runner import proc
 
 if TYPE_CHECKING:
@@ -394,3 +397,37 @@ def test_a_command_that_takes_control_c_goes_on(meter: Meter) -> None:
     terminal.until("caught")
     terminal.send("now\n")
     assert terminal.end() == 0
+
+
+def test_a_report_that_cannot_be_written_costs_neither_exit_code_nor_record(meter: Meter) -> None:
+    (meter.root / "gone").mkdir()
+    done = meter.run("--out", "gone/x.json", "--", "sh", "-c", "rmdir gone; exit 5")
+    assert done.returncode == 5
+    complaint, where = done.stderr.splitlines()
+    assert "--out gone/x.json" in complaint
+    record = Path(where.partition("kept in ")[2])
+    assert (record / "receipt.json").is_file()
+
+
+def test_a_runner_that_never_began_is_told(tmp_path: Path) -> None:
+    launch = Launch("j", 1, "t", ("true",), "/", str(tmp_path), "e", "u", "w", "local", 1)
+    with pytest.raises(ExecutorError, match="exit code 1"):
+        foreground._adopted(launch, tmp_path, 1 << 8)
+    (tmp_path / "started").write_text('{"at": 1.0}')
+    (tmp_path / "process.json").write_text(json.dumps({"pid": os.getppid()}))
+    with pytest.raises(ExecutorError, match="signal 9"):
+        foreground._adopted(launch, tmp_path, 9)
+
+
+def test_boards_of_running_commands_are_not_free() -> None:
+    variables = {"LOWTIDE_RUN": "some-token", "CUDA_VISIBLE_DEVICES": "GPU-held-1,GPU-held-2"}
+    held = subprocess.Popen(["sleep", "60"], env=variables)
+    other = subprocess.Popen(["sleep", "60"], env={"CUDA_VISIBLE_DEVICES": "GPU-of-another"})
+    until(lambda: "GPU-held-1" in proc.held_boards())
+    found = proc.held_boards()
+    for child in (held, other):
+        child.kill()
+        child.wait()
+    assert {"GPU-held-1", "GPU-held-2"} <= found
+    assert "GPU-of-another" not in found
+    assert "GPU-held-1" not in proc.held_boards()

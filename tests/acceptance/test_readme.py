@@ -15,9 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 def _session() -> list[tuple[str, str]]:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"```console\n(.*?)```", text, re.DOTALL)
-    assert block is not None
-    steps = re.split(r"^\$ ", block[1], flags=re.MULTILINE)[1:]
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    steps = [s for block in blocks for s in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
     return [(command, output) for command, _, output in (s.partition("\n") for s in steps)]
 
 
@@ -42,7 +41,7 @@ def _shape(text: str) -> str:
 @pytest.mark.parametrize("hour", ["UTC", "Asia/Tokyo"])
 def test_the_session_of_the_readme_is_real(tmp_path: Path, hour: str) -> None:
     steps = _session()
-    assert len(steps) >= 5
+    assert len(steps) >= 6
     kept = {k: v for k, v in os.environ.items() if not k.startswith("LOWTIDE")}
     bin_dir = Path(sys.executable).parent
     env = kept | {

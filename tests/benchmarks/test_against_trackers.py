@@ -42,8 +42,8 @@ ROWS = {
     "Zeus": "zeus",
 }
 HEAD = (
-    "| job | tracker | energy, Wh | CPU, mWh | CO2, mg | start + stop, s | CPU beside, s "
-    "| memory, MB |\n|---|---|---|---|---|---|---|---|"
+    "| job | tracker | it ran, s | energy, Wh | CPU, mWh | CO2, mg | start + stop + report, s "
+    "| CPU beside, s | memory, MB |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -80,8 +80,10 @@ def _under_meter(root: Path, job: list[str], env: dict[str, str]) -> dict[str, A
         "cpu_wh": 1000 * cpu["active_kwh"]["value"],
         "grams": [grams[k] for k in ("value", "low", "high")],
         "zone": told["zone"],
+        "ran_s": receipt["ended_at"] - receipt["started_at"],
         "start_s": receipt["started_at"] - begun,
-        "stop_s": ended - receipt["ended_at"],
+        "stop_s": 0.0,
+        "report_s": ended - receipt["ended_at"],
         "beside_s": looks[-1][0] - looks[0][0],
         "added_mb": max(mb for _, mb in looks),
     }
@@ -112,14 +114,15 @@ def _under(name: str, root: Path, job: list[str], env: dict[str, str]) -> dict[s
 
 def _row(job: str, tracker: str, told: dict[str, Any]) -> str:
     if "failed" in told:
-        return f"| {job} | {tracker} | {told['failed']} | | | | | |"
+        return f"| {job} | {tracker} | {told['failed']} | | | | | | |"
     cells = [
         job,
         tracker,
+        f"{told['ran_s']:.1f}",
         _cell(told["energy_wh"], 1.0),
         _cell(None if told["cpu_wh"] is None else [told["cpu_wh"]], 1000.0),
         _cell(told["grams"], 1000.0),
-        f"{told['start_s']:.2f} + {told['stop_s']:.2f}",
+        " + ".join(f"{told[n]:.2f}" for n in ("start_s", "stop_s", "report_s") if n in told),
         f"{told['beside_s']:.3f}",
         f"{told['added_mb']:.0f}",
     ]
