@@ -172,7 +172,9 @@ class Launch:
     outlives the attempt only if it is run again. ``work_dir`` is the job's own, the same for
     all its attempts (``LOWTIDE_RUN_DIR``). ``token`` marks every process of the attempt
     (``LOWTIDE_RUN`` in its environment). ``pause_signal`` says how it may be paused: see
-    :meth:`Executor.pause`; None: it may not.
+    :meth:`Executor.pause`; None: it may not. ``foreground``: it keeps the caller's terminal,
+    streams and process group, its record ends with its first process, and ``env_file`` is
+    deleted once it is read.
     """
 
     job_id: str
@@ -192,6 +194,7 @@ class Launch:
     grace_s: float = 10.0
     interval_s: float = 1.0
     pause_signal: PauseSignal | None = None
+    foreground: bool = False
 
 
 Phase = Literal["absent", "running", "paused", "orphaned", "ended", "gone"]

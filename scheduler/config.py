@@ -230,10 +230,15 @@ def load(path: str | None, environ: Mapping[str, str], cwd: Path) -> Config:
     else:
         found = cwd / "config.yaml"
         if not found.is_file():
-            found = Path(str(files("scheduler") / "data" / "config.yaml"))
+            found = packaged()
     home = environ.get("LOWTIDE_HOME") or platformdirs.user_data_dir("lowtide", appauthor=False)
     settings = validate(Settings, read_yaml(found), found)
     return Config(settings, found, (cwd / Path(home).expanduser()))
+
+
+def packaged() -> Path:
+    """The file of defaults: it works offline, and names no place."""
+    return Path(str(files("scheduler") / "data" / "config.yaml"))
 
 
 def read_yaml(path: Path) -> Any:

@@ -40,7 +40,8 @@ class Local:
 
     def free_gpus(self, taken: frozenset[str]) -> tuple[str, ...]:
         """Boards without any process, as NVML sees them, that no job of ours holds."""
-        return tuple(uuid for uuid in nvml.idle_boards() if uuid not in taken)
+        held = taken | proc.held_boards()
+        return tuple(uuid for uuid in nvml.idle_boards() if uuid not in held)
 
     def start(self, launch: Launch) -> None:
         """Start the runner; a second call for the same attempt starts nothing twice."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from providers.base import Usage
 from providers.meters import microarchitecture
@@ -14,9 +14,7 @@ from providers.runner.log import say
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from providers.base import Launch
     from providers.runner.metering import Metering
-    from providers.runner.tree import Tree
 
 # The journal grows with the logarithm of time: a crash loses at most this share of the run.
 THINNING = 0.001
@@ -43,20 +41,31 @@ class Clock:
         return self.wall + self.elapsed()
 
 
+class Uses(Protocol):
+    """What is metered; ``pids`` are its processes as of the last look."""
+
+    @property
+    def pids(self) -> frozenset[int]: ...
+
+    def usage(self) -> tuple[float, int]:
+        """CPU seconds so far (never falling), and resident bytes now."""
+        ...
+
+
 class Record:
     """Samples into the journal; what cannot be written is a gap, and the job runs on."""
 
     def __init__(
-        self, run_dir: Path, launch: Launch, clock: Clock, metering: Metering, tree: Tree
+        self, run_dir: Path, interval_s: float, clock: Clock, metering: Metering, tree: Uses
     ) -> None:
         self._clock, self._metering, self._tree = clock, metering, tree
-        self._interval = self.next_at = metering.poll_s(launch.interval_s)
+        self._interval = self.next_at = metering.poll_s(interval_s)
         self._awake = self._written = self._rss_gb_s = 0.0
         self._lost = self._noted = 0
         self._writer: JournalWriter | None = None
         try:
             meta = {
-                "interval_s": launch.interval_s,
+                "interval_s": interval_s,
                 "meters": metering.used,
                 "cpu": microarchitecture.here().name,
                 "cpus": os.cpu_count(),

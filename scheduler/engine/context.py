@@ -20,6 +20,7 @@ from scheduler.store import Store, StoredHistory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from providers.base import Executor
     from providers.series import IntensityProvider
@@ -47,13 +48,16 @@ class Context:
         sources: Mapping[str, IntensityProvider] | None = None,
         executors: Mapping[str, Executor] | None = None,
         clock: Callable[[], datetime] | None = None,
+        scratch: Path | None = None,
     ) -> Context:
         """Open the home of ``config``; the database is made or brought up where needed.
 
         ``sources`` and ``executors`` stand in for those of the registry with the same name,
-        ``clock`` for that of the machine, by which answers of sources grow old.
+        ``clock`` for that of the machine, by which answers of sources grow old. With ``scratch``
+        nothing is remembered: the database lies there, and goes with that folder; only what
+        spares live sources (their limits and recent answers) stays in the home.
         """
-        store = Store(config.home, now)
+        store = Store(scratch or config.home, now)
         history = StoredHistory(store.actuals, config.settings.providers)
         here = Surroundings(config.base_dir, config.home / "cache", os.environ, history)
         here = here if clock is None else replace(here, clock=clock)

@@ -86,22 +86,16 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
 def _ended(ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: datetime) -> None:
     code = receipt.exit_code
     if receipt.reason == "not_started":
-        outcome, said, code = JobState.FAILED, f"not started: {receipt.error}", NOT_STARTED_EXIT
-    elif receipt.reason == "time_limit":
+        code = NOT_STARTED_EXIT
+    if receipt.reason == "time_limit":
         outcome, said = JobState.FAILED, f"stopped at its time limit ({job.spec.time_limit_s:g} s)"
     elif receipt.reason == "paused" and not job.cancel_requested:
         _checkpointed(ctx, job, attempt, receipt, now)
         return
     elif receipt.reason == "paused":
         outcome, said = JobState.CANCELLED, "stopped at its checkpoint"
-    elif receipt.reason == "stopped":
-        outcome, said = JobState.CANCELLED, "stopped"
-    elif receipt.exit_code == 0:
-        outcome, said = JobState.SUCCEEDED, "exit code 0"
-    elif receipt.signal is not None:
-        outcome, said = JobState.FAILED, f"killed by signal {receipt.signal}"
     else:
-        outcome, said = JobState.FAILED, f"exit code {receipt.exit_code}"
+        outcome, said = verdict(receipt)
     if outcome is JobState.CANCELLED and not job.cancel_requested:
         said = "stopped by a signal to its runner"
     ctx.store.jobs.update_attempt(
@@ -120,6 +114,19 @@ def _ended(ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: date
         from_unix(receipt.ended_at),
         from_unix(receipt.started_at),
     )
+
+
+def verdict(receipt: Receipt) -> tuple[JobState, str]:
+    """What became of an attempt that nothing but its command, or a stop, has ended."""
+    if receipt.reason == "not_started":
+        return JobState.FAILED, f"not started: {receipt.error}"
+    if receipt.reason == "stopped":
+        return JobState.CANCELLED, "stopped"
+    if receipt.exit_code == 0:
+        return JobState.SUCCEEDED, "exit code 0"
+    if receipt.signal is not None:
+        return JobState.FAILED, f"killed by signal {receipt.signal}"
+    return JobState.FAILED, f"exit code {receipt.exit_code}"
 
 
 def _checkpointed(

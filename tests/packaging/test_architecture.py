@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SCHEDULER = (
     {"__main__"},
     {"cli"},
-    {"daemon"},
+    {"daemon", "meter"},
     {"testing"},
     {"engine"},
     {"backtest", "report", "simulate"},
@@ -36,7 +36,7 @@ PROVIDERS = (
     {"hardware"},
     {"intensity", "meters"},
     {"transport"},
-    {"forecaster", "catalogue", "settings", "surroundings"},
+    {"forecaster", "catalogue", "settings", "surroundings", "typical"},
     {"series"},
     {"base"},
     {"errors"},
@@ -70,6 +70,7 @@ KNOWS = {
         "settings",
         "surroundings",
         "transport",
+        "typical",
     },
     "providers/forecaster": {"errors"},
     "providers/hardware": {
@@ -210,6 +211,21 @@ def test_the_runner_loads_nothing_heavy() -> None:
     code = (
         "import sys, providers.runner.runner, providers.meters.model, providers.meters.rapl;"
         "print([m for m in ('numpy', 'pydantic', 'sqlmodel', 'click') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_metering_loads_nothing_heavy_before_the_run_has_ended() -> None:
+    """Neither a command in the foreground nor a tracked program waits for, or holds, numpy."""
+    code = (
+        "import sys, scheduler.cli.main, scheduler.cli.meter, scheduler.meter;"
+        "import scheduler.meter.command, providers.executors.foreground;"
+        "from scheduler.meter.place import place; import pathlib;"
+        "place(None, 'DE', config=None, environ={}, cwd=pathlib.Path('/nowhere'));"
+        "print([m for m in ('numpy', 'pydantic', 'sqlmodel', 'rich', 'yaml') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True

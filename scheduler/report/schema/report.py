@@ -148,6 +148,8 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons.setdefault("saved_percent", "the baseline is zero")
     if plan is not None and plan.window.grams is None:
         reasons.setdefault("planned_g", plan.nulls.get("expected_g", "the plan had no forecast"))
+    elif plan is None:
+        reasons.setdefault("planned_g", "it was not planned")
     return reasons
 
 
