@@ -36,6 +36,7 @@ class Context:
     regions: Regions
     outlook: Outlook
     runs: RunFolders
+    surroundings: Surroundings
     _executors: dict[str, Executor] = field(default_factory=dict)
 
     @classmethod
@@ -60,13 +61,14 @@ class Context:
         history = StoredHistory(store.actuals, config.settings.providers)
         here = Surroundings(config.base_dir, config.home / "cache", os.environ, history)
         here = here if clock is None else replace(here, clock=clock)
-        regions = Regions(config)
+        regions = Regions(config, here)
         return cls(
             config=config,
             store=store,
             regions=regions,
             outlook=Outlook(config, store, regions, here, sources),
             runs=RunFolders(config.home),
+            surroundings=here,
             _executors=dict(executors or {}),
         )
 

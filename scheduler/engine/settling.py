@@ -6,17 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.runner.journal import read_journal, read_pauses, read_units
+from providers.runner.journal import read_journal, read_pauses, read_work
 from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
+from scheduler.engine.expectation import expectation
 from scheduler.engine.outlook import Realized
 from scheduler.engine.reap import exit_status
 from scheduler.models import JobState
 from scheduler.report.versions import difference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from scheduler.engine.context import Context
@@ -66,7 +67,8 @@ def _records(job: Job, attempts: Sequence[Attempt]) -> list[sci.AttemptRecord]:
 def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     """What the job has really cost so far; None for a job that never started.
 
-    Provisional while it runs, and while a source with actuals still owes some.
+    Provisional while it runs, while a source with actuals still owes some, and while a Boavizta
+    server that should tell of its machine does not answer.
     """
     attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
     if not attempts:
@@ -76,9 +78,10 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
         job,
         ctx.regions[attempts[-1].region],
         _records(job, attempts),
-        read_units(ctx.runs.units(job.id)),
+        read_work(ctx.runs.units(job.id)),
         now,
         baseline=(ctx.regions[job.spec.home], dependencies.ready_at(ctx, job.spec, now)),
+        expected=expectation(ctx, job, attempts),
     )
 
 
@@ -87,17 +90,19 @@ def settle_run(
     job: Job,
     region: Region,
     records: Sequence[sci.AttemptRecord],
-    units: Mapping[str, float],
+    work: Sequence[tuple[str, float]],
     now: datetime,
     *,
     baseline: tuple[Region, datetime] | None,
+    expected: sci.Expectation | str = NOT_PLANNED,
     no_zone: str = "",
 ) -> Settlement:
     """What the runs of one job in ``region`` have cost; ``records`` is not empty.
 
     ``baseline`` is where and when it would have run without lowtide; None where nothing was
-    planned, and nothing can have been saved. ``no_zone`` is what to do about a region without a
-    grid zone, where that is more than the config's affair.
+    planned, and nothing can have been saved. ``work`` is what the job counted, line by line,
+    ``expected`` what its plan counted with, or why that is not known. ``no_zone`` is what to do
+    about a region without a grid zone, where that is more than the config's affair.
     """
     start = records[0].started_at
     end = max(record.ended_at or now for record in records)
@@ -111,6 +116,7 @@ def settle_run(
     if job.plan is not None and job.plan.basis == "operational":
         # The saving stands on the basis of the plan, so that both can be compared.
         home_site = replace(home_site, hardware=None)
+    owed = region.machine.for_now or here.provisional or there.provisional
     return sci.settle(
         attempts=records,
         site=region.site,
@@ -118,12 +124,13 @@ def settle_run(
         release=release,
         intensity=here.series,
         home_intensity=there.series,
-        provisional=here.provisional or there.provisional or not job.state.ended,
+        provisional=owed or not job.state.ended,
         slots=job.spec.slots,
         gpus=job.spec.gpus,
         unit=job.spec.unit,
-        units=units,
+        work=sci.count(work),
         no_intensity_reason=no_zone if no_zone and region.zone is None else here.reason,
         no_baseline_reason=there.reason,
+        expected=expected,
         notes=tuple(dict.fromkeys((*here.notes, *there.notes))),
     )

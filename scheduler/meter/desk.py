@@ -25,7 +25,7 @@ from scheduler.meter.report import Report
 from scheduler.models import Job, JobSpec, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from providers.base import Journal, Receipt
     from scheduler.meter.place import Place
@@ -48,7 +48,7 @@ class Metered:
     slots: int
     gpus: int
     unit: str | None
-    units: Mapping[str, float]
+    work: Sequence[tuple[str, float]]
     started_at: float
     receipt: Receipt | None
     journal: Journal
@@ -112,7 +112,7 @@ class Desk:
             job,
             region,
             [record],
-            run.units,
+            run.work,
             self._now,
             baseline=None,
             no_zone=NO_ZONE.format(region=region.name),

@@ -24,6 +24,7 @@ class OwnTree:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
+        self.pids: frozenset[int] = frozenset()
         self._before = self._cpu_s = 0.0
         self._before = self.usage()[0]
         self._cpu_s = 0.0
@@ -38,7 +39,9 @@ class OwnTree:
         cpu_s = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
         me = proc.stat(self._pid)
         rss = 0 if me is None else me.rss_bytes
-        for found in proc.below(self._pid).values():
+        living = proc.below(self._pid)
+        self.pids = frozenset((self._pid, *living))
+        for found in living.values():
             cpu_s += found.cpu_s
             rss += found.rss_bytes
         self._cpu_s = max(self._cpu_s, cpu_s - self._before)

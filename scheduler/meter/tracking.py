@@ -57,7 +57,7 @@ class Run:
         interval_s: float,
     ) -> None:
         self.id, self.name, self.unit, self.slots = secrets.token_hex(4), name, unit, slots
-        self.units: dict[str, float] = {}
+        self.work: list[tuple[str, float]] = []
         self._where, self._pid = where, os.getpid()
         self.gpus, about = (tuple(gpus), ()) if gpus is not None else visible_boards(os.environ)
         self._notes = list(about)
@@ -84,7 +84,11 @@ class Run:
         name = unit or self.unit
         if name is None:
             raise ValueError("no unit was named: track(unit='epochs'), or add(1, 'epochs')")
-        self.units[name] = self.units.get(name, 0.0) + count
+        self.work.append((name, count))
+
+    def metric(self, name: str, value: float) -> None:
+        """Keep a figure of the result, such as its accuracy; the last one counts."""
+        self.work.append((f"metric.{name}", value))
 
     def report(self) -> Report:
         """What it has cost; so far, while it goes on. Asked again, it asks the sources again.
@@ -104,7 +108,7 @@ class Run:
                     slots=self.slots,
                     gpus=len(self.gpus),
                     unit=self.unit,
-                    units=dict(self.units),
+                    work=tuple(self.work),
                     started_at=self._clock.wall,
                     receipt=self._receipt,
                     journal=self._read(),

@@ -95,6 +95,8 @@ def test_a_database_before_actuals_is_brought_up(tmp_path: Path, now: datetime) 
     assert settled.operational_g is not None
     assert asdict(settled.operational_g) == SETTLED["operational_g"]
     assert settled.notes == ("a note",)
+    assert (settled.units, settled.metrics, settled.uncertainty) == ({}, {}, ())
+    assert settled.planned_against_realized is None
     assert store.settlements.owed(now + hour / 2, 3600) == [], "looked at when it was made"
     assert store.settlements.owed(now + hour, 3600) == ["j"]
     assert store.settlements.add("j", settled, now + hour) is None
