@@ -42,10 +42,9 @@ class Clock:
 
 
 class Uses(Protocol):
-    """What is metered; ``pids`` are its processes as of the last look."""
+    """What is metered; ``pids`` are its living processes at the last look."""
 
-    @property
-    def pids(self) -> frozenset[int]: ...
+    pids: frozenset[int]
 
     def usage(self) -> tuple[float, int]:
         """CPU seconds so far (never falling), and resident bytes now."""

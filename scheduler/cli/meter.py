@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--gpus", type=click.IntRange(0), default=0, help="Free GPUs to give it, by UUID.")
 @click.option("--unit", metavar="NAME", help="Unit of work that it counts in $LOWTIDE_UNITS.")
 @click.option("--interval", metavar="SPAN", help="Time between two samples; default 1s.")
-@click.option("--out", metavar="FILE", help="Write the report as JSON to FILE.")
+@click.option("--out", "--output", metavar="FILE", help="Write the report as JSON to FILE.")
 @click.option("--run-dir", metavar="DIR", help="Keep the record in DIR, which is made.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout; its stdout to stderr.")
 @options.config_option

@@ -90,7 +90,7 @@ def settle_run(
     job: Job,
     region: Region,
     records: Sequence[sci.AttemptRecord],
-    lines: Sequence[tuple[str, float]],
+    work: Sequence[tuple[str, float]],
     now: datetime,
     *,
     baseline: tuple[Region, datetime] | None,
@@ -99,10 +99,10 @@ def settle_run(
 ) -> Settlement:
     """What the runs of one job in ``region`` have cost; ``records`` is not empty.
 
-    ``lines`` is what it wrote of its work, ``expected`` what its plan counted with.
     ``baseline`` is where and when it would have run without lowtide; None where nothing was
-    planned, and nothing can have been saved. ``no_zone`` is what to do about a region without a
-    grid zone, where that is more than the config's affair.
+    planned, and nothing can have been saved. ``work`` is what the job counted, line by line,
+    ``expected`` what its plan counted with, or why that is not known. ``no_zone`` is what to do
+    about a region without a grid zone, where that is more than the config's affair.
     """
     start = records[0].started_at
     end = max(record.ended_at or now for record in records)
@@ -128,7 +128,7 @@ def settle_run(
         slots=job.spec.slots,
         gpus=job.spec.gpus,
         unit=job.spec.unit,
-        work=sci.count(lines),
+        work=sci.count(work),
         no_intensity_reason=no_zone if no_zone and region.zone is None else here.reason,
         no_baseline_reason=there.reason,
         expected=expected,

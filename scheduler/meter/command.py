@@ -30,7 +30,7 @@ def report(
                 slots=launch.slots,
                 gpus=len(launch.gpus),
                 unit=unit,
-                lines=read_work(Path(launch.units_file)),
+                work=read_work(Path(launch.units_file)),
                 started_at=receipt.started_at,
                 receipt=receipt,
                 journal=read_journal(Path(launch.run_dir)),

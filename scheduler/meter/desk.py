@@ -48,7 +48,7 @@ class Metered:
     slots: int
     gpus: int
     unit: str | None
-    lines: Sequence[tuple[str, float]]
+    work: Sequence[tuple[str, float]]
     started_at: float
     receipt: Receipt | None
     journal: Journal
@@ -112,7 +112,7 @@ class Desk:
             job,
             region,
             [record],
-            run.lines,
+            run.work,
             self._now,
             baseline=None,
             no_zone=NO_ZONE.format(region=region.name),

@@ -24,7 +24,7 @@ class OwnTree:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self.pids = frozenset({self._pid})
+        self.pids: frozenset[int] = frozenset()
         self._before = self._cpu_s = 0.0
         self._before = self.usage()[0]
         self._cpu_s = 0.0
@@ -40,7 +40,7 @@ class OwnTree:
         me = proc.stat(self._pid)
         rss = 0 if me is None else me.rss_bytes
         living = proc.below(self._pid)
-        self.pids = frozenset({self._pid, *living})
+        self.pids = frozenset((self._pid, *living))
         for found in living.values():
             cpu_s += found.cpu_s
             rss += found.rss_bytes

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 # A meter that hangs (a driver can) is left to itself after this long.
 END_PATIENCE_S = 5.0
 HANGS = f"a meter did not answer for {END_PATIENCE_S:g} s at the end: what it read last is missing"
-METRIC = "metric."
 OVERLAPS = (
     "another track() was open in this process meanwhile: each counts the whole process, so do not "
     "add them up"
@@ -58,8 +57,7 @@ class Run:
         interval_s: float,
     ) -> None:
         self.id, self.name, self.unit, self.slots = secrets.token_hex(4), name, unit, slots
-        self.units: dict[str, float] = {}
-        self.metrics: dict[str, float] = {}
+        self.work: list[tuple[str, float]] = []
         self._where, self._pid = where, os.getpid()
         self.gpus, about = (tuple(gpus), ()) if gpus is not None else visible_boards(os.environ)
         self._notes = list(about)
@@ -82,17 +80,15 @@ class Run:
         self._thread.start()
 
     def add(self, count: float = 1.0, unit: str | None = None) -> None:
-        """Count work that was done, of the unit named at the start or of another.
-
-        ``add(0.97, "metric.accuracy")`` tells a metric of the result: its last value counts.
-        """
+        """Count work that was done, of the unit named at the start or of another."""
         name = unit or self.unit
         if name is None:
             raise ValueError("no unit was named: track(unit='epochs'), or add(1, 'epochs')")
-        if name.startswith(METRIC):
-            self.metrics[name] = count
-        else:
-            self.units[name] = self.units.get(name, 0.0) + count
+        self.work.append((name, count))
+
+    def metric(self, name: str, value: float) -> None:
+        """Keep a figure of the result, such as its accuracy; the last one counts."""
+        self.work.append((f"metric.{name}", value))
 
     def report(self) -> Report:
         """What it has cost; so far, while it goes on. Asked again, it asks the sources again.
@@ -112,7 +108,7 @@ class Run:
                     slots=self.slots,
                     gpus=len(self.gpus),
                     unit=self.unit,
-                    lines=[*self.units.items(), *self.metrics.items()],
+                    work=tuple(self.work),
                     started_at=self._clock.wall,
                     receipt=self._receipt,
                     journal=self._read(),

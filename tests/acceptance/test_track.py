@@ -267,7 +267,11 @@ def test_work_of_no_unit_cannot_be_counted() -> None:
         with pytest.raises(ValueError, match="no unit"):
             run.add()
         run.add(4, "tokens")
-    assert run.units == {"tokens": 4}
+        run.metric("accuracy", 0.5)
+        run.metric("accuracy", 0.75)
+    content = run.report().json()
+    assert content["functional_units"][0]["count"] == 4
+    assert content["metrics"] == {"accuracy": 0.75}
 
 
 @pytest.mark.parametrize(
@@ -309,6 +313,7 @@ def test_usage_never_falls_while_children_come_and_go() -> None:
     children = [subprocess.Popen([*PYTHON, BURN.format(s=0.05 * n)]) for n in range(4)]
     while any(child.poll() is None for child in children):
         seen.append(tree.usage()[0])
+        assert os.getpid() in tree.pids
     seen.append(tree.usage()[0])
     assert seen == sorted(seen)
     assert seen[-1] <= sum(

@@ -146,7 +146,9 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons.setdefault("exit_code", "it has not ended, or nobody saw how")
     reasons.setdefault("energy_kwh", "no meter could be read in this attempt")
     reasons.setdefault("saved_percent", "the baseline is zero")
-    if plan is not None and plan.window.grams is None:
+    if plan is None:
+        reasons.setdefault("planned_g", "it was not planned")
+    elif plan.window.grams is None:
         reasons.setdefault("planned_g", plan.nulls.get("expected_g", "the plan had no forecast"))
     elif plan is None:
         reasons.setdefault("planned_g", "it was not planned")
