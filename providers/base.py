@@ -88,11 +88,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the job's process tree has used so far (cumulative, never falling)."""
+    """What the job's process tree has used so far (cumulative, never falling).
+
+    ``held_slots`` is what all jobs on this machine hold at the moment, this one included; 0
+    where that is not known.
+    """
 
     elapsed_s: float
     cpu_s: float
     rss_gb_s: float
+    held_slots: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +105,10 @@ class Reading:
     """Energy of one component so far, in joules, cumulative since the meter was opened.
 
     ``active_j`` is what the job's work drew; ``energy_j`` adds the idle draw of what the
-    job held: the larger of its slots and the CPUs that it used. ``covered_s`` is the time
-    that was really observed; a failed read is time not covered, never a zero. ``facts`` is what
-    else was seen so far, with its unit in the name: ``mean_utilisation_percent``.
+    job held: its slots, and of what nobody holds the CPUs that it used beyond them.
+    ``covered_s`` is the time that was really observed; a failed read is time not covered,
+    never a zero. ``facts`` is what else was seen so far, with its unit in the name:
+    ``mean_utilisation_percent``.
     """
 
     component: str
