@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.base import Launch, Receipt, Scope
-from providers.runner import journal, proc
+from providers.runner import group, journal, proc
 from providers.runner.log import say
 from providers.runner.metering import Metering
 from providers.runner.pausing import PAUSE, RESUME, Pausing
@@ -57,14 +57,17 @@ def run(run_dir: Path) -> None:
     become_subreaper()
     clock = Clock()
     metering = Metering(launch.meters, Scope(launch.slots, launch.gpus))
+    own = group.make(group.own_folder())
     try:
-        pid = _spawn(launch, run_dir)
+        pid = own.spawn(lambda: _spawn(launch, run_dir)) if own else _spawn(launch, run_dir)
     except (OSError, ValueError, TypeError) as e:
+        if own:
+            own.remove()
         error = f"cannot start {launch.argv[0]!r}: {_said(e)}"
         _leave(run_dir, _receipt(launch, clock, "not_started", None, 0.0, error))
         return
     _identify_first(run_dir, pid)
-    tree = Tree(pid)
+    tree = Tree(pid, own)
     record = Record(run_dir, launch, clock, metering, tree)
     pausing = Pausing(run_dir, launch, clock, tree)
     reason = _follow(launch, clock, tree, record, pausing)
@@ -73,6 +76,8 @@ def run(run_dir: Path) -> None:
     receipt = _receipt(launch, clock, reason, tree.first_status, tree.final_cpu_s())
     # The receipt comes first: releasing a device may hang.
     _leave(run_dir, replace(receipt, pauses=pausing.pauses()))
+    if own:
+        own.remove()
     metering.close()
 
 
@@ -175,7 +180,7 @@ def _follow(
                 tree.send(signal.SIGTERM)
                 pausing.end()
         if kill_at is not None and now >= kill_at:
-            tree.send(signal.SIGKILL)
+            tree.kill()
             kill_at = now + KILL_AGAIN_S
         if now >= record.next_at:
             record.sample()
