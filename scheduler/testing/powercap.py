@@ -217,5 +217,7 @@ FAULTS = ("wrap", *ACTIONS)
 
 
 def put(counter: Path, uj: int) -> None:
-    """Write a counter as the kernel does, whole and with a line feed."""
-    counter.write_text(f"{uj}\n")
+    """Write a counter as the kernel does, with a line feed, and whole to whoever reads it."""
+    new = counter.with_name("new")
+    new.write_text(f"{uj}\n")
+    new.replace(counter)
