@@ -31,8 +31,8 @@ class Group:
         _sweep(parent)
         me = proc.identify(os.getpid())
         self._parent = parent
-        self._folder = parent / f"{PREFIX}{os.getpid()}-{me.start_ticks if me else 0}"
-        self._folder.mkdir(exist_ok=True)
+        self.folder = parent / f"{PREFIX}{os.getpid()}-{me.start_ticks if me else 0}"
+        self.folder.mkdir(exist_ok=True)
         self._own_s = 0.0
         self._holds_us = False
         if self.cpu_s() is None:
@@ -45,7 +45,7 @@ class Group:
         We go in, and come out again; what we use ourselves meanwhile is taken off.
         """
         begun = time.process_time()
-        self._holds_us = _enter(self._folder)
+        self._holds_us = _enter(self.folder)
         try:
             return start()
         finally:
@@ -55,12 +55,12 @@ class Group:
 
     def cpu_s(self) -> float | None:
         """CPU seconds of all that ever was in it; None where that cannot be read."""
-        found = _fields(self._folder / "cpu.stat").get("usage_usec")
+        found = _fields(self.folder / "cpu.stat").get("usage_usec")
         return None if found is None else max(0.0, found / 1e6 - self._own_s)
 
     def resident_bytes(self) -> int | None:
         """Memory of its processes, shared pages once; None where memory is not counted."""
-        found = _fields(self._folder / "memory.stat")
+        found = _fields(self.folder / "memory.stat")
         if "anon" not in found or "file_mapped" not in found:
             return None
         return found["anon"] + found["file_mapped"]
@@ -68,11 +68,11 @@ class Group:
     def kill(self) -> None:
         """End all that is in it at once, faster than any of it can fork (Linux 5.14)."""
         if not self._holds_us:
-            _write(self._folder / "cgroup.kill", "1")
+            _write(self.folder / "cgroup.kill", "1")
 
     def remove(self) -> None:
         """Take it away, with what the job has made in it; what is still in use stays."""
-        for folder, _, _ in os.walk(self._folder, topdown=False):
+        for folder, _, _ in os.walk(self.folder, topdown=False):
             try:
                 Path(folder).rmdir()
             except OSError as e:
