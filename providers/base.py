@@ -69,6 +69,7 @@ class Component:
     set and version; ``max_w`` is what the held part can draw at most, where known: it
     widens the upper bound over gaps. ``poll_s``: a counter that wraps must be read at least
     this often (seconds), or what it counted is lost; None: any interval will do.
+    ``replayed``: its readings come from a record, whatever the method was there.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Component:
     source: str
     max_w: float | None = None
     poll_s: float | None = None
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import tzinfo
 
-    from scheduler.models import Job, Settlement
+    from scheduler.models import ComponentEnergy, Job, Settlement
     from scheduler.store import Version
 
 
@@ -38,7 +38,7 @@ def report(
         [
             (
                 c.name,
-                c.method,
+                _method(c),
                 triple(c.active_kwh, energy),
                 triple(c.energy_kwh, energy),
                 f"{c.coverage_percent:.0f} %",
@@ -49,13 +49,14 @@ def report(
     )
     lines += ["", "## Attempts", ""]
     lines += _rows(
-        ("started", "ended", "exit code", "energy"),
+        ("started", "ended", "exit code", "energy", "CPU seconds counted by"),
         [
             (
                 f"{a.started_at.astimezone(tz):%Y-%m-%d %H:%M:%S %z}",
                 f"{a.ended_at.astimezone(tz):%Y-%m-%d %H:%M:%S %z}" if a.ended_at else "running",
                 "unknown" if a.exit_code is None else str(a.exit_code),
                 triple(a.energy_kwh, energy),
+                a.attribution,
             )
             for a in s.attempts
         ],
@@ -73,7 +74,8 @@ def report(
 
 def _methodology(s: Settlement) -> list[str]:
     """What was really done, in sentences."""
-    methods = ", ".join(f"{c.name} is {c.method}" for c in s.components) or "nothing was metered"
+    each = [f"{c.name} is {_method(c)}" for c in s.components]
+    methods = ", ".join(each) or "nothing was metered"
     text = [f"Energy: {methods}; idle energy of what the job held is included, without PUE."]
     if s.intensity is not None:
         text.append(
@@ -84,6 +86,10 @@ def _methodology(s: Settlement) -> list[str]:
         text.append("Embodied carbon: M = TE x (TiR / EL) x (RR / ToR).")
     text.append(f"Comparison: {s.basis} carbon of the same energy started at release at home.")
     return text
+
+
+def _method(c: ComponentEnergy) -> str:
+    return f"{c.method}, replayed" if c.replayed else c.method
 
 
 def _split(line: str) -> tuple[str, str]:

@@ -254,7 +254,7 @@ def report(
     for c in s.components:
         drawn.add_row(
             c.name,
-            c.method,
+            f"{c.method}, replayed" if c.replayed else c.method,
             triple(c.active_kwh, energy),
             triple(c.energy_kwh, energy),
             f"{c.coverage_percent:.0f} %",
@@ -265,6 +265,7 @@ def report(
         rules.add_row(rule.rule, rule.met.replace("_", " "), rule.why)
     lines = [head, *("  " + line for line in headline(job, s, zone))]
     tail = [f"  attempt    {_attempt(a, tz)}" for a in s.attempts]
+    tail += [f"  attributed {how}" for how in dict.fromkeys(a.attribution for a in s.attempts)]
     tail += [f"  settled    {line}" for line in changes(versions, tz)]
     tail += [f"  note       {note}" for note in s.notes]
     return draw("\n".join(lines), drawn, "\n".join(tail), rules, width=150)

@@ -14,12 +14,19 @@ from providers import registry
 from providers.base import MeterKind, Method, Probe, Scope, Usage
 from providers.meters.powercap import PLAUSIBLE_W
 from providers.meters.rapl import COUNTER_ERROR
+from providers.runner.journal import JournalWriter
 from scheduler.testing import FakeMeter, FakePowercap
 from scheduler.testing.powercap import FAULTS, RANGE_UJ
 
 CPUS = os.cpu_count() or 1
 FAULTY = [f"rapl with {fault}" for fault in FAULTS]
-KINDS = [*sorted(registry.targets("meters")), "fake", "rapl without faults", *FAULTY]
+KINDS = [
+    *sorted(registry.targets("meters")),
+    "fake",
+    "replay of a record",
+    "rapl without faults",
+    *FAULTY,
+]
 USAGES = [Usage(0.0, 0.0, 0.0), Usage(1.0, 0.5, 0.1), Usage(1.0, 0.5, 0.1), Usage(60.0, 200.0, 9.0)]
 
 
@@ -28,6 +35,11 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path) -> MeterKind:
     name: str = request.param
     if name == "fake":
         return FakeMeter()
+    if name == "replay of a record":
+        record = JournalWriter(tmp_path, FakeMeter().components(), {}, 1000.0)
+        record.sample(1010.0, 5.0, FakeMeter().sample(Usage(10.0, 5.0, 0.0)))
+        record.close()
+        return registry.meter(f"replay:{tmp_path}")
     if name.startswith("rapl with"):
         fault = name.removeprefix("rapl with ")
         return FakePowercap(tmp_path, fault=fault if fault in FAULTS else None)
