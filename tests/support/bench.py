@@ -62,11 +62,12 @@ class Bench:
         build({}, self.root).start(launch)
         return launch
 
-    def start_patched(self, patch: str, launch: Launch, **options: Any) -> None:
+    def start_patched(self, patch: str, launch: Launch) -> None:
         """The same with a runner in which some lines of Python ran first."""
         run_dir = Path(launch.run_dir)
         run_dir.mkdir(mode=0o700, exist_ok=True)
-        journal.write_json(run_dir / "launch.json", asdict(launch))
+        if not (run_dir / "launch.json").exists():
+            journal.write_json(run_dir / "launch.json", asdict(launch))
         code = f"{patch}\nfrom providers.runner.runner import run\nrun(Path(sys.argv[1]))"
         with (run_dir / "runner.log").open("wb") as log:
             self.runners.append(
@@ -76,7 +77,6 @@ class Bench:
                     stdout=log,
                     stderr=log,
                     env={**os.environ, "PYTHONPATH": str(PACKAGES)},
-                    **options,
                 )
             )
 
