@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.report.terminal import headline
+from scheduler.report.terminal import headline, method
 from scheduler.report.units import energy, triple
 from scheduler.report.versions import changes
 from scheduler.sci.conformance import BOUNDARY_IN, BOUNDARY_OUT
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import tzinfo
 
-    from scheduler.models import ComponentEnergy, Job, Settlement
+    from scheduler.models import Job, Settlement
     from scheduler.store import Version
 
 
@@ -38,7 +38,7 @@ def report(
         [
             (
                 c.name,
-                _method(c),
+                method(c),
                 triple(c.active_kwh, energy),
                 triple(c.energy_kwh, energy),
                 f"{c.coverage_percent:.0f} %",
@@ -74,7 +74,7 @@ def report(
 
 def _methodology(s: Settlement) -> list[str]:
     """What was really done, in sentences."""
-    each = [f"{c.name} is {_method(c)}" for c in s.components]
+    each = [f"{c.name} is {method(c)}" for c in s.components]
     methods = ", ".join(each) or "nothing was metered"
     text = [f"Energy: {methods}; idle energy of what the job held is included, without PUE."]
     if s.intensity is not None:
@@ -86,10 +86,6 @@ def _methodology(s: Settlement) -> list[str]:
         text.append("Embodied carbon: M = TE x (TiR / EL) x (RR / ToR).")
     text.append(f"Comparison: {s.basis} carbon of the same energy started at release at home.")
     return text
-
-
-def _method(c: ComponentEnergy) -> str:
-    return f"{c.method}, replayed" if c.replayed else c.method
 
 
 def _split(line: str) -> tuple[str, str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from scheduler.models import (
+        ComponentEnergy,
         Event,
         Job,
         JobSpec,
@@ -254,7 +255,7 @@ def report(
     for c in s.components:
         drawn.add_row(
             c.name,
-            f"{c.method}, replayed" if c.replayed else c.method,
+            method(c),
             triple(c.active_kwh, energy),
             triple(c.energy_kwh, energy),
             f"{c.coverage_percent:.0f} %",
@@ -269,6 +270,11 @@ def report(
     tail += [f"  settled    {line}" for line in changes(versions, tz)]
     tail += [f"  note       {note}" for note in s.notes]
     return draw("\n".join(lines), drawn, "\n".join(tail), rules, width=150)
+
+
+def method(c: ComponentEnergy) -> str:
+    """How a component's energy is known, and whether that was elsewhere."""
+    return f"{c.method}, replayed" if c.replayed else c.method
 
 
 def _attempt(a: Any, tz: tzinfo) -> str:

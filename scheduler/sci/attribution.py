@@ -13,13 +13,21 @@ HOW = {"cgroup": "cgroup cpu.stat", "wait4": "wait4 of all descendants"}
 def describe(journal: Journal, *, ended: bool) -> str:
     """The way, and how much of the final sum the samples before the end had seen."""
     told = journal.meta.get("attribution")
-    if not isinstance(told, dict) or told.get("counted_by") not in HOW:
+    how = HOW.get(str(told.get("counted_by"))) if isinstance(told, dict) else None
+    if how is None or not isinstance(told, dict):
         return "not recorded"
-    how = HOW[told["counted_by"]]
     seen, final = told.get("seen_cpu_s"), told.get("cpu_s")
     if isinstance(seen, float) and isinstance(final, float):
-        share = f"; {100 * seen / final:.0f} % of {final:.1f} CPU seconds seen by samples"
-        return f"{how}, exact{share if final > 0 else ''}"
+        if final <= 0:
+            return f"{how}, exact"
+        share = f"{100 * seen / final:.0f} % of {final:.1f} CPU seconds seen by samples"
+        return f"{how}, exact; {share}"
     if ended:
         return f"{how}, cut off: what came after the last sample is not counted"
     return f"{how}, so far"
+
+
+def suspended_s(journal: Journal) -> float:
+    """For how long the machine slept, as far as the record says: nothing was drawn then."""
+    found = journal.meta.get("suspended_s")
+    return found if isinstance(found, float) and found > 0 else 0.0

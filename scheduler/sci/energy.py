@@ -13,7 +13,7 @@ import numpy as np
 
 from providers.base import JOULES_PER_KWH, Triple
 from scheduler.models import AttemptEnergy, ComponentEnergy
-from scheduler.sci.attribution import describe
+from scheduler.sci.attribution import describe, suspended_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -216,9 +216,7 @@ def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
     energy = _cumulative([(r.energy_j.low, r.energy_j.value, r.energy_j.high) for _, r in readings])
     active = _cumulative([(r.active_j.low, r.active_j.value, r.active_j.high) for _, r in readings])
     covered_s = readings[-1][1].covered_s
-    # A machine that sleeps draws nothing that a meter should have seen.
-    suspended_s = attempt.journal.meta.get("suspended_s", 0.0)
-    hole_s = max(0.0, attempt.run_s - covered_s - suspended_s)
+    hole_s = max(0.0, attempt.run_s - covered_s - suspended_s(attempt.journal))
     profiles = [Profile(at, np.diff(energy, axis=0))]
     if hole_s > HOLE_S and component.max_w is not None:
         # The hole is at the end where the runner died; else it is somewhere within.
