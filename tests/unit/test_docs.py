@@ -1,4 +1,4 @@
-"""The page on sources names every one of them, as it describes itself."""
+"""The pages on sources and meters name every one of them, sources as they describe themselves."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 NEEDS_SETTINGS = {"trace", "constant"}
 
 
-def _rows() -> dict[str, str]:
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
+def _rows(page: Path = PAGE) -> dict[str, str]:
+    lines = page.read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("| `")]
     return {name: line for line in rows for name in re.findall(r"`(\w+)`", line.split("|")[1])}
 
@@ -37,3 +37,7 @@ def test_a_row_says_what_the_source_says(name: str, tmp_path: Path) -> None:
     if info.horizon_h:
         assert f"{info.horizon_h:.0f} h" in row or name in {"energy_charts", "electricity_maps",
                                                             "watttime"}  # fmt: skip
+
+
+def test_every_meter_has_its_row_and_no_other_has() -> None:
+    assert set(_rows(PAGE.with_name("metering.md"))) == set(registry.BUILTINS["meters"])
