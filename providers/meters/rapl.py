@@ -63,10 +63,11 @@ def idle_share(
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """How one span of a device falls to the job."""
+    """How one span of a device falls to the job; ``most`` bounds ``active`` from above."""
 
     span_s: float
     active: float
+    most: float
     idle: float
 
 
@@ -98,9 +99,10 @@ class _Device:
         idle = joules if self.idle_w is None else min(joules, self.idle_w * split.span_s)
         active = (joules - idle) * split.active
         energy = active + idle * split.idle
-        low, high = sorted((joules * split.active, joules * split.idle))
+        low = joules * min(split.active, split.idle)
+        high = joules * max(split.most, split.idle)
         below, above = 1 - COUNTER_ERROR, 1 + COUNTER_ERROR
-        self.active += Triple(0.0, active, joules * split.active * above)
+        self.active += Triple(0.0, active, joules * split.most * above)
         self.energy += Triple(min(low, energy) * below, energy, max(high, energy) * above)
         self.covered_s += split.span_s
 
@@ -163,7 +165,10 @@ class RaplMeter:
         cpu_s = max(0.0, usage.cpu_s - self._last_cpu_s)
         split = None
         if busy_s is not None and self._last_busy_s is not None and span > 0:
-            busy = max(busy_s - self._last_busy_s, cpu_s)
+            # Busy time is told in whole ticks: one more of them there may have been. Without it,
+            # each of several jobs that do next to nothing would be taken for all that is done.
+            told = max(busy_s - self._last_busy_s, cpu_s)
+            busy = told + 1 / TICKS_PER_S
             idle = idle_share(
                 slots=self._scope.slots,
                 used_cpus=cpu_s / span,
@@ -171,7 +176,7 @@ class RaplMeter:
                 held_slots=usage.held_slots,
                 cpus=self._cpus,
             )
-            split = _Split(span, cpu_s / busy if busy > 0 else 0.0, idle)
+            split = _Split(span, cpu_s / busy, cpu_s / told if told > 0 else 0.0, idle)
         self._last, self._last_busy_s, self._last_cpu_s = now, busy_s, usage.cpu_s
         for device in self._devices.values():
             device.account(now, split)

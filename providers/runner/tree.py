@@ -77,8 +77,11 @@ class Tree:
         return (self._group.cpu_s() if self._group is not None else None) or 0.0
 
     def final_cpu_s(self) -> float:
-        """Exact CPU seconds, once all have been reaped."""
-        self._cpu_s = max(self._cpu_s, self._reaped_cpu_s, self._grouped_s())
+        """Exact CPU seconds, once all have been reaped and :meth:`usage` was asked after that.
+
+        The group is not asked again: a later word of it would differ from the last sample.
+        """
+        self._cpu_s = max(self._cpu_s, self._reaped_cpu_s)
         return self._cpu_s
 
     def counted_by(self) -> Counting:

@@ -48,8 +48,7 @@ def test_the_jobs_and_the_rest_are_the_device(
             parts = [readings[name] for readings in found]
             device_j = parts[0].facts["device_j"]
             assert all(0 <= p.active_j.value <= p.energy_j.value * (1 + 1e-9) for p in parts)
-            # Busy time is told in hundredths of a second.
-            assert sum(p.energy_j.value for p in parts) <= device_j * (1 + 0.02) + 1e-6
+            assert sum(p.energy_j.value for p in parts) <= device_j * (1 + 1e-9) + 1e-6
             assert all(p.facts["device_j"] == device_j for p in parts)
 
 
