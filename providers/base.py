@@ -69,6 +69,7 @@ class Component:
     set and version; ``max_w`` is what the held part can draw at most, where known: it
     widens the upper bound over gaps. ``poll_s``: a counter that wraps must be read at least
     this often (seconds), or what it counted is lost; None: any interval will do.
+    ``replayed``: its readings come from a record, whatever the method was there.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Component:
     source: str
     max_w: float | None = None
     poll_s: float | None = None
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +88,25 @@ class Scope:
     gpus: tuple[str, ...] = ()
 
 
+# How a tree's CPU seconds are counted: by its control group, by what was waited for, or, within
+# the process that is metered, by the kernel's usage of itself and its children.
+Counting = Literal["cgroup", "wait4", "rusage"]
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What the job's process tree has used so far (cumulative, never falling).
 
     ``pids`` are its living processes at this moment: whose work on a device is the job's.
+    ``held_slots`` is what all jobs on this machine hold at the moment, this one included; 0
+    where that is not known.
     """
 
     elapsed_s: float
     cpu_s: float
     rss_gb_s: float
     pids: frozenset[int] = frozenset()
+    held_slots: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +114,10 @@ class Reading:
     """Energy of one component so far, in joules, cumulative since the meter was opened.
 
     ``active_j`` is what the job's work drew; ``energy_j`` adds the idle draw of what the
-    job held: the larger of its slots and the CPUs that it used. ``covered_s`` is the time
-    that was really observed; a failed read is time not covered, never a zero. ``facts`` is what
-    else was seen so far, with its unit in the name: ``mean_utilisation_percent``.
+    job held: its slots, and of what nobody holds the CPUs that it used beyond them.
+    ``covered_s`` is the time that was really observed; a failed read is time not covered,
+    never a zero. ``facts`` is what else was seen so far, with its unit in the name:
+    ``mean_utilisation_percent``.
     """
 
     component: str

@@ -205,6 +205,15 @@ class Config:
         return self.path.parent
 
     @property
+    def meters(self) -> tuple[str, ...]:
+        """Meters, first choice first; a path that one is to use (``replay:PATH``) is absolute."""
+        named = (name.partition(":") for name in self.settings.meters)
+        return tuple(
+            f"{head}:{(self.base_dir / Path(path).expanduser()).absolute()}" if path else head
+            for head, _, path in named
+        )
+
+    @property
     def key_variables(self) -> frozenset[str]:
         """Environment variables that hold keys: those of ``secrets`` and of any source."""
         named = (

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from providers.base import Usage
 from providers.meters import microarchitecture
+from providers.runner.holdings import Holdings
 from providers.runner.journal import JournalWriter
 from providers.runner.log import say
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from providers.base import Counting
     from providers.runner.metering import Metering
 
 # The journal grows with the logarithm of time: a crash loses at most this share of the run.
@@ -50,16 +52,31 @@ class Uses(Protocol):
         """CPU seconds so far (never falling), and resident bytes now."""
         ...
 
+    def counted_by(self) -> Counting:
+        """How its CPU seconds are counted."""
+        ...
+
+    def final_cpu_s(self) -> float:
+        """CPU seconds at its end."""
+        ...
+
 
 class Record:
     """Samples into the journal; what cannot be written is a gap, and the job runs on."""
 
     def __init__(
-        self, run_dir: Path, interval_s: float, clock: Clock, metering: Metering, tree: Uses
+        self,
+        run_dir: Path,
+        interval_s: float,
+        clock: Clock,
+        metering: Metering,
+        tree: Uses,
+        slots: int,
     ) -> None:
         self._clock, self._metering, self._tree = clock, metering, tree
         self._interval = self.next_at = metering.poll_s(interval_s)
-        self._awake = self._written = self._rss_gb_s = 0.0
+        self._holdings = Holdings(slots)
+        self._awake = self._written = self._rss_gb_s = self._seen_cpu_s = 0.0
         self._lost = self._noted = 0
         self._writer: JournalWriter | None = None
         try:
@@ -68,6 +85,7 @@ class Record:
                 "meters": metering.used,
                 "cpu": microarchitecture.here().name,
                 "cpus": os.cpu_count(),
+                "attribution": {"counted_by": tree.counted_by()},
             }
             self._writer = JournalWriter(run_dir, metering.components, meta, clock.wall)
         except Exception as e:  # noqa: BLE001 -- metering may never harm the job
@@ -80,7 +98,11 @@ class Record:
         self._rss_gb_s += rss_bytes / 1e9 * (awake - self._awake)
         self._awake = awake
         self.next_at = elapsed + self._interval
-        readings = self._metering.sample(Usage(awake, cpu_s, self._rss_gb_s, self._tree.pids))
+        if not last:
+            self._seen_cpu_s = cpu_s
+        held = self._holdings.total()
+        usage = Usage(awake, cpu_s, self._rss_gb_s, self._tree.pids, held)
+        readings = self._metering.sample(usage)
         due = last or elapsed - self._written >= elapsed * THINNING
         if self._writer is None or not due:
             return
@@ -94,11 +116,22 @@ class Record:
             self._lost += 1
 
     def close(self) -> None:
-        """The last sample, the notes, and all of it to disk."""
+        """The last sample, the notes, how the job was counted, and all of it to disk."""
         self.sample(last=True)
+        self._holdings.close()
         if self._writer is None:
             return
         try:
+            self._writer.tell(
+                {
+                    "attribution": {
+                        "counted_by": self._tree.counted_by(),
+                        "seen_cpu_s": self._seen_cpu_s,
+                        "cpu_s": self._tree.final_cpu_s(),
+                    },
+                    "suspended_s": max(0.0, self._clock.elapsed() - self._clock.awake()),
+                }
+            )
             self._write_notes(self._writer)
             if self._lost:
                 self._writer.note(f"{self._lost} sample(s) could not be written")

@@ -14,11 +14,12 @@ import shutil
 import signal
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.base import Launch, Receipt, Scope
-from providers.runner import foreground, journal, proc
+from providers.runner import foreground, group, journal, proc
 from providers.runner.log import say
 from providers.runner.metering import Metering
 from providers.runner.pausing import PAUSE, RESUME, Pausing
@@ -61,15 +62,19 @@ def run(run_dir: Path) -> None:
     become_subreaper()
     clock = Clock()
     metering = Metering(launch.meters, Scope(launch.slots, launch.gpus))
+    own = group.make(group.own_folder())
     try:
-        pid = _spawn(launch, run_dir, ignored)
+        start = partial(_spawn, launch, run_dir, ignored)
+        pid = own.spawn(start) if own else start()
     except (OSError, ValueError, TypeError) as e:
+        if own:
+            own.remove()
         error = f"cannot start {launch.argv[0]!r}: {_said(e)}"
         _leave(run_dir, _receipt(launch, clock, "not_started", None, 0.0, error))
         return
     _identify_first(run_dir, pid)
-    tree = Tree(pid)
-    record = Record(run_dir, launch.interval_s, clock, metering, tree)
+    tree = Tree(pid, own)
+    record = Record(run_dir, launch.interval_s, clock, metering, tree, launch.slots)
     pausing = Pausing(run_dir, launch, clock, tree)
     reason = _follow(launch, clock, tree, record, pausing, waited)
     pausing.end()
@@ -80,6 +85,8 @@ def run(run_dir: Path) -> None:
     receipt = _receipt(launch, clock, reason, tree.first_status, tree.final_cpu_s())
     # The receipt comes first: releasing a device may hang.
     _leave(run_dir, replace(receipt, pauses=pausing.pauses()))
+    if own:
+        own.remove()
     metering.close()
 
 
@@ -202,7 +209,7 @@ def _follow(
                 tree.send(signal.SIGTERM)
                 pausing.end()
         if kill_at is not None and now >= kill_at:
-            tree.send(signal.SIGKILL)
+            tree.kill()
             kill_at = now + KILL_AGAIN_S
         if now >= record.next_at:
             record.sample()

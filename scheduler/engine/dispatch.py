@@ -193,7 +193,7 @@ def launch(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
                 region=attempt.region,
                 slots=job.spec.slots,
                 gpus=attempt.gpus,
-                meters=settings.meters,
+                meters=ctx.config.meters,
                 time_limit_s=rest.time_limit_s(ctx, job, now),
                 grace_s=settings.grace,
                 interval_s=settings.sample_interval,

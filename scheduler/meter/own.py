@@ -12,6 +12,8 @@ from providers.runner import proc
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from providers.base import Counting
+
 NO_BOARDS = frozenset({"", "-1", "NoDevFiles"})
 
 
@@ -46,6 +48,14 @@ class OwnTree:
             rss += found.rss_bytes
         self._cpu_s = max(self._cpu_s, cpu_s - self._before)
         return self._cpu_s, rss
+
+    def counted_by(self) -> Counting:
+        """By what the kernel tells of itself and its children."""
+        return "rusage"
+
+    def final_cpu_s(self) -> float:
+        """CPU seconds up to the last look."""
+        return self._cpu_s
 
 
 _SELF, _CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN

@@ -45,7 +45,7 @@ class Place:
     @property
     def meters(self) -> tuple[str, ...]:
         """Which meters are tried, first choice first."""
-        return METERS if self.config is None else self.config.settings.meters
+        return METERS if self.config is None else self.config.meters
 
     @property
     def interval_s(self) -> float:

@@ -73,7 +73,7 @@ class Run:
         except OSError as e:
             self._journal = Journal((), (), (f"no energy journal: {e}",))
             return
-        record = Record(self._folder, interval_s, self._clock, metering, self._tree)
+        record = Record(self._folder, interval_s, self._clock, metering, self._tree, slots)
         self._thread = threading.Thread(
             target=self._sample, args=(record, metering), name="lowtide-track", daemon=True
         )

@@ -28,6 +28,7 @@ from providers.base import (
 from providers.errors import NoData, ProviderError
 from providers.runner import journal
 from providers.series import Series, SourceInfo, empty, to_unix
+from scheduler.testing.powercap import FakePowercap as FakePowercap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -37,7 +37,7 @@ PROVIDERS = (
     {"intensity", "meters"},
     {"transport"},
     {"forecaster", "catalogue", "settings", "surroundings", "typical"},
-    {"series"},
+    {"series", "journal"},
     {"base"},
     {"errors"},
 )
@@ -60,8 +60,8 @@ DOORS = {
 # What a folder of providers may import of providers besides itself: siblings of one kind are
 # strangers to the other kinds, and what runs beside the job stays light.
 KNOWS = {
-    "providers/runner": {"base", "errors", "registry", "meters.microarchitecture"},
-    "providers/meters": {"base", "errors"},
+    "providers/runner": {"base", "errors", "journal", "registry", "meters.microarchitecture"},
+    "providers/meters": {"base", "errors", "journal"},
     "providers/intensity": {
         "base",
         "errors",
@@ -84,7 +84,7 @@ KNOWS = {
 }
 # What runs on the node, beside the job: light, so the standard library alone.
 LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/errors.py",
-         "providers/registry.py", "providers/executors")  # fmt: skip
+         "providers/journal.py", "providers/registry.py", "providers/executors")  # fmt: skip
 ALLOWED_AT_ROOT = {
     ".ci", ".editorconfig", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile",
     "README.md", "config.yaml", "docs", "examples", "providers", "pyproject.toml", "scheduler",

@@ -57,6 +57,7 @@ def report_json(
                 "active_kwh": figure(c.active_kwh),
                 "energy_kwh": figure(c.energy_kwh),
                 "facts": c.facts,
+                "replayed": c.replayed,
             }
             for c in (s.components if s else ())
         ],
@@ -108,6 +109,7 @@ def report_json(
                 "ended_at": iso(a.ended_at),
                 "exit_code": a.exit_code,
                 "energy_kwh": figure(a.energy_kwh),
+                "attribution": a.attribution,
             }
             for a in (s.attempts if s else ())
         ],
