@@ -94,7 +94,7 @@ def _settled(context: Context, job: Job) -> Settlement | None:
     stored = context.store.settlements.latest(job.id)
     if stored is not None and job.state.ended:
         return stored
-    return engine.settlement_of(context, job, options.utc_now())
+    return engine.settlement_of(context, job, options.utc_now()) or stored
 
 
 def _zone(context: Context, job: Job) -> str | None:

@@ -59,12 +59,13 @@ def _records(job: Job, attempts: Sequence[Attempt]) -> list[sci.AttemptRecord]:
 
 
 def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
-    """What the job has really cost so far; None for a job that never started.
+    """What the job has really cost so far; None for a job that never started, or whose run
+    folders are not to be read from here.
 
     Provisional while it runs, and while a source with actuals still owes some.
     """
     attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
-    if not attempts:
+    if not attempts or not ctx.here.has_folders(job.spec.origin):
         return None
     records = _records(job, attempts)
     start = records[0].started_at
