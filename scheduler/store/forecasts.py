@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from scheduler.store.packing import pack, unpack
 from scheduler.store.rows import ForecastRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from datetime import datetime
 
     from sqlalchemy import ColumnElement
@@ -93,18 +94,21 @@ class Forecasts:
         at = col(ForecastRow.issued_at)
         about = (chain, zone, start_s, end_s)
         with self._db.read() as session:
-            older = _rows(session, *about, at <= start_s, newest_first=True)
-            first = next(older, None)
-            later = _rows(session, *about, at > start_s, newest_first=False)
-            ordered = ([] if first is None else [first]), later, older
-            return _filled((row for rows in ordered for row in rows), start_s, end_s)
+            with (
+                closing(_rows(session, *about, at <= start_s, newest_first=True)) as older,
+                closing(_rows(session, *about, at > start_s, newest_first=False)) as later,
+            ):
+                first = next(older, None)
+                ordered = ([] if first is None else [first]), later, older
+                return _filled((row for rows in ordered for row in rows), start_s, end_s)
 
     def last_told(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
         """The last forecast of each part of ``[start, end)``, as it was issued by ``end``."""
         by_then = col(ForecastRow.issued_at) <= end_s
         with self._db.read() as session:
-            rows = _rows(session, chain, zone, start_s, end_s, by_then, newest_first=True)
-            return _filled(rows, start_s, end_s)
+            told = _rows(session, chain, zone, start_s, end_s, by_then, newest_first=True)
+            with closing(told) as rows:
+                return _filled(rows, start_s, end_s)
 
     def issued(self, start_s: float, end_s: float, chains: str = "") -> Iterator[Issue]:
         """Every row issued within ``[start, end)`` whose chain's name begins so, in order."""
@@ -119,9 +123,10 @@ class Forecasts:
             .order_by(col(ForecastRow.issued_at), col(ForecastRow.id))
         )
         with self._db.read() as session:
-            for row in session.exec(query, execution_options={"yield_per": PAGE}):
-                assert row.id is not None
-                yield Issue(row.id, row.chain, _content(row)[0])
+            with closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows:
+                for row in rows:
+                    assert row.id is not None
+                    yield Issue(row.id, row.chain, _content(row)[0])
 
 
 def row_of(chain: str, series: Series, at: datetime, notes: tuple[str, ...]) -> ForecastRow:
@@ -146,7 +151,7 @@ def _rows(
     when: ColumnElement[bool],
     *,
     newest_first: bool,
-) -> Iterator[ForecastRow]:
+) -> Generator[ForecastRow]:
     """Rows that tell a part of ``[start, end)``, read as they are needed."""
     order = (col(ForecastRow.issued_at), col(ForecastRow.id))
     query = (
@@ -160,7 +165,9 @@ def _rows(
         )
         .order_by(*(c.desc() if newest_first else c for c in order))
     )
-    yield from session.exec(query, execution_options={"yield_per": PAGE})
+    # A cursor of the server has to be closed before its transaction ends.
+    with closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows:
+        yield from rows
 
 
 def _filled(rows: Iterable[ForecastRow], start_s: float, end_s: float) -> Series | None:

@@ -25,6 +25,7 @@ SCHEDULER = (
     {"planner", "sci", "store", "regions", "cron", "comparison"},
     {"config"},
     {"quantities", "models", "scores", "zones"},
+    {"address", "origin"},
     {"errors"},
 )
 PROVIDERS = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.database import open_store
 
 from providers.series import Series
 from scheduler.errors import ConfigError, StoreError, UsageError
@@ -93,10 +94,10 @@ def test_a_move_from_a_state_that_the_job_has_left_does_nothing(
 
 
 def test_only_one_of_many_claims_wins(
-    tmp_path: Path, now: datetime, make_spec: Callable[..., JobSpec]
+    tmp_path: Path, now: datetime, database: dict[str, str], make_spec: Callable[..., JobSpec]
 ) -> None:
     """Threads with connections of their own, as daemons would have."""
-    stores = [Store(tmp_path, now) for _ in range(6)]
+    stores = [open_store(tmp_path, database, now) for _ in range(6)]
     job = _planned(stores[0], make_spec(), "j", now)
     won: list[bool] = []
     gate = threading.Barrier(len(stores))
