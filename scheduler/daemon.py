@@ -19,6 +19,8 @@ from scheduler import engine
 from scheduler.errors import StoreError, StoreUnreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scheduler.config import Config
     from scheduler.engine import Context
 
@@ -97,7 +99,11 @@ def _log(line: str) -> None:
     print(f"lowtide: {line}", file=sys.stderr, flush=True)  # noqa: T201 -- the daemon's log
 
 
-def write_unit(config: Config, user_home: Path) -> Path:
+# What chooses the queue, beside the config: a daemon that is installed must find the same one.
+CHOOSES = ("LOWTIDE_DATABASE", "LOWTIDE_HOST")
+
+
+def write_unit(config: Config, user_home: Path, environ: Mapping[str, str]) -> Path:
     """A systemd user unit; jobs outlive a restart of the daemon (``KillMode=process``)."""
     unit = user_home / ".config/systemd/user/lowtide.service"
     unit.parent.mkdir(parents=True, exist_ok=True)
@@ -107,8 +113,10 @@ def write_unit(config: Config, user_home: Path) -> Path:
         "Description=lowtide, carbon-aware job scheduler\n"
         "\n"
         "[Service]\n"
-        f'Environment="LOWTIDE_HOME={config.home}"\n'
-        f"ExecStart={command}\n"
+        + "".join(
+            f'Environment="{line}"\n'.replace("%", "%%") for line in _environment(config, environ)
+        )
+        + f"ExecStart={command}\n"
         "KillMode=process\n"
         "Restart=on-failure\n"
         "\n"
@@ -118,10 +126,17 @@ def write_unit(config: Config, user_home: Path) -> Path:
     return unit
 
 
-def cron_line(config: Config) -> str:
+def cron_line(config: Config, environ: Mapping[str, str]) -> str:
     """A crontab line that does one pass a minute (a bare % means a new line to cron)."""
-    home = f"LOWTIDE_HOME={shlex.quote(str(config.home))}"
-    return f"* * * * * {home} {shlex.join((*_command(config), 'tick'))}".replace("%", r"\%")
+    pairs = (line.partition("=") for line in _environment(config, environ))
+    chosen = " ".join(f"{name}={shlex.quote(value)}" for name, _, value in pairs)
+    return f"* * * * * {chosen} {shlex.join((*_command(config), 'tick'))}".replace("%", r"\%")
+
+
+def _environment(config: Config, environ: Mapping[str, str]) -> list[str]:
+    chosen = {"LOWTIDE_HOME": str(config.home)}
+    chosen |= {name: environ[name] for name in CHOOSES if environ.get(name)}
+    return [f"{name}={value}" for name, value in chosen.items()]
 
 
 def _command(config: Config) -> tuple[str, ...]:

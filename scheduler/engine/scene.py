@@ -34,6 +34,8 @@ CANDIDATES = 50_000_000
 
 # So far past the last deadline a place is sought for a job that cannot be in time.
 LOOK_PAST_S = 14 * 86400.0
+# More boards than any host has: of what cannot be counted from here nothing is forbidden.
+UNCOUNTED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +249,9 @@ def _haste(case: Case, known: Sequence[Place]) -> float:
 
 
 def _boards(ctx: Context, region: str, holds: Sequence[Held]) -> int:
-    """Boards that are idle or held by our own jobs."""
+    """Boards that are idle or held by our own jobs; those of another host it counts itself."""
+    if ctx.regions[region].host not in {None, ctx.here.origin.host}:
+        return UNCOUNTED
     own = sum(hold.gpus for hold in holds if hold.region == region)
     return own + len(ctx.executor(region).free_gpus(ctx.store.jobs.held_gpus()))
 

@@ -93,14 +93,14 @@ class Forecasts:
         """
         at = col(ForecastRow.issued_at)
         about = (chain, zone, start_s, end_s)
-        with self._db.read() as session:
-            with (
-                closing(_rows(session, *about, at <= start_s, newest_first=True)) as older,
-                closing(_rows(session, *about, at > start_s, newest_first=False)) as later,
-            ):
-                first = next(older, None)
-                ordered = ([] if first is None else [first]), later, older
-                return _filled((row for rows in ordered for row in rows), start_s, end_s)
+        with (
+            self._db.read() as session,
+            closing(_rows(session, *about, at <= start_s, newest_first=True)) as older,
+            closing(_rows(session, *about, at > start_s, newest_first=False)) as later,
+        ):
+            first = next(older, None)
+            ordered = ([] if first is None else [first]), later, older
+            return _filled((row for rows in ordered for row in rows), start_s, end_s)
 
     def last_told(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
         """The last forecast of each part of ``[start, end)``, as it was issued by ``end``."""
@@ -122,11 +122,13 @@ class Forecasts:
             )
             .order_by(col(ForecastRow.issued_at), col(ForecastRow.id))
         )
-        with self._db.read() as session:
-            with closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows:
-                for row in rows:
-                    assert row.id is not None
-                    yield Issue(row.id, row.chain, _content(row)[0])
+        with (
+            self._db.read() as session,
+            closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows,
+        ):
+            for row in rows:
+                assert row.id is not None
+                yield Issue(row.id, row.chain, _content(row)[0])
 
 
 def row_of(chain: str, series: Series, at: datetime, notes: tuple[str, ...]) -> ForecastRow:
