@@ -71,7 +71,7 @@ class Sqlite:
         until = time.monotonic() + limit_s
         raw.set_progress_handler(lambda: time.monotonic() > until, STEPS)
         try:
-            return str(connection.scalar(text("PRAGMA quick_check(1)")))
+            return " ".join(str(connection.scalar(text("PRAGMA quick_check(1)"))).split())
         except OperationalError as e:
             if "interrupted" not in str(e.orig):
                 raise
@@ -82,7 +82,7 @@ class Sqlite:
     def integrity(self, connection: Connection) -> Iterator[Finding]:
         """SQLite's full check: pages, indexes, uniqueness, NOT NULL."""
         found = list(connection.scalars(text("PRAGMA integrity_check(5)")))
-        yield "integrity", found == ["ok"], "; ".join(map(str, found))
+        yield "integrity", found == ["ok"], " ".join(" ".join(map(str, found)).split())
 
     def backup(self, part: Path) -> None:
         """By SQLite's online backup, which begins again where a writer comes in between."""

