@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import sys
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,7 @@ from scheduler.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 # Machines that run tests are shared: how long an example takes says nothing.
 settings.register_profile("lowtide", deadline=None)
@@ -120,6 +123,22 @@ def database_kind(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]
 def database(database_kind: Callable[[], dict[str, str]]) -> dict[str, str]:
     """The environment that names an empty database of either kind."""
     return database_kind()
+
+
+@pytest.fixture(scope="session")
+def empty_store(
+    database_kind: Callable[[], dict[str, str]],
+) -> Callable[[], AbstractContextManager[Store]]:
+    """Opens an empty store, for laws that are tried on many examples."""
+
+    @contextmanager
+    def opened() -> Iterator[Store]:
+        with tempfile.TemporaryDirectory() as folder:
+            store = open_store(Path(folder), database_kind(), NOW)
+            yield store
+            store.close()
+
+    return opened
 
 
 @pytest.fixture
