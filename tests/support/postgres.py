@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +30,10 @@ ABSENT = (
 USERS = ("postgres", "nobody")
 
 
+# How long a server may take to come up on a machine that is busy.
+START_S = 60.0
+PR_SET_PDEATHSIG = 1  # prctl(2)
+ENVIRON = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 INITIAL = ("-A", "trust", "-U", "lowtide", "-E", "UTF8", "--locale=C", "--no-sync")
 
 
@@ -35,13 +42,14 @@ class Server:
 
     def __init__(self, programs: Path, user: str | None) -> None:
         self._programs, self._user = programs, user
-        self.folder = Path(tempfile.mkdtemp(prefix="lowtide-pg-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.folder = Path(tempfile.mkdtemp(prefix=f"lowtide-pg-{os.getpid()}-"))
         if user is not None:
             account = pwd.getpwnam(user)
             os.chown(self.folder, account.pw_uid, account.pw_gid)
         # The socket is for whoever runs the tests.
         self.folder.chmod(0o755)
-        self._run("initdb", "-D", str(self._data), *INITIAL)
+        self._initdb()
         self.start()
 
     @property
@@ -54,17 +62,42 @@ class Server:
         return self.folder / "data"
 
     def start(self) -> None:
-        """On a socket only; nothing here has to outlive the power."""
-        options = (
-            f"-c listen_addresses= -c unix_socket_directories={self.folder} -c port=5432 "
-            "-c fsync=off -c full_page_writes=off -c max_connections=200"
-        )
-        log = str(self.folder / "data" / "log")
-        self._run("pg_ctl", "-D", str(self._data), "-l", log, "-o", options, "-w", "start")
+        """On a socket only; nothing here has to outlive the power, or whoever runs the tests."""
+        given = ("listen_addresses=", f"unix_socket_directories={self.folder}", "port=5432")
+        given += ("fsync=off", "full_page_writes=off", "max_connections=200")
+        options = [part for each in given for part in ("-c", each)]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._programs / "postgres"), "-D", str(self._data), *options],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=ENVIRON,
+                preexec_fn=_die_with_parent,
+                **self._who,
+            )
+        end = time.monotonic() + START_S
+        while not (self.folder / ".s.PGSQL.5432").exists() or not self._answers():
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise OSError(f"postgres: {(self.folder / 'log').read_text()[-300:]}")
+            time.sleep(0.02)
 
-    def stop(self, mode: str = "fast") -> None:
-        """``fast`` breaks off every connection."""
-        self._run("pg_ctl", "-D", str(self._data), "-m", mode, "-w", "stop")
+    def stop(self) -> None:
+        """Break off every connection, and end (a "fast" shutdown)."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait()
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            psycopg.connect(self.url, connect_timeout=5).close()
+        except psycopg.OperationalError as e:
+            # One that asks for a password answers.
+            return "password" in str(e)
+        return True
 
     def demand(self, password: str) -> None:
         """Let nobody in any more without a password."""
@@ -73,28 +106,31 @@ class Server:
         (self._data / "pg_hba.conf").write_text("local all all scram-sha-256\n")
         databases.execute(self.url, "SELECT pg_reload_conf()")
 
-    def _run(self, program: str, *arguments: str) -> None:
-        who: dict[str, Any] = {}
-        if self._user is not None:
-            who = {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid}
-            who["extra_groups"] = ()
+    @property
+    def _who(self) -> dict[str, Any]:
+        """Whom its programs run as, in the words of :mod:`subprocess`."""
+        if self._user is None:
+            return {}
+        group = pwd.getpwnam(self._user).pw_gid
+        return {"user": self._user, "group": group, "extra_groups": ()}
+
+    def _initdb(self) -> None:
         done = subprocess.run(
-            [str(self._programs / program), *arguments],
+            [str(self._programs / "initdb"), "-D", str(self._data), *INITIAL],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             check=False,
-            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-            **who,
+            env=ENVIRON,
+            **self._who,
         )
         if done.returncode:
-            raise OSError(f"{program}: {done.stderr}")
+            raise OSError(f"initdb: {done.stderr}")
 
     def remove(self) -> None:
         """End it, and leave nothing."""
-        self.stop("immediate")
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -112,6 +148,7 @@ def own_server() -> Server:
     """A server of our own; the test is skipped where there is none, or fails if it must be."""
     if find_spec("psycopg") is None:
         missing("no psycopg here: pip install 'lowtide[postgres]'")
+    _clear_up()
     users: tuple[str | None, ...] = (None,) if os.geteuid() else USERS
     why = []
     for folder in programs():
@@ -129,6 +166,18 @@ def missing(said: str) -> None:
     if "postgres" in os.environ.get(REQUIRED, "").split(","):
         pytest.fail(f"{REQUIRED} asks for it: {said}")
     pytest.skip(said)
+
+
+def _die_with_parent() -> None:
+    """A run of tests that is killed leaves no server behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+def _clear_up() -> None:
+    """Remove what runs of tests that were killed have left."""
+    for folder in Path(tempfile.gettempdir()).glob("lowtide-pg-*"):
+        if not Path(f"/proc/{folder.name.split('-')[2]}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Databases:
