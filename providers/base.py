@@ -88,11 +88,15 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the job's process tree has used so far (cumulative, never falling)."""
+    """What the job's process tree has used so far (cumulative, never falling).
+
+    ``pids`` are its living processes at this moment: whose work on a device is the job's.
+    """
 
     elapsed_s: float
     cpu_s: float
     rss_gb_s: float
+    pids: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

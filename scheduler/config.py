@@ -18,7 +18,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
@@ -27,16 +26,14 @@ from pydantic import (
 from scheduler import address, quantities, zones
 from scheduler.address import Address
 from scheduler.errors import ConfigError
+from scheduler.hardware_settings import HardwareSettings
+from scheduler.sections import Bounds, Seconds, Section, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 M = TypeVar("M", bound=BaseModel)
-
-
-def _text(parse: Any) -> BeforeValidator:
-    return BeforeValidator(lambda v: parse(str(v)) if isinstance(v, (str, int)) else v)
 
 
 def _zone(value: Any) -> Any:
@@ -51,9 +48,8 @@ def _country(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
-Seconds = Annotated[float, _text(quantities.duration_s), Field(gt=0)]
-Span = Annotated[float, _text(quantities.span_s), Field(ge=0)]
-Percent = Annotated[float, _text(quantities.percent), Field(ge=0, le=100)]
+Span = Annotated[float, text(quantities.span_s), Field(ge=0)]
+Percent = Annotated[float, text(quantities.percent), Field(ge=0, le=100)]
 TimeZone = Annotated[str, AfterValidator(zones.checked)]
 Zone = Annotated[str, BeforeValidator(_zone), Field(min_length=1)]
 Country = Annotated[str, BeforeValidator(_country), Field(pattern="^[A-Z]{2}$")]
@@ -66,65 +62,15 @@ Capacity = (
 )
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Bounds(_Section):
-    """A figure, with bounds where the user knows them."""
-
-    value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    low: float | None = None
-    high: float | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Bounds:
-        low = self.value if self.low is None else self.low
-        high = self.value if self.high is None else self.high
-        if not low <= self.value <= high:
-            raise ValueError(f"bounds out of order: {low} <= {self.value} <= {high}")
-        return self
-
-
 class Pue(Bounds):
     """Power usage effectiveness (ISO/IEC 30134-2), never without a source."""
 
     value: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    low: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     source: Annotated[str, Field(min_length=1)]
 
 
-class CcfServer(_Section):
-    """A server by parts, for Cloud Carbon Footprint's rule of embodied carbon."""
-
-    memory_gb: Annotated[float, Field(gt=0)] | None = None
-    cpus: Annotated[int, Field(ge=1)] = 1
-    gpus: Annotated[int, Field(ge=0)] = 0
-    ssds: Annotated[int, Field(ge=0)] = 0
-    hdds: Annotated[int, Field(ge=0)] = 0
-
-
-class HardwareSettings(_Section):
-    """What M is computed from: one of a CCF server, an instance type, a figure of your own."""
-
-    ccf_server: CcfServer | None = None
-    instance: str | None = None
-    embodied_kg: Bounds | Annotated[float, Field(gt=0)] | None = None
-    lifespan: Seconds | None = None
-    slots: Annotated[int, Field(ge=1)] | None = None
-    gpus: Annotated[int, Field(ge=0)] = 0
-    source: str | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> HardwareSettings:
-        given = [x for x in (self.ccf_server, self.instance, self.embodied_kg) if x is not None]
-        if len(given) != 1:
-            raise ValueError("hardware needs one of ccf_server, instance, embodied_kg")
-        if self.embodied_kg is not None and not (self.lifespan and self.source):
-            raise ValueError("embodied_kg needs lifespan and source beside it")
-        return self
-
-
-class Price(_Section):
+class Price(Section):
     """What holding and running things costs in a region, in the config's ``currency``."""
 
     per_slot_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
@@ -132,14 +78,14 @@ class Price(_Section):
     per_kwh: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
-class Transfer(_Section):
+class Transfer(Section):
     """What bringing a gigabyte of data to another region takes."""
 
     seconds_per_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 8.0
     kwh_per_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
 
 
-class RegionSettings(_Section):
+class RegionSettings(Section):
     """A place where jobs can run, or that is only compared (no executor).
 
     ``zones`` is what a source calls the grid zone where it has a name of its own for it.
@@ -172,7 +118,7 @@ class RegionSettings(_Section):
         return self
 
 
-class Defaults(_Section):
+class Defaults(Section):
     """What a job gets where its options say nothing."""
 
     slack: Seconds = 86400.0
@@ -182,7 +128,7 @@ class Defaults(_Section):
     min_run: Span = 600.0
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     """Where the database is, and which environment variable holds its password."""
 
     url: Annotated[str, Field(min_length=1)]
@@ -193,7 +139,7 @@ def _database(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
-class Outage(_Section):
+class Outage(Section):
     """What to do while no source answers."""
 
     policy: Literal["run-now", "hold", "last-known"] = "last-known"
@@ -205,7 +151,7 @@ class Outage(_Section):
         return self.policy == "last-known"
 
 
-class History(_Section):
+class History(Section):
     """How cautiously a duration is learned from past runs of a group, and how far back the
     forecaster looks for actual intensities.
 
@@ -225,7 +171,7 @@ LOCAL: dict[str, Any] = {
 }
 
 
-class Settings(_Section):
+class Settings(Section):
     """The whole file. ``regions.local`` is laid over the built-in one."""
 
     home: str = "local"

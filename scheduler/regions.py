@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from providers import catalogue
 from providers.base import Triple
+from providers.surroundings import Surroundings
 from scheduler.errors import UsageError
-from scheduler.models import Hardware, Site
+from scheduler.machines import Machines, Owner, bounded
+from scheduler.models import Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scheduler.config import Bounds, Config, HardwareSettings, Price, RegionSettings
+    from scheduler.config import Config, Price, RegionSettings
+    from scheduler.hardware_settings import HardwareSettings
+    from scheduler.machines import Machine
+    from scheduler.models import Hardware
 
 # An undeclared PUE lies between a large cloud's fleet (Google 1.09, AWS 1.15 in 2024) and the
 # industry's mean (1.58, Uptime Institute Global Data Center Survey 2023); the value is the middle.
@@ -24,6 +28,9 @@ UNKNOWN_PUE_SOURCE = (
     "not declared: between a large cloud (1.1) and the industry mean "
     "(1.58, Uptime Institute 2023); set regions.<name>.pue"
 )
+
+# What the place of a region is called where nobody named it: this machine's, and another one's.
+UNNAMED = ("this machine", "own")
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Region:
     pue_source: str
     chain: tuple[str, ...]
     hardware_settings: HardwareSettings | None
+    machines: Machines = field(repr=False, compare=False)
     price: Price | None = None
     zones: Mapping[str, str] = field(default_factory=dict)
     country: str | None = None
@@ -58,22 +66,31 @@ class Region:
         head, colon, _ = self.name.partition(":")
         return head if colon else "own"
 
-    @cached_property
+    @property
+    def machine(self) -> Machine:
+        """What M is computed from, or why it cannot be; may ask a Boavizta server."""
+        slots = max(self.slots) if self.slots else None
+        owner = Owner(self.name, self.executor == "local", slots)
+        return self.machines.of(owner, self.hardware_settings)
+
+    @property
     def hardware(self) -> Hardware | None:
-        """What M is computed from; None where nothing was declared."""
-        return None if self.hardware_settings is None else _hardware(self.hardware_settings)
+        """What M is computed from; None where it is not known."""
+        return self.machine.hardware
 
     @property
     def site(self) -> Site:
         """The region as a settlement sees it."""
-        return Site(self.name, self.zone, self.pue, self.pue_source, self.hardware)
+        found = self.machine
+        return Site(self.name, self.zone, self.pue, self.pue_source, found.hardware, found.reason)
 
 
 class Regions:
     """Every region by name: those of the config first, then the catalogue's."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, here: Surroundings | None = None) -> None:
         self._config = config
+        self._machines = Machines(here or Surroundings(config.base_dir, config.home / "cache"))
         self._known: dict[str, Region] = {}
 
     @cached_property
@@ -99,7 +116,7 @@ class Regions:
                 raise UsageError(
                     f"no region is called {name!r}: nearest are {near} (see `lowtide regions`)"
                 )
-            self._known[name] = _region(name, own, listed, settings.providers)
+            self._known[name] = _region(name, own, listed, settings.providers, self._machines)
         return self._known[name]
 
 
@@ -108,12 +125,13 @@ def _region(
     own: RegionSettings | None,
     listed: catalogue.CatalogueRegion | None,
     providers: tuple[str, ...],
+    machines: Machines,
 ) -> Region:
     pue, pue_source = UNKNOWN_PUE, UNKNOWN_PUE_SOURCE
     if listed is not None and listed.pue is not None:
         pue, pue_source = Triple.exact(listed.pue), f"{listed.pue_source} ({listed.pue_year})"
     if own is not None and own.pue is not None:
-        pue, pue_source = _declared(own.pue), own.pue.source
+        pue, pue_source = bounded(own.pue), own.pue.source
     zone = (own.zone if own else None) or (listed.zone if listed else None)
     # The table's names are those of its own zone: another zone in the config has others.
     known = listed.zones if listed is not None and listed.zone == zone else {}
@@ -122,7 +140,7 @@ def _region(
     return Region(
         name=name,
         place=(own.place if own else None)
-        or (listed.place if listed else "this machine" if name == "local" else "own"),
+        or (listed.place if listed else UNNAMED[name != "local"]),
         zone=zone,
         executor=own.executor if own else None,
         slots=_by_hour(own.slots) if own else None,
@@ -130,6 +148,7 @@ def _region(
         pue_source=pue_source,
         chain=(own.providers if own else None) or providers,
         hardware_settings=own.hardware if own else None,
+        machines=machines,
         price=own.price if own else None,
         zones={**known, **(own.zones if own else {})},
         country=(own.country if own else None) or (listed.country if listed else None),
@@ -141,42 +160,3 @@ def _region(
 
 def _by_hour(slots: int | tuple[int, ...] | None) -> tuple[int, ...] | None:
     return (slots,) * 24 if isinstance(slots, int) else slots
-
-
-def _declared(figure: Bounds) -> Triple:
-    low = figure.value if figure.low is None else figure.low
-    return Triple(low, figure.value, figure.value if figure.high is None else figure.high)
-
-
-def _hardware(settings: HardwareSettings) -> Hardware:
-    from providers import hardware
-    from providers.meters.model import memory_gb
-
-    cpus = os.cpu_count() or 1
-    if settings.ccf_server is not None:
-        parts = settings.ccf_server
-        server = hardware.ccf_server(
-            memory_gb=parts.memory_gb or memory_gb(),
-            cpus=parts.cpus,
-            gpus=parts.gpus,
-            ssds=parts.ssds,
-            hdds=parts.hdds,
-        )
-        return Hardware(
-            server.total_kg,
-            server.lifespan_h,
-            settings.slots or cpus,
-            settings.gpus or parts.gpus,
-            server.source,
-        )
-    if settings.instance is not None:
-        provider, _, kind = settings.instance.partition("/")
-        found = hardware.instance(provider, kind)
-        slots = settings.slots or found.slots or cpus
-        return Hardware(found.total_kg, found.lifespan_h, slots, settings.gpus, found.source)
-    declared = settings.embodied_kg
-    assert declared is not None  # validated: one of the three ways is set
-    total = Triple.exact(declared) if isinstance(declared, float) else _declared(declared)
-    assert settings.lifespan is not None
-    lifespan_h = settings.lifespan / 3600
-    return Hardware(total, lifespan_h, settings.slots or cpus, settings.gpus, settings.source or "")

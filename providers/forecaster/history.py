@@ -16,6 +16,9 @@ DAY_H = 24
 WEEK_H = 168
 # Two of the seven-day profiles: one to see errors against, one before it to start from.
 NEEDED_H = 14 * DAY_H
+# The model promises 120 hours ahead of now for actuals that come so late; what is older says little
+# of the hours to come.
+LATEST_H = 48
 # The errors of so many hours are carried forward (lowtide's reference: `hod7decay`).
 RECENT_H = 6
 # The course of the week is the mean of at most so many weeks: a year beat 8, 16 and 26 weeks on

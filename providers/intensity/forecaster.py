@@ -34,8 +34,7 @@ NAME = "forecaster"
 HOUR_S = 3600.0
 DAY_S = 86400.0
 REACH_H = 120
-# The model promises 120 hours ahead of now for actuals that come up to two days late.
-LATEST_S = 48 * HOUR_S
+LATEST_S = forecaster.LATEST_H * HOUR_S
 # A week more of a year's history moves no weight much; the recent past is read at each question.
 REFIT_S = 7 * DAY_S
 # Eight weeks: as much as the model reads of the recent past.

@@ -182,7 +182,8 @@ class Trace:
             self._facts = self._agreed(stated)
             self._rows, self._series, self._stamp = rows, {}, stamp
         except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as e:
-            raise BadData(f"trace {self._path} cannot be read: {e}") from e
+            said = getattr(e, "strerror", None) or e
+            raise BadData(f"trace {self._path} cannot be read: {said}") from e
 
     def _agreed(self, stated: Mapping[str, str]) -> dict[str, Any]:
         """Signal, factors and flow by the settings and by the file, which must not differ."""

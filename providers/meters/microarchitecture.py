@@ -9,8 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from providers.base import Triple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DATA = Path(__file__).parents[1] / "data" / "ccf" / "watts_per_vcpu.csv"
 CCF = "Cloud Carbon Footprint @ b0032d9 (SPECpower, whole server)"
@@ -75,6 +79,16 @@ def identify(cpuinfo: str) -> WattsPerVcpu:
         rows = [row for rows in _table().values() for row in rows]
         return _watts(name, rows, f"{name}: not in the table, the mean of all rows; {CCF}")
     return _watts(name, _table()[architecture], f"{name} = {architecture}{why}; {CCF}")
+
+
+def of(architectures: Sequence[str]) -> WattsPerVcpu | None:
+    """The processors named, taken together; None where the table lacks one of them."""
+    known = _table()
+    if not architectures or not known.keys() >= set(architectures):
+        return None
+    rows = [row for name in architectures for row in known[name]]
+    name = " or ".join(architectures)
+    return _watts(name, rows, f"{name}; {CCF}")
 
 
 def _without_vendor(fields: dict[str, str]) -> str:

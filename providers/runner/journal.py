@@ -238,8 +238,8 @@ def read_pauses(run_dir: Path) -> tuple[tuple[float, float | None], ...]:
         return ()
 
 
-def read_units(path: Path) -> dict[str, float]:
-    """Sums of the ``name=value`` lines a job has written; other lines do not count.
+def read_work(path: Path) -> list[tuple[str, float]]:
+    """The ``name=value`` lines that a job has written, in order; other lines do not count.
 
     At most 1 MiB is read: a job may write rubbish, and a report must still come.
     """
@@ -247,14 +247,14 @@ def read_units(path: Path) -> dict[str, float]:
         with path.open("rb") as f:
             text = f.read(UNITS_LIMIT_BYTES).decode("utf-8", errors="replace")
     except OSError:
-        return {}
-    sums: dict[str, float] = {}
+        return []
+    found: list[tuple[str, float]] = []
     for line in text.splitlines():
-        name, found, number = line.partition("=")
+        name, equals, number = line.partition("=")
         try:
             value = float(number)
         except ValueError:
             continue
-        if found and name.strip() and math.isfinite(value):
-            sums[name.strip()] = sums.get(name.strip(), 0.0) + value
-    return sums
+        if equals and name.strip() and math.isfinite(value):
+            found.append((name.strip(), value))
+    return found

@@ -30,7 +30,7 @@ __all__ = ["Answer", "Contact", "Http", "Policy", "contact"]
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 4.0
 
-# What a status says, beyond 200; 5xx is Unavailable, the rest is no answer to a GET.
+# What a status says, beyond 200; 5xx is Unavailable, the rest is no answer to a question.
 STATUS: Mapping[int, type[ProviderError]] = {
     400: NoData,
     401: AccessDenied,
@@ -123,10 +123,24 @@ class Http:
         Raises :class:`AccessDenied` (401, 403), :class:`NoData` (400, 404, 422 with the source's
         own words), :class:`Unavailable` (no answer, 429, 5xx, or the breaker is open).
         """
+        asked = Question(self._policy.source, url, dict(params or {}), dict(headers or {}), auth)
+        return self._answer(asked, ttl_s)
+
+    def post(
+        self,
+        url: str,
+        body: Mapping[str, Any],
+        *,
+        params: Mapping[str, str | int | float] | None = None,
+    ) -> Answer:
+        """The answer to a question that is put as JSON, kept and raised as that of a GET."""
+        asked = Question(self._policy.source, url, dict(params or {}), {}, body=dict(body))
+        return self._answer(asked, None)
+
+    def _answer(self, question: Question, ttl_s: float | None) -> Answer:
         # Loads requests, which only a question to a live source needs.
         from providers.transport.wire import Wire
 
-        question = Question(self._policy.source, url, dict(params or {}), dict(headers or {}), auth)
         ttl = timedelta(seconds=self._policy.ttl_s if ttl_s is None else ttl_s)
         with Wire(self._here.cache_dir, question, self._policy.timeout_s, self._clock) as wire:
             young = wire.stored(younger_than=ttl)

@@ -42,13 +42,22 @@ class Later(Unavailable):
 
 @dataclass(frozen=True, slots=True, repr=False)  # no repr: it would tell the keys
 class Question:
-    """A GET of ``source``: a URL, the rest of its query in ``params``, and the keys."""
+    """What is asked of ``source``: a URL, the rest of its query in ``params``, and the keys.
+
+    A GET, or a POST of ``body`` as JSON, which holds no secrets.
+    """
 
     source: str
     url: str
     params: Mapping[str, str | int | float]
     headers: Mapping[str, str]
     auth: tuple[str, str] | None = None
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def method(self) -> str:
+        """How it is asked."""
+        return "GET" if self.body is None else "POST"
 
     @property
     def where(self) -> str:

@@ -67,6 +67,7 @@ class Wire:
         self._session = _Session(
             backend=store,
             expire_after=EXPIRED,
+            allowable_methods=("GET", "POST"),
             ignored_parameters=question.secret_params,
             filter_fn=self._may_be_kept,
         )
@@ -85,7 +86,9 @@ class Wire:
     def stored(self, younger_than: timedelta) -> tuple[str, datetime] | None:
         """A stored answer and when it was asked for, if it is young."""
         question = self._question
-        request = requests.Request("GET", question.url, params=question.params)
+        request = requests.Request(
+            question.method, question.url, params=question.params, json=question.body
+        )
         try:
             key = self._session.cache.create_key(self._session.prepare_request(request))
         except ValueError:  # a URL that is none: asking says so
@@ -100,9 +103,11 @@ class Wire:
         question = self._question
         self._bounded.until = time.monotonic() + self._timeout_s
         try:
-            response = self._session.get(
+            response = self._session.request(
+                question.method,
                 question.url,
                 params=question.params,
+                json=question.body,
                 headers=dict(question.headers),
                 # Keys come from the surroundings alone: without an `auth`, requests would send
                 # what ~/.netrc has for the host, in place of the header.

@@ -53,7 +53,8 @@ def replay(
     """All issues from ``from_s`` on whose 120 h end by ``to_s``; None where there is none.
 
     ``hourly`` are means in g/kWh from ``start_s`` (Unix seconds, on the hour), NaN where unknown.
-    Without ``from_s`` it begins after 14 days. Issues with less history are left out.
+    Without ``from_s`` it begins after 14 days. Issues with less history are left out, and those
+    whose actuals end more than 48 h before: the source refuses them, too.
     """
     first = round(start_s / HOUR_S)
     begin = forecaster.NEEDED_H
@@ -69,6 +70,8 @@ def replay(
     model: forecaster.Model | None = None
     fitted_at = 0
     for issue in issues.tolist():
+        if np.isnan(hourly[issue - forecaster.LATEST_H - 1 : issue]).all():
+            continue
         since = max(0, issue - RECENT_H)
         try:
             if model is None or issue - fitted_at >= REFIT_H:

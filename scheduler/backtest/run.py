@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from providers import registry
-from providers.errors import BadData, NoData
+from providers.errors import BadData, NoData, ProviderError
 from providers.series import from_unix, hourly_means
 from providers.surroundings import Surroundings
+from scheduler.backtest import nulls
 from scheduler.backtest.replay import AHEAD_H, HOUR_S, replay
-from scheduler.backtest.scoring import CELLS, coverage, mape_by_day, savings, share
+from scheduler.backtest.scoring import CELLS, DAYS, coverage, mape_by_day, savings, share
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from providers.series import Series
+
+Gains = dict[str, tuple[float, float] | None]
 
 
 def hourly_of(series: Series) -> tuple[NDArray[np.float64], float]:
@@ -48,9 +51,10 @@ def run(
 ) -> dict[str, Any]:
     """Scores of all ``regions`` (none: all of the file) between two times (Unix seconds).
 
-    ``on_region`` hears the region, its number and how many there are before each is begun.
-    :class:`providers.errors.ProviderError` for a trace that is faulty, too short, or has no such
-    region; :class:`UsageError` where the times do not leave any span.
+    ``on_region`` hears the region, its number and how many there are before each is begun. A region
+    that cannot be scored (too short, steps too long) has no figures but its reason, and counts in
+    no mean. :class:`providers.errors.ProviderError` where none can, and for a trace that is faulty
+    or has no such region; :class:`UsageError` where the times do not leave any span.
     """
     if from_s is not None and to_s is not None and from_s >= to_s:
         raise UsageError(f"--from {_shown(from_s)} is not before --to {_shown(to_s)}")
@@ -60,32 +64,41 @@ def run(
     names = tuple(dict.fromkeys(regions or source.in_order()))
     series = [source.whole(name) for name in names]
     rows: list[dict[str, Any]] = []
-    saved: list[dict[str, tuple[float, float] | None]] = []
+    saved: list[Gains] = []
+    faults: list[ProviderError] = []
     for n, one in enumerate(series):
         on_region(one.zone, n, len(series))
-        row, gains = _region(one, from_s, to_s)
+        try:
+            row, gains = _region(one, from_s, to_s)
+        except (BadData, NoData) as e:
+            faults.append(e)
+            row, gains = _unscored(one.zone, e), dict.fromkeys(_cells())
         rows.append(row)
         saved.append(gains)
+    scored = [row for row in rows if row["issues"]]
+    if not scored:
+        raise faults[0]
+    mean = {
+        "mape_percent_by_day": [
+            _mean([row["mape_percent_by_day"][day] for row in scored]) for day in range(DAYS)
+        ],
+        "captured_share_percent": {
+            cell: share([gains[cell] for gains in saved]) for cell in _cells()
+        },
+        "band_coverage_percent": _mean([row["band_coverage_percent"] for row in scored]),
+    }
     return {
         "file": trace.name,
-        "from": min(row["from"] for row in rows),
-        "to": max(row["to"] for row in rows),
+        "from": min(row["from"] for row in scored),
+        "to": max(row["to"] for row in scored),
         "regions": rows,
-        "mean": {
-            "mape_percent_by_day": [
-                _mean([row["mape_percent_by_day"][day] for row in rows]) for day in range(4)
-            ],
-            "captured_share_percent": {
-                cell: share([gains[cell] for gains in saved]) for cell in saved[0]
-            },
-            "band_coverage_percent": _mean([row["band_coverage_percent"] for row in rows]),
-        },
+        "mean": mean | {"null_reasons": _mean_nulls(mean, saved)},
     }
 
 
 def _region(
     series: Series, from_s: float | None, to_s: float | None
-) -> tuple[dict[str, Any], dict[str, tuple[float, float] | None]]:
+) -> tuple[dict[str, Any], Gains]:
     hourly, start = hourly_of(series)
     found = replay(hourly, start, from_s, to_s)
     if found is None:
@@ -109,7 +122,38 @@ def _region(
         "fit_seconds": found.fit_seconds,
         "predict_ms": found.predict_ms,
     }
-    return row, gains
+    return row | {"null_reasons": nulls.of_region(row, found.actual)}, gains
+
+
+def _unscored(zone: str, why: ProviderError) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "region": zone,
+        "from": None,
+        "to": None,
+        "issues": 0,
+        "methods": {},
+        "mape_percent_by_day": [None] * DAYS,
+        "zero_actuals_excluded": 0,
+        "captured_share_percent": dict.fromkeys(_cells()),
+        "band_coverage_percent": None,
+        "fit_seconds": None,
+        "predict_ms": None,
+    }
+    return row | {"null_reasons": dict.fromkeys(nulls.paths(row), str(why))}
+
+
+def _mean_nulls(mean: dict[str, Any], saved: Sequence[Gains]) -> dict[str, str]:
+    """A mean is null where no region counts, or where they have nothing to capture together."""
+    found = dict.fromkeys(nulls.paths(mean), nulls.NO_REGION)
+    for cell in _cells():
+        path = f"captured_share_percent.{cell}"
+        if path in found and any(gains[cell] is not None for gains in saved):
+            found[path] = nulls.SMALL
+    return found
+
+
+def _cells() -> list[str]:
+    return [f"{job_h}/{slack_h}" for job_h, slack_h in CELLS]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

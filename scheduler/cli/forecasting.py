@@ -125,7 +125,7 @@ def _backtest(
     shown = {"on_region": tell} if sys.stderr.isatty() else {}
     figures = backtest.run(trace, only, from_s, to_s, **shown)
     if as_json:
-        print_json({"schema_version": schema.SCHEMA_VERSION, **table.as_json(figures)})
+        print_json({"schema_version": schema.SCHEMA_VERSION, **figures})
     else:
         click.echo(table.summary(figures))
 

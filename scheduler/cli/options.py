@@ -171,9 +171,14 @@ def spec_of(
     )
 
 
+def json_text(content: Any) -> str:
+    """JSON as all commands write it, with the end of its last line."""
+    return json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
 def print_json(content: Any) -> None:
     """JSON on stdout, for programs."""
-    click.echo(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False))
+    click.echo(json_text(content), nl=False)
 
 
 @contextmanager
@@ -191,7 +196,7 @@ def written(path: Path) -> Iterator[TextIO]:
             if part != whole:
                 part.unlink(missing_ok=True)
     except OSError as e:
-        raise UsageError(f"--out {path} cannot be written: {e}") from e
+        raise UsageError(f"--out {path} cannot be written: {e.strerror or e}") from e
 
 
 def say(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -38,11 +38,26 @@ if TYPE_CHECKING:
 @click.option(
     "--within-km", type=click.FloatRange(min=0), metavar="KM", help="Only so far from there."
 )
+@click.option(
+    "--instances",
+    is_flag=False,
+    flag_value="",
+    metavar="TYPES",
+    help="Compare instance types instead: aws/c5.large,aws/c7a.large; alone: those of the config.",
+)
+@click.option(
+    "--speed", "speeds", multiple=True, metavar="TYPE=X", help="Work per hour; the first has 1."
+)
+@click.option("--speed-equal", is_flag=True, help="Take types of unknown speed as equally fast.")
+@click.option("--group", metavar="NAME", help="Learn the types' speed from its runs.")
+@click.option("--unit", metavar="NAME=COUNT", help="What the work does: epochs=90.")
+@click.option("--boavizta", metavar="URL", help="Embodied carbon from your Boavizta server.")
 @options.json_option
 @options.config_option
 @click.pass_context
 def regions_command(
     ctx: click.Context,
+    /,
     duration: str,
     slack: str,
     power: str | None,
@@ -52,15 +67,27 @@ def regions_command(
     within: tuple[str, ...],
     near: str | None,
     within_km: float | None,
+    instances: str | None,
     as_json: bool,
+    **hardware: Any,
 ) -> None:
-    """Compare regions for a job of given duration, power and slack; say if to move or to wait."""
+    """Compare regions for a job of given duration, power and slack; say if to move or to wait.
+
+    With --instances also the hardware: types of cloud instances for the same work.
+    """
     from scheduler import quantities
+    from scheduler.cli import instance_options
     from scheduler.engine import compare
     from scheduler.engine.request import Request
     from scheduler.engine.selection import Wanted
+    from scheduler.report import instances as report_instances
     from scheduler.report import places
 
+    if instances is None and (stray := next((k for k, v in hardware.items() if v), None)):
+        option = "--speed" if stray == "speeds" else f"--{stray.replace('_', '-')}"
+        raise UsageError(f"{option} belongs to --instances: which types are to be compared?")
+    if instances is not None and power is not None:
+        raise UsageError("--power and --instances exclude each other: each type has its own power")
     now = options.utc_now()
     with opened(ctx) as context:
         try:
@@ -78,6 +105,16 @@ def regions_command(
             region=tuple(r.name for r in chosen.regions),
         )
         spec = options.spec_of(context, request, now)
+        if instances is not None:
+            source = ctx.get_parameter_source("duration")
+            given_s = None if source is click.core.ParameterSource.DEFAULT else spans[0]
+            asked = instance_options.read(context, instances, given_s, **hardware)
+            ranked = instance_options.compare(context, spec, asked, now, slack_s=spans[1])
+            if as_json:
+                print_json(report_instances.instances_json(ranked, chosen.left_out))
+            else:
+                click.echo(report_instances.instances(ranked, chosen.left_out))
+            return
         found = compare.compare(context, spec, chosen.origin, now)
         left_out = {**chosen.left_out, **found.left_out}
         encoding = sys.stdout.encoding or "ascii"

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from scheduler.cli import options
-from scheduler.cli.options import example, opened, print_json
-from scheduler.cli.views import local_zone
+from scheduler.cli import entries, options
+from scheduler.cli.options import example, opened
 from scheduler.errors import UsageError
 from scheduler.models import JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from scheduler.engine import Context
-    from scheduler.models import Job, Settlement
+    from scheduler.models import Job
 
 
 @click.command("report", epilog=example("lowtide report --since 30d --group-by project"))
 @click.argument("job_ids", metavar="[ID]...", nargs=-1)
-@click.option("--since", metavar="SPAN", help="One summary of what has ended since: 30d.")
+@click.option(
+    "--since",
+    metavar="SPAN",
+    help="One summary of what has ended since: 30d; in a format other than JSON, its jobs.",
+)
 @click.option("--group-by", type=click.Choice(["project", "user", "group"]), help="With --since.")
-@click.option("--markdown", is_flag=True, help="Print Markdown.")
+@click.option("--group", metavar="NAME", help="All jobs of a group (a sweep) as one, failed too.")
+@click.option(
+    "--format", "form", type=click.Choice(entries.FORMATS), help="Print it in this format."
+)
+@click.option("--markdown", is_flag=True, help="--format markdown.")
 @options.json_option
+@click.option("--out", "--output", metavar="FILE", help="Write the whole file or none of it.")
+@click.option("--task", metavar="FILE", help="With boamps: YAML that says what the job did.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of --json.")
 @options.config_option
 @click.pass_context
 def report_command(
@@ -30,74 +44,101 @@ def report_command(
     job_ids: tuple[str, ...],
     since: str | None,
     group_by: str | None,
+    group: str | None,
+    form: str | None,
     markdown: bool,
     as_json: bool,
+    out: str | None,
+    task: str | None,
+    schema: bool,
 ) -> None:
     """Report realized energy, carbon and SCI of jobs: all that have run, or those named."""
     from scheduler import engine
-    from scheduler.report import markdown as md
-    from scheduler.report import schema, summary, terminal
+    from scheduler.report import exports, summary
 
+    if schema:
+        click.echo(exports.published("report"), nl=False)
+        return
+    form = _one_format(form, markdown, as_json)
+    _check(job_ids, since, group_by, group, form, task)
     now = options.utc_now()
+    with opened(ctx) as context:
+        engine.follow(context, now)
+        jobs = _siblings(context, group) if group else _jobs(context, job_ids, since, now)
+        if since is not None and form in {None, "json"}:
+            pairs = [(job, entries.settled(context, job)) for job in jobs]
+            text = _summary(summary.summarize(pairs, group_by), since, form)
+        else:
+            if not jobs:
+                options.say("no job has run yet; `lowtide status` lists what is queued")
+            found = [entries.entry(context, job) for job in jobs]
+            text = entries.render(form, found, now, task=task, group=group)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    with options.written(Path(out)) as file:
+        file.write(text)
+
+
+def _summary(groups: dict[str, Any], since: str, form: str | None) -> str:
+    from scheduler.report import schema, summary
+
+    if form is None:
+        return summary.table(groups) + "\n"
+    return options.json_text({"schema_version": schema.SCHEMA_VERSION, "since": since} | groups)
+
+
+def _one_format(form: str | None, markdown: bool, as_json: bool) -> str | None:
+    given = dict.fromkeys(filter(None, (form, "markdown" * markdown, "json" * as_json)))
+    if len(given) > 1:
+        raise UsageError(f"give one format, not {' and '.join(given)}")
+    return next(iter(given), None)
+
+
+def _check(
+    job_ids: Sequence[str],
+    since: str | None,
+    group_by: str | None,
+    group: str | None,
+    form: str | None,
+    task: str | None,
+) -> None:
+    """Options that do not go together."""
     if since is not None and job_ids:
         raise UsageError("give job ids, or --since for a summary, not both")
     if group_by is not None and since is None:
         raise UsageError("--group-by needs --since, e.g. --since 30d --group-by project")
-    with opened(ctx) as context:
-        engine.follow(context, now)
-        if since is not None:
-            jobs = context.store.jobs.find(
-                {s for s in JobState if s.ended}, since=options.since(since, now)
-            )
-            pairs = [(job, _settled(context, job)) for job in jobs]
-            groups = summary.summarize(pairs, group_by)
-            if as_json:
-                print_json({"schema_version": schema.SCHEMA_VERSION, "since": since} | groups)
-            else:
-                click.echo(summary.table(groups))
-            return
-        jobs = [context.store.jobs.get(job_id) for job_id in job_ids] or [
-            job for job in context.store.jobs.find() if job.attempt
-        ]
-        pairs = [(job, _settled(context, job)) for job in jobs]
-        if as_json:
-            reports = [
-                schema.report_json(
-                    job,
-                    settlement,
-                    zone=_zone(context, job),
-                    versions=context.store.settlements.versions(job.id),
-                )
-                for job, settlement in pairs
-            ]
-            print_json(
-                {
-                    "schema_version": schema.SCHEMA_VERSION,
-                    "jobs": reports,
-                    "totals": schema.totals(pairs),
-                }
-            )
-            return
-        if not pairs:
-            options.say("no job has run yet; `lowtide status` lists what is queued")
-        for job, settlement in pairs:
-            render = md.report if markdown else terminal.report
-            versions = context.store.settlements.versions(job.id)
-            zone = _zone(context, job)
-            click.echo(render(job, settlement, zone=zone, tz=local_zone(), versions=versions))
+    if group is not None and (job_ids or since is not None):
+        raise UsageError(f"--group {group} names its jobs itself: leave out ids and --since")
+    if group is not None and form == "markdown":
+        raise UsageError(f"--group {group} has no Markdown: leave one of them out")
+    if group_by is not None and form not in {None, "json"}:
+        raise UsageError(f"--group-by makes a summary, {form} has jobs: leave one of them out")
+    if task is not None and form != "boamps":
+        raise UsageError("--task describes the job in a BoAmps report: add --format boamps")
 
 
-def _settled(context: Context, job: Job) -> Settlement | None:
-    """The stored settlement; of a job that still runs, what it has cost so far."""
-    from scheduler import engine
+def _jobs(
+    context: Context, job_ids: Sequence[str], since: str | None, now: datetime
+) -> Sequence[Job]:
+    """Those named, each once; else those that ended ``since``, or all that have run."""
+    if since is not None:
+        ended = {s for s in JobState if s.ended}
+        return context.store.jobs.find(ended, since=options.since(since, now))
+    if job_ids:
+        named = [context.store.jobs.get(job_id) for job_id in job_ids]
+        return list({job.id: job for job in named}.values())
+    return [job for job in context.store.jobs.find() if job.attempt]
 
-    stored = context.store.settlements.latest(job.id)
-    if stored is not None and job.state.ended:
-        return stored
-    return engine.settlement_of(context, job, options.utc_now()) or stored
 
-
-def _zone(context: Context, job: Job) -> str | None:
-    """The zone of the job's region; None also where the region has left the config."""
-    known = {region.name: region.zone for region in context.regions.every}
-    return known.get(job.region or "")
+def _siblings(context: Context, group: str) -> Sequence[Job]:
+    """Every job of the group that has run, whatever came of it."""
+    found = [job for job in context.store.jobs.find(group=group) if job.attempt]
+    if not found:
+        ran = [job for job in context.store.jobs.find() if job.attempt]
+        known = sorted({job.spec.group for job in ran if job.spec.group})
+        raise UsageError(
+            f"--group {group}: no job of that group has run; "
+            + (f"groups that have: {', '.join(known[:10])}" if known else "none has a --group")
+        )
+    return found

@@ -41,6 +41,7 @@ class Context:
     outlook: Outlook
     runs: RunFolders
     here: Here
+    surroundings: Surroundings
     _executors: dict[str, Executor] = field(default_factory=dict)
 
     @classmethod
@@ -64,7 +65,7 @@ class Context:
         here = Surroundings(config.base_dir, config.home / "cache", environ, history)
         marks = this_process(config.home, config.shared_runs, environ)
         here = here if clock is None else replace(here, clock=clock)
-        regions = Regions(config)
+        regions = Regions(config, here)
         return cls(
             config=config,
             store=store,
@@ -72,6 +73,7 @@ class Context:
             outlook=Outlook(config, store, regions, here, sources),
             runs=RunFolders(Path(marks.origin.runs)),
             here=marks,
+            surroundings=here,
             _executors=dict(executors or {}),
         )
 

@@ -192,7 +192,12 @@ def _start(ctx: Context, job: Job, now: datetime) -> bool:
         host=ctx.here.origin.host,
     )
     if not ctx.store.jobs.claim(job, attempt, gpus, ctx.capacity(region, now)):
-        ctx.store.jobs.tell(job.id, now, "waiting", f"no free slots in {region}")
+        ctx.store.jobs.tell(
+            job.id,
+            now,
+            "waiting",
+            f"no free slots in {region}" if not gpus else f"no free slots or GPUs in {region}",
+        )
         return False
     launch(ctx, replace(job, attempt=number, region=region), attempt, now)
     return True

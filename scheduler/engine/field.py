@@ -118,7 +118,13 @@ def _can_run(ctx: Context, region: Region, spec: JobSpec) -> bool:
         return False
     if not spec.gpus or host != ctx.here.origin.host:
         return True  # only the host itself can count its boards
-    return len(ctx.executor(region.name).free_gpus(frozenset())) >= spec.gpus
+    return len(_boards(ctx, region)) >= spec.gpus
+
+
+def _boards(ctx: Context, region: Region) -> frozenset[str]:
+    """Boards that a job can have, now or once another of our own jobs gives them back."""
+    free = ctx.executor(region.name).free_gpus(frozenset())
+    return ctx.store.jobs.held_gpus(region.name).union(free)
 
 
 def _nothing_runs(ctx: Context, spec: JobSpec, named: list[Region]) -> str:
@@ -137,7 +143,7 @@ def _nothing_runs(ctx: Context, spec: JobSpec, named: list[Region]) -> str:
                 f"{region.name} has {max(ctx.capacity_by_hour(region.name))} of {spec.slots} slots"
             )
         else:
-            gpus = len(ctx.executor(region.name).free_gpus(frozenset()))
+            gpus = len(_boards(ctx, region))
             whys.append(f"{region.name} has {gpus} of {spec.gpus} GPUs")
     return (
         f"no region can run this job: {', '.join(whys)}; compare places with `lowtide plan`, or "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,8 @@ CANDIDATES = 50_000_000
 LOOK_PAST_S = 14 * 86400.0
 # More boards than any host has: of what cannot be counted from here nothing is forbidden.
 UNCOUNTED = 4096
+# Why no delay is worth it for a job.
+NO_DELAY = frozenset({"min_saving", "cautious", "forecast_error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,12 @@ class Scene:
                 boards[row, :until] -= hold.gpus
         g_per_kwh = np.array([_cells(series[name], grid) for name in self._regions])
         self._world = World(first, step, g_per_kwh, np.maximum(slots, 0), np.maximum(boards, 0))
-        index = {member.job_id: i for i, member in enumerate(members)}
-        self.tasks = [self._task(m, index) for m in members]
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """The members as the joint planner sees them: not needed where nobody is in the way."""
+        index = {member.job_id: i for i, member in enumerate(self._members)}
+        return [self._task(m, index) for m in self._members]
 
     def board(self) -> Board:
         """Empty but for what has started."""
@@ -114,12 +121,12 @@ class Scene:
         # What begins and what ends with each cell.
         slots, gpus = (np.zeros((len(self._regions), cells + 1), np.int64) for _ in range(2))
         rows = {name: row for row, name in enumerate(self._regions)}
-        for member, task in zip(self._members, self.tasks, strict=True):
-            row, free_from = rows[member.plan.window.region], 0
+        for member in self._members:
+            row, free_from, spec = rows[member.plan.window.region], 0, member.case.spec
             for a, b in member.spans:
                 # Segments that meet in a cell hold it once.
                 begun, end = max(self._cell(a), free_from), self._cell(b - INSTANT_S) + 1
-                for held, demand in ((slots, task.slots), (gpus, task.gpus)):
+                for held, demand in ((slots, spec.slots), (gpus, spec.gpus)):
                     held[row, begun] += demand
                     held[row, max(end, begun)] -= demand
                 free_from = max(end, begun)
@@ -240,12 +247,17 @@ def _haste(case: Case, known: Sequence[Place]) -> float:
     It still waits for slots.
     """
     asked = case.request
-    if not (asked.min_saving_percent or asked.cautious):
+    if not (asked.min_saving_percent or any(_unsure(p) for p in known)):
         return 0.0
-    if window.decide(case.places, asked, case.basis).rule not in {"min_saving", "cautious"}:
+    if window.decide(case.places, asked, case.basis).rule not in NO_DELAY:
         return 0.0
     spread = [float(np.ptp(p.series.g_per_kwh)) for p in known if p.series is not None]
     return max(choice.area_weight(p, asked) for p in known) * max(spread)
+
+
+def _unsure(place: Place) -> bool:
+    """Whether its forecast has a band; what has none is never too unsure to wait for."""
+    return place.series is not None and bool((place.series.high > place.series.g_per_kwh).any())
 
 
 def _boards(ctx: Context, region: str, holds: Sequence[Held]) -> int:

@@ -115,9 +115,9 @@ def _place(text: str, known: Regions) -> Spot:
         return places[_plain(text)]
     names = [*places, *(r.name for r in known.every)]
     near = difflib.get_close_matches(_plain(text), names, n=3, cutoff=0.5)
-    hint = f"nearest are {', '.join(near)}; " if near else ""
+    hint = f"nearest are {', '.join(near)}; or " if near else ""
     raise UsageError(
-        f"--near {text}: no region and no place of the table is called so: {hint}or write "
+        f"--near {text}: no region and no place of the table is called so: {hint}write "
         "LAT,LON, e.g. 52.4,13.1"
     )
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.runner.journal import read_journal, read_pauses, read_units
+from providers.runner.journal import read_journal, read_pauses, read_work
 from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
+from scheduler.engine.expectation import expectation
 from scheduler.engine.reap import exit_status
 from scheduler.models import JobState
 from scheduler.report.versions import difference
@@ -62,7 +63,8 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     """What the job has really cost so far; None for a job that never started, or whose run
     folders are not to be read from here.
 
-    Provisional while it runs, and while a source with actuals still owes some.
+    Provisional while it runs, while a source with actuals still owes some, and while a Boavizta
+    server that should tell of its machine does not answer.
     """
     attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
     if not attempts or not ctx.here.has_folders(job.spec.origin):
@@ -79,6 +81,7 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     if job.plan is not None and job.plan.basis == "operational":
         # The saving stands on the basis of the plan, so that both can be compared.
         home_site = replace(home_site, hardware=None)
+    owed = region.machine.for_now or here.provisional or there.provisional
     return sci.settle(
         attempts=records,
         site=region.site,
@@ -86,12 +89,13 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
         release=release,
         intensity=here.series,
         home_intensity=there.series,
-        provisional=here.provisional or there.provisional or not job.state.ended,
+        provisional=owed or not job.state.ended,
         slots=job.spec.slots,
         gpus=job.spec.gpus,
         unit=job.spec.unit,
-        units=read_units(ctx.runs.units(job.id)),
+        work=sci.count(read_work(ctx.runs.units(job.id))),
         no_intensity_reason=here.reason,
         no_baseline_reason=there.reason,
+        expected=expectation(ctx, job, attempts),
         notes=tuple(dict.fromkeys((*here.notes, *there.notes))),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from scheduler.report.terminal import headline
-from scheduler.report.units import energy, triple
+from scheduler.report.headline import headline
+from scheduler.report.units import energy, grams, printable, triple
 from scheduler.report.versions import changes
-from scheduler.sci.conformance import BOUNDARY_IN, BOUNDARY_OUT
+from scheduler.sci import boundary, methodology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
     from scheduler.models import Job, Settlement
     from scheduler.store import Version
+
+
+# What Markdown (CommonMark, and GitHub's tables) could take as markup.
+_MARKUP = re.compile(r"[\\`*_\[\]<>#|~&$]")
 
 
 def report(
@@ -26,13 +31,16 @@ def report(
     versions: Sequence[Version] = (),
 ) -> str:
     """The report, with tables that a carbon report can cite."""
-    lines = [f"# {job.spec.name} ({job.id}): {job.state}", ""]
+    lines = [f"# {plain(job.spec.name)} ({job.id}): {job.state}", ""]
     if settlement is None:
         return "\n".join([*lines, "It has not run: there is nothing to report."])
     s = settlement
     lines += _rows(("figure", "value"), [_split(line) for line in headline(job, s, zone)])
-    lines += ["", "## Boundary", "", f"In: {BOUNDARY_IN}.", "", f"Out: {BOUNDARY_OUT}.", ""]
-    lines += ["## Methodology", "", *_methodology(s), "", "## Energy", ""]
+    limits = boundary(s)
+    lines += ["", "## Boundary", "", "In:", "", *(f"- {plain(part)}" for part in limits.inside)]
+    lines += ["", "Out:", "", *(f"- {plain(part)}" for part in limits.outside)]
+    lines += ["", "## Methodology", "", *(f"- {plain(line)}" for line in methodology(s))]
+    lines += ["", "## Energy", ""]
     lines += _rows(
         ("component", "method", "active", "reserved", "coverage", "source"),
         [
@@ -47,6 +55,21 @@ def report(
             for c in s.components
         ],
     )
+    if s.uncertainty:
+        lines += ["", "## Uncertainty", ""]
+        lines += _rows(
+            ("source of error", "kind", "lower by", "higher by", "share"),
+            [
+                (
+                    c.name,
+                    c.kind,
+                    "unknown" if c.low_g is None else grams(c.low_g),
+                    "unknown" if c.high_g is None else grams(c.high_g),
+                    f"{c.share_percent:.0f} %",
+                )
+                for c in s.uncertainty
+            ],
+        )
     lines += ["", "## Attempts", ""]
     lines += _rows(
         ("started", "ended", "exit code", "energy"),
@@ -61,29 +84,19 @@ def report(
         ],
     )
     if len(versions) > 1:
-        lines += ["", "## Settlements", "", *(f"- {line}" for line in changes(versions, tz))]
+        lines += ["", "## Settlements", "", *(f"- {plain(line)}" for line in changes(versions, tz))]
     lines += ["", "## Conformance with ISO/IEC 21031:2024", ""]
     lines += _rows(
         ("rule", "", "why"), [(r.rule, r.met.replace("_", " "), r.why) for r in s.conformance]
     )
     if s.notes:
-        lines += ["", "## Notes", "", *(f"- {note}" for note in s.notes)]
+        lines += ["", "## Notes", "", *(f"- {plain(note)}" for note in s.notes)]
     return "\n".join(lines)
 
 
-def _methodology(s: Settlement) -> list[str]:
-    """What was really done, in sentences."""
-    methods = ", ".join(f"{c.name} is {c.method}" for c in s.components) or "nothing was metered"
-    text = [f"Energy: {methods}; idle energy of what the job held is included, without PUE."]
-    if s.intensity is not None:
-        text.append(
-            f"Operational carbon: energy of each sample times the {s.intensity.signal} intensity "
-            f"of its moment ({s.intensity.kind}, {s.intensity.source}), times PUE {s.pue.value:g}."
-        )
-    if s.embodied_g is not None:
-        text.append("Embodied carbon: M = TE x (TiR / EL) x (RR / ToR).")
-    text.append(f"Comparison: {s.basis} carbon of the same energy started at release at home.")
-    return text
+def plain(text: str) -> str:
+    """A text of the user's that Markdown shows as it is, on one line."""
+    return _MARKUP.sub(r"\\\g<0>", printable(text))
 
 
 def _split(line: str) -> tuple[str, str]:
@@ -93,6 +106,6 @@ def _split(line: str) -> tuple[str, str]:
 
 def _rows(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
+        return "| " + " | ".join(plain(c) for c in cells) + " |"
 
     return [line(head), line(["---"] * len(head)), *(line(row) for row in rows)]

@@ -87,6 +87,22 @@ def trade_off_plot(
     return "\n".join(drawn)
 
 
+def front_plot(
+    spent: Sequence[float],
+    reached: Sequence[float],
+    front: Sequence[bool],
+    title: str,
+    *,
+    width: int = 78,
+    height: int = 14,
+) -> str:
+    """What was reached (up) against what was spent (right); the front has a mark of its own."""
+    names = ["front" if each else "beaten" for each in front]
+    order = sorted(range(len(names)), key=lambda i: names[i] != "front")
+    x, y = ([values[i] for i in order] for values in (spent, reached))
+    return _scatter(x, y, [names[i] for i in order], title, width, height)
+
+
 def _scatter(
     x: Sequence[float],
     y: Sequence[float],

@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 
 from scheduler.models import GIVEN, saving_percent
 from scheduler.quantities import duration
-from scheduler.report.schema import overrun
+from scheduler.report.headline import contribution, headline
 from scheduler.report.tables import draw, table
-from scheduler.report.units import change, clock, energy, grams, redact, triple
+from scheduler.report.units import change, clock, energy, grams, printable, redact, triple
 from scheduler.report.versions import changes
+from scheduler.sci import boundary, methodology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -246,7 +247,7 @@ def report(
     versions: Sequence[Version] = (),
 ) -> str:
     """The SCI report of one job."""
-    head = f"{job.id}  {job.spec.name}  {job.state}: {job.reason}"
+    head = f"{job.id}  {printable(job.spec.name)}  {job.state}: {job.reason}"
     if settlement is None:
         return f"{head}\n  it has not run: there is nothing to report"
     s = settlement
@@ -263,10 +264,15 @@ def report(
     rules = table("rule of ISO/IEC 21031:2024", "", "why")
     for rule in s.conformance:
         rules.add_row(rule.rule, rule.met.replace("_", " "), rule.why)
-    lines = [head, *("  " + line for line in headline(job, s, zone))]
+    limits = boundary(s)
+    lines = [head, *("  " + printable(line) for line in headline(job, s, zone))]
     tail = [f"  attempt    {_attempt(a, tz)}" for a in s.attempts]
     tail += [f"  settled    {line}" for line in changes(versions, tz)]
-    tail += [f"  note       {note}" for note in s.notes]
+    tail += [f"  unsure     {contribution(c)}" for c in s.uncertainty]
+    tail += [f"  counted    {part}" for part in limits.inside]
+    tail += [f"  left out   {part}" for part in limits.outside]
+    tail += [f"  method     {sentence}" for sentence in methodology(s)]
+    tail += [f"  note       {printable(note)}" for note in s.notes]
     return draw("\n".join(lines), drawn, "\n".join(tail), rules, width=150)
 
 
@@ -275,54 +281,3 @@ def _attempt(a: Any, tz: tzinfo) -> str:
     code = "exit unknown" if a.exit_code is None else f"exit {a.exit_code}"
     start = f"{a.started_at.astimezone(tz):%Y-%m-%d %H:%M:%S}"
     return f"{start} to {end}, {code}, {triple(a.energy_kwh, energy)}"
-
-
-def headline(job: Job, s: Settlement, zone: str | None) -> list[str]:
-    """The figures that matter, each with its bounds, or the reason why there is none."""
-    nulls = s.nulls
-    if s.sci_g_per_unit is not None:
-        score = f"{triple(s.sci_g_per_unit, grams)} CO2e per {s.unit}"
-    else:
-        score = f"no score: {nulls.get('sci_g_per_unit', '')}"
-    reserved = triple(s.reserved_kwh, energy, nulls.get("energy_kwh.reserved"))
-    lines = [
-        f"SCI          {score}",
-        f"operational  {triple(s.operational_g, grams, nulls.get('operational_g'))}",
-        f"embodied     {triple(s.embodied_g, grams, nulls.get('embodied_g'))}",
-        f"energy       {reserved} reserved, {triple(s.active_kwh, energy)} active"
-        + (f", {s.measured_percent:.0f} % measured" if s.measured_percent is not None else ""),
-    ]
-    if s.intensity is not None:
-        i = s.intensity
-        kind = f"{i.signal}, {i.kind}, {i.source}"
-        lines.append(f"intensity    {i.g_per_kwh.value:.0f} g/kWh in {zone}, {kind}")
-    lines.append(f"PUE          {s.pue.value:g}: {s.pue_source}")
-    lines.append(f"saved        {saving(s)}")
-    if job.plan is not None and job.plan.window.grams is not None:
-        lines.append(f"planned      {grams(job.plan.window.grams.value)} ({job.plan.basis})")
-    lines += [*_deadline(job), f"uncertainty  {s.largest_uncertainty}", f"settlement   {s.status}"]
-    return lines
-
-
-def _deadline(job: Job) -> list[str]:
-    lines = []
-    spec = job.spec
-    if spec.deadline is not None and job.ended_at is not None:
-        met = "met" if job.ended_at <= spec.deadline else "missed"
-        spare = abs((spec.deadline - job.ended_at).total_seconds())
-        side = "before" if met == "met" else "after"
-        lines.append(f"deadline     {met}, {duration(spare)} {side} it")
-    lines += [f"duration     {line}" for line in overrun(job)]
-    return lines
-
-
-def saving(s: Settlement) -> str:
-    """The saving against a start at release at home, labelled where it is an estimate."""
-    if s.saved_g is None or s.baseline_g is None:
-        return f"unknown: {s.nulls.get('saved_g', '')}"
-    label = "estimated, " if s.saving_estimated else ""
-    percent = "" if s.saved_percent is None else f" ({s.saved_percent:.0f} %)"
-    return (
-        f"{label}{triple(s.saved_g, grams)}{percent} against {grams(s.baseline_g.value)} "
-        f"started at release at home, {s.basis}"
-    )

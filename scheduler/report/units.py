@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from scheduler.sci import AI_UNITS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, tzinfo
 
     from providers.base import Triple
 
+# Units of what is kept in grams and in kWh, the largest first.
+GRAMS = (("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
+KWH = (("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6), ("µWh", 1e-9))
 HIDDEN = "***"
 _SECRET_NAME = re.compile(
     r"(api[-_]?key|token|secret|passw(or)?d|passphrase|credential|private[-_]?key|auth)",
@@ -41,14 +46,31 @@ def redact(argv: Sequence[str]) -> list[str]:
     return shown
 
 
+def printable(text: str) -> str:
+    """A text of the user's on one line, without what would steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def grams(value: float) -> str:
     """``9.8 mg``, ``318 g``, ``1.24 kg``."""
-    return _scaled(value, (("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6)))
+    return _scaled(value, GRAMS)
+
+
+def signed(value: float) -> str:
+    """Grams of a change: ``+9.8 mg``, ``-318 g``."""
+    return f"+{grams(value)}" if value > 0 else grams(value)
+
+
+def per_unit(unit: str, score: Triple | None) -> str:
+    """A score in the scale that people read: ``4 g CO2e per 1e15 FLOP``."""
+    scale, label = AI_UNITS.get(unit, (1.0, unit))
+    scaled = None if score is None else score.scaled(scale)
+    return f"{triple(scaled, grams)} CO2e per {label}"
 
 
 def energy(kwh: float) -> str:
     """``53 µWh``, ``3.4 Wh``, ``1.24 kWh``."""
-    return _scaled(kwh, (("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6), ("µWh", 1e-9)))
+    return _scaled(kwh, KWH)
 
 
 def _scaled(value: float, scales: Sequence[tuple[str, float]]) -> str:

@@ -1,6 +1,24 @@
 """Software Carbon Intensity (ISO/IEC 21031:2024): pure, from journals to a settlement."""
 
+from scheduler.sci.deviation import Expectation
+from scheduler.sci.embodied import embodied_g
 from scheduler.sci.energy import AttemptRecord
-from scheduler.sci.settle import embodied_g, settle
+from scheduler.sci.methodology import boundary, methodology
+from scheduler.sci.settle import settle
+from scheduler.sci.uncertainty import RULE
+from scheduler.sci.work import AI_UNITS, Work, count, together, unit_name
 
-__all__ = ["AttemptRecord", "embodied_g", "settle"]
+__all__ = [
+    "AI_UNITS",
+    "RULE",
+    "AttemptRecord",
+    "Expectation",
+    "Work",
+    "boundary",
+    "count",
+    "embodied_g",
+    "methodology",
+    "settle",
+    "together",
+    "unit_name",
+]

@@ -6,24 +6,30 @@ energy of an increment is spread evenly over it, so that splitting one changes n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from providers.base import JOULES_PER_KWH, Triple
 from scheduler.models import AttemptEnergy, ComponentEnergy
+from scheduler.sci.uncertainty import Part, total
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
 
-    from providers.base import Component, Journal
+    from providers.base import Component, Journal, Method
 
+# Below this a board's readings are worth little: arXiv 2312.02741 needs 5 s for an error of 5 %.
+SHORT_S = 5.0
 # Two sample intervals: less than that between the last reading and the end is no hole.
 HOLE_S = 2.0
+# The method whose errors are of the device itself; power that was sampled and integrated misses
+# what lies between samples on all boards alike, where these do the same work in step.
+COUNTED: Final = "measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,14 @@ class AttemptRecord:
 class Profile:
     """Energy over time: ``n`` increments end to end between ``n + 1`` Unix times.
 
-    ``kwh`` is ``n x 3``: low, value, high.
+    ``kwh`` is ``n x 3``: low, value, high. ``part`` names what drew it and by which method;
+    ``counted``: by a counter of its own.
     """
 
     times: NDArray[np.float64]
     kwh: NDArray[np.float64]
+    part: str
+    counted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,8 @@ class Energy:
 def tally(attempts: Sequence[AttemptRecord]) -> Energy:
     """Sum all attempts, failed ones included. Component energies add up to the totals.
 
+    That holds for the values; bounds combine as :mod:`scheduler.sci.uncertainty` says.
+
     ``unbroken`` is the same without what pauses and waits between attempts brought: what the
     job would have drawn had it run in one piece.
     """
@@ -106,12 +117,17 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
                     f"{part.component.name}: {part.hole_s:.0f} s of {attempt.run_s:.0f} s were "
                     "not read; the upper bound counts them at full power where it is known"
                 )
+            if _is_short(part, attempt):
+                notes.append(
+                    f"{part.component.name}: a run of {attempt.run_s:.1f} s is short for a board's "
+                    f"counter or sensor, which need {SHORT_S:g} s (arXiv 2312.02741)"
+                )
         rows.append(
             AttemptEnergy(
                 attempt.started_at,
                 attempt.ended_at,
                 attempt.exit_code,
-                _sum([p.energy_kwh for p in own]),
+                total(_known((p.energy_kwh, p.component.method) for p in own)),
             )
         )
     components = tuple(part.as_component(run_s) for part in parts.values())
@@ -119,8 +135,8 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
     whole_s = attempts[-1].end_s - attempts[0].started_at.timestamp() if attempts else 0.0
     return Energy(
         components=components,
-        active_kwh=_sum([c.active_kwh for c in components]),
-        reserved_kwh=_sum([c.energy_kwh for c in components]),
+        active_kwh=total(_known((c.active_kwh, c.method) for c in components)),
+        reserved_kwh=total(_known((c.energy_kwh, c.method) for c in components)),
         profiles=tuple(profiles),
         attempts=tuple(rows),
         cpu_s=sum(a.journal.samples[-1].cpu_s for a in attempts if a.journal.samples),
@@ -129,6 +145,11 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
         unbroken=tuple(_without(profile, cuts) for profile in profiles),
         unbroken_s=max(0.0, whole_s - sum(b - a for a, b in cuts)),
     )
+
+
+def _is_short(part: _Part, attempt: AttemptRecord) -> bool:
+    is_board = part.component.name.startswith("gpu:") and part.component.method != "missing"
+    return is_board and attempt.ended_at is not None and attempt.run_s < SHORT_S
 
 
 def _cuts(attempts: Sequence[AttemptRecord]) -> list[tuple[float, float]]:
@@ -163,7 +184,7 @@ def _without(profile: Profile, cuts: Sequence[tuple[float, float]]) -> Profile:
     gone = sum(np.clip(edges - a, 0.0, b - a) for a, b in cuts)
     left = edges - gone
     keep = np.diff(left) > 0
-    return Profile(left[np.append(True, keep)], np.diff(at, axis=0)[keep])
+    return replace(profile, times=left[np.append(True, keep)], kwh=np.diff(at, axis=0)[keep])
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +200,8 @@ class _Part:
     def plus(self, other: _Part) -> _Part:
         return _Part(
             self.component,
-            _sum([self.active_kwh, other.active_kwh]),
-            _sum([self.energy_kwh, other.energy_kwh]),
+            _plus(self.active_kwh, other.active_kwh),
+            _plus(self.energy_kwh, other.energy_kwh),
             self.covered_s + other.covered_s,
             self.hole_s + other.hole_s,
             (),
@@ -214,19 +235,21 @@ def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
     active = _cumulative([(r.active_j.low, r.active_j.value, r.active_j.high) for _, r in readings])
     covered_s = readings[-1][1].covered_s
     hole_s = max(0.0, attempt.run_s - covered_s)
-    profiles = [Profile(at, np.diff(energy, axis=0))]
+    part = f"{component.name} energy ({component.method})"
+    counted = component.method == COUNTED
+    profiles = [Profile(at, np.diff(energy, axis=0), part, counted)]
     if hole_s > HOLE_S and component.max_w is not None:
         # The hole is at the end where the runner died; else it is somewhere within.
         tail = attempt.end_s - float(at[-1]) > HOLE_S
         begin = float(at[-1]) if tail else attempt.started_at.timestamp()
         extra = component.max_w * hole_s / JOULES_PER_KWH
         times = np.array([begin, attempt.end_s])
-        profiles.append(Profile(times, np.array([[0.0, 0.0, extra]])))
-    total = sum(profile.kwh.sum(axis=0) for profile in profiles)
+        profiles.append(Profile(times, np.array([[0.0, 0.0, extra]]), part, counted))
+    whole = sum(profile.kwh.sum(axis=0) for profile in profiles)
     return _Part(
         component,
         Triple(*(float(x) for x in active[-1] - active[0])),
-        Triple(*(float(x) for x in np.asarray(total))),
+        Triple(*(float(x) for x in np.asarray(whole))),
         covered_s,
         hole_s,
         tuple(profiles),
@@ -239,12 +262,10 @@ def _cumulative(rows: list[tuple[float, float, float]]) -> NDArray[np.float64]:
     return np.maximum.accumulate(np.array(rows) / JOULES_PER_KWH, axis=0)
 
 
-def _sum(figures: Sequence[Triple | None]) -> Triple | None:
-    """The sum of what is known; None where nothing is."""
-    known = [f for f in figures if f is not None]
-    if not known:
-        return None
-    total = known[0]
-    for figure in known[1:]:
-        total = total + figure
-    return total
+def _plus(one: Triple | None, other: Triple | None) -> Triple | None:
+    """The same component over more time: its error is one and the same, so bounds add up."""
+    return (one + other) if one and other else one or other
+
+
+def _known(figures: Iterable[tuple[Triple | None, Method]]) -> list[Part]:
+    return [Part(figure, method == COUNTED) for figure, method in figures if figure is not None]

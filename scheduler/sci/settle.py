@@ -1,51 +1,35 @@
 """From energy and intensity to operational and embodied carbon, SCI and saving.
 
 ``O = sum(E_t x I_t) x PUE``, ``M = TE x (TiR / EL) x (RR / ToR)``, ``SCI = (O + M) per R``.
-Bounds are interval arithmetic. A saving shares its energy with what it is compared with, so
-its bounds are taken over the same energy on both sides.
+Bounds combine as :mod:`scheduler.sci.uncertainty` says.
 """
 
 from __future__ import annotations
 
-from itertools import product
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from providers.base import ZERO, Triple
-from scheduler.models import IntensityUsed, Settlement
+from scheduler.models import Deviation, Settlement
+from scheduler.sci import carbon, uncertainty
 from scheduler.sci.conformance import rules
-from scheduler.sci.energy import tally
+from scheduler.sci.deviation import deviation
+from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used
+from scheduler.sci.energy import COUNTED, tally
+from scheduler.sci.work import done, unit_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from numpy.typing import NDArray
-
     from providers.series import Series
-    from scheduler.models import Basis, Hardware, Site
-    from scheduler.sci.energy import AttemptRecord, Energy, Profile
+    from scheduler.models import Basis, Contributor, Site
+    from scheduler.sci.deviation import Expectation
+    from scheduler.sci.energy import AttemptRecord, Energy
+    from scheduler.sci.work import Work
 
-NO_HARDWARE = (
-    "no hardware is declared for {region}, so there is no embodied carbon and this is not an "
-    "SCI: set regions.{region}.hardware"
-)
-
-# Unix times in double precision resolve 0.2 microseconds: of a run of a second, that leaves
-# this share of the energy on the wrong side of an interval's edge.
-ROUNDING = 1e-6
-
-
-def embodied_g(hardware: Hardware, hours: float, slots: float, gpus: int) -> Triple:
-    """M in grams for holding ``slots`` and ``gpus`` of a machine for ``hours``.
-
-    1000 kg over 4 years, all of the machine for 1 h: 28.5 g.
-    """
-    share = slots / hardware.slots
-    if gpus and hardware.gpus:
-        share = max(share, gpus / hardware.gpus)
-    return hardware.total_kg.scaled(1000.0 * hours / hardware.lifespan_h * min(1.0, share))
+HELD_FOR_NO_TIME = "the hardware was held for no time that could be counted"
+NO_PLAN = "there is no plan to compare with"
 
 
 def settle(
@@ -60,12 +44,16 @@ def settle(
     slots: int,
     gpus: int,
     unit: str | None,
-    units: Mapping[str, float],
+    work: Work,
     no_intensity_reason: str = "",
     no_baseline_reason: str = "",
+    expected: Expectation | str = NO_PLAN,
     notes: tuple[str, ...] = (),
 ) -> Settlement:
-    """Settle a job. Series hold, per interval, actuals or else the forecast in force."""
+    """Settle a job. Series hold, per interval, actuals or else the forecast in force.
+
+    ``expected`` is what the plan counted with, or the reason why that is not known.
+    """
     energy = tally(attempts)
     nulls: dict[str, str] = {}
     if energy.reserved_kwh is None:
@@ -78,7 +66,7 @@ def settle(
         if c.energy_kwh is None
         for k in ("active_kwh", "energy_kwh")
     }
-    operational = _operational(energy.profiles, intensity, site, 0.0)
+    operational = carbon.operational(energy.profiles, intensity, site, 0.0)
     if operational is None:
         said = no_intensity_reason or "the intensity is not known over the whole run"
         nulls |= dict.fromkeys(
@@ -88,16 +76,19 @@ def settle(
     held = max(float(slots), energy.cpu_s / energy.run_s if energy.run_s > 0 else 0.0)
     embodied = None
     if site.hardware is None:
-        nulls["embodied_g"] = NO_HARDWARE.format(region=site.region)
+        nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
+        nulls["hardware"] = nulls["embodied_g"]
     else:
         embodied = embodied_g(site.hardware, hours, held, gpus)
+        if embodied.value <= 0:
+            # The standard demands an estimate above zero.
+            embodied, nulls["embodied_g"] = None, HELD_FOR_NO_TIME
     total = None if operational is None or embodied is None else operational + embodied
     if total is None:
         nulls["total_g"] = nulls.get("operational_g") or nulls["embodied_g"]
-    unit_name, count = (unit, units.get(unit)) if unit else ("job", 1.0)
-    if count is None or count <= 0:
-        count = None
-        nulls["functional_unit.count"] = f"the job wrote no {unit_name}=... to $LOWTIDE_UNITS"
+    name, count = (unit_name(unit), done(work, unit)) if unit else ("job", 1.0)
+    if count is None:
+        nulls["functional_unit.count"] = f"the job wrote no {name}=... to $LOWTIDE_UNITS"
     sci = None if total is None or count is None else total.scaled(1.0 / count)
     if sci is None:
         nulls["sci_g_per_unit"] = nulls.get("total_g") or nulls["functional_unit.count"]
@@ -107,7 +98,7 @@ def settle(
     if home.hardware is not None:
         home_embodied = embodied_g(home.hardware, energy.unbroken_s / 3600, held, gpus)
     basis: Basis = "operational" if embodied is None or home_embodied is None else "total"
-    baseline = _operational(energy.unbroken, home_intensity, home, shift)
+    baseline = carbon.operational(energy.unbroken, home_intensity, home, shift)
     saved = None
     if baseline is None or operational is None:
         reason = nulls.get("operational_g") or no_baseline_reason
@@ -116,15 +107,19 @@ def settle(
     else:
         assert intensity is not None  # operational is known
         assert home_intensity is not None  # baseline is known
-        saved = _saved(energy, intensity, site, home_intensity, home, shift)
+        saved = carbon.saved(energy, intensity, site, home_intensity, home, shift)
         if basis == "total" and embodied is not None and home_embodied is not None:
             baseline = baseline + home_embodied
             if site.region != home.region:
-                saved = _shifted(saved, home_embodied, embodied)
+                saved = carbon.shifted(saved, home_embodied, embodied)
             elif site.hardware is not None:
                 longer = max(0.0, hours - energy.unbroken_s / 3600)
-                saved = _shifted(saved, ZERO, embodied_g(site.hardware, longer, held, gpus))
-    used = _used(energy.profiles, intensity) if operational is not None else None
+                saved = carbon.shifted(saved, ZERO, embodied_g(site.hardware, longer, held, gpus))
+    used = carbon.used(energy.profiles, intensity) if operational is not None else None
+    found = _contributors(energy, intensity, site, operational, embodied)
+    compared = _deviation(expected, attempts, energy, intensity, site, operational)
+    if isinstance(compared, str):
+        nulls["planned_against_realized"] = compared
     settlement = Settlement(
         status="provisional" if provisional else "final",
         active_kwh=energy.active_kwh,
@@ -137,7 +132,7 @@ def settle(
         operational_g=operational,
         embodied_g=embodied,
         total_g=total,
-        unit=unit_name,
+        unit=name,
         unit_count=count,
         sci_g_per_unit=sci,
         basis=basis,
@@ -146,125 +141,60 @@ def settle(
         saving_estimated=any(
             s is not None and s.kind != "actual" for s in (intensity, home_intensity)
         ),
-        largest_uncertainty=_largest_uncertainty(energy, intensity, site, operational, embodied),
+        largest_uncertainty=uncertainty.largest(found),
         conformance=(),
         attempts=energy.attempts,
         nulls=nulls,
         notes=tuple(dict.fromkeys((*energy.notes, *notes))),
+        hardware=None if site.hardware is None else hardware_used(site.hardware, held, gpus),
+        units=work.units,
+        metrics=work.metrics,
+        uncertainty=found,
+        planned_against_realized=compared if isinstance(compared, Deviation) else None,
     )
-    return rules(settlement, site)
+    return replace(settlement, conformance=rules(settlement, site))
 
 
-def _weights(profiles: Sequence[Profile], series: Series, shift: float) -> NDArray[np.float64]:
-    """Energy that falls into each interval of ``series``: 3 (low, value, high) x intervals, kWh.
-
-    The profile is moved by ``shift`` seconds; energy is spread evenly over its increment.
-    """
-    found = np.zeros((3, len(series)))
-    for profile in profiles:
-        # A profile of no length still needs an interval to lie in.
-        times = profile.times + shift
-        times[-1] = max(times[-1], times[0] + 1e-3)
-        drawn = np.vstack((np.zeros(3), np.cumsum(profile.kwh, axis=0)))
-        for bound in range(3):
-            found[bound] += np.interp(series.ends, times, drawn[:, bound])
-            found[bound] -= np.interp(series.starts, times, drawn[:, bound])
-    return found
-
-
-def _operational(
-    profiles: Sequence[Profile], series: Series | None, site: Site, shift: float
-) -> Triple | None:
-    """O in grams; None where the intensity leaves a part of the profile open."""
-    if series is None or not profiles or not len(series):
-        return None
-    for profile in profiles:
-        low, high = float(profile.times[0]) + shift, float(profile.times[-1]) + shift
-        # A second at either end may be missing: clocks and rounding, not a hole.
-        if sum(b - a for a, b in series.gaps(low, high)) > 1.0:
-            return None
-    kwh = _weights(profiles, series, shift)
-    bands = (series.low, series.g_per_kwh, series.high)
-    pue = (site.pue.low, site.pue.value, site.pue.high)
-    return Triple(*(float(k @ g) * p for k, g, p in zip(kwh, bands, pue, strict=True)))
-
-
-def _used(profiles: Sequence[Profile], series: Series | None) -> IntensityUsed | None:
-    """The intensity weighted by energy."""
-    total = sum(float(p.kwh[:, 1].sum()) for p in profiles)
-    if series is None or total <= 0:
-        return None
-    shares = _weights(profiles, series, 0.0)[1] / total
-    low, value, high = (float(shares @ g) for g in (series.low, series.g_per_kwh, series.high))
-    start = min(float(p.times[0]) for p in profiles)
-    end = max(float(p.times[-1]) for p in profiles)
-    source = series.clip(start, max(end, start + 1e-3)).source
-    return IntensityUsed(series.signal, series.kind, source, _ordered(low, value, high))
-
-
-def _saved(
+def _contributors(
     energy: Energy,
-    here: Series,
+    series: Series | None,
     site: Site,
-    there: Series,
-    home: Site,
-    shift: float,
-) -> Triple:
-    """Baseline minus realized with the same energy on both sides, but for what pauses cost.
-
-    In one grid zone both sides also share the intensity of each interval, so its error counts
-    only by the difference of the energies there; in one region they share the PUE.
-    """
-    if site.zone == home.zone:
-        here = there = here.fill_from(there)
-    plus, minus = _weights(energy.unbroken, there, shift), _weights(energy.profiles, here, 0.0)
-    if site.region == home.region:
-        pues = [(p, p) for p in (site.pue.low, site.pue.value, site.pue.high)]
-    else:
-        pues = list(product((home.pue.low, home.pue.high), (site.pue.low, site.pue.high)))
-    corners: list[float] = []
-    for e, (home_pue, site_pue) in product(range(3), pues):
-        if site.zone == home.zone:
-            kwh = home_pue * plus[e] - site_pue * minus[e]
-            parts = [_by_step(kwh, here)]
-        else:
-            parts = [
-                (home_pue * plus[e], there.low, there.high),
-                (-site_pue * minus[e], here.low, here.high),
-            ]
-        ends = [(kwh * low, kwh * high) for kwh, low, high in parts]
-        corners.append(sum(float(np.minimum(a, b).sum()) for a, b in ends))
-        corners.append(sum(float(np.maximum(a, b).sum()) for a, b in ends))
-    before = home.pue.value * float(plus[1] @ there.g_per_kwh)
-    value = before - site.pue.value * float(minus[1] @ here.g_per_kwh)
-    low, high = min(corners), max(corners)
-    if site.zone == home.zone and max(-low, high, abs(value)) <= ROUNDING * abs(before):
-        return Triple.exact(0.0)
-    return _ordered(low, value, high)
+    operational: Triple | None,
+    embodied: Triple | None,
+) -> tuple[Contributor, ...]:
+    """What makes the total unsure, in grams; without an intensity what makes the energy unsure."""
+    if operational is None or series is None:
+        parts = [
+            uncertainty.Effect(f"{c.name} energy ({c.method})", c.energy_kwh, c.method == COUNTED)
+            for c in energy.components
+            if c.energy_kwh is not None
+        ]
+        return uncertainty.contributors(parts, grams=False)
+    found = carbon.effects(energy.profiles, series, site)
+    if embodied is not None:
+        found.append(uncertainty.Effect("embodied carbon", embodied))
+    return uncertainty.contributors(found, grams=True)
 
 
-def _by_step(
-    kwh: NDArray[np.float64], series: Series
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Energies, low and high by step: neighbours of one source and value were cut from one."""
-    facts = (series.low, series.g_per_kwh, series.high, series.sources)
-    new = np.any([fact[1:] != fact[:-1] for fact in facts], axis=0)
-    first = np.concatenate(([0], np.flatnonzero(new) + 1))
-    return np.add.reduceat(kwh, first), series.low[first], series.high[first]
-
-
-def _shifted(saved: Triple, plus: Triple, minus: Triple) -> Triple:
-    """``saved + plus - minus`` with independent bounds."""
-    return Triple(
-        saved.low + plus.low - minus.high,
-        saved.value + plus.value - minus.value,
-        saved.high + plus.high - minus.low,
-    )
-
-
-def _ordered(low: float, value: float, high: float) -> Triple:
-    """Bounds that contain the value also after float rounding."""
-    return Triple(min(low, value), value, max(high, value))
+def _deviation(
+    expected: Expectation | str,
+    attempts: Sequence[AttemptRecord],
+    energy: Energy,
+    series: Series | None,
+    site: Site,
+    operational: Triple | None,
+) -> Deviation | str:
+    """Planned against realized, or why that cannot be told."""
+    if isinstance(expected, str):
+        return expected
+    if any(a.ended_at is None for a in attempts):
+        return "it has not ended"
+    if operational is None or series is None:
+        return "operational carbon is not known"
+    unread = ", ".join(c.name for c in energy.components if c.energy_kwh is None)
+    if unread:
+        return f"{unread} was held but not read, so its power cannot be compared"
+    return deviation(expected, attempts, energy.profiles, series, site.pue.value)
 
 
 def _measured_percent(energy: Energy, nulls: dict[str, str]) -> float | None:
@@ -279,35 +209,3 @@ def _measured_percent(energy: Energy, nulls: dict[str, str]) -> float | None:
         if c.energy_kwh is not None and c.method in {"measured", "integrated"}
     )
     return 100.0 * measured / energy.reserved_kwh.value
-
-
-def _largest_uncertainty(
-    energy: Energy,
-    series: Series | None,
-    site: Site,
-    operational: Triple | None,
-    embodied: Triple | None,
-) -> str:
-    """The largest contributor to the width of the bounds, one varied at a time."""
-    widths: dict[str, float] = {}
-    used = None if series is None else _used(energy.profiles, series)
-    if operational is not None and used is not None and energy.reserved_kwh is not None:
-        g = used.g_per_kwh
-        for c in energy.components:
-            if c.energy_kwh is not None:
-                width = (c.energy_kwh.high - c.energy_kwh.low) * g.value * site.pue.value
-                widths[f"{c.name} energy ({c.method})"] = width
-        e = energy.reserved_kwh.value
-        widths[f"carbon intensity ({used.kind})"] = (g.high - g.low) * e * site.pue.value
-        widths["PUE"] = (site.pue.high - site.pue.low) * e * g.value
-    elif energy.reserved_kwh is not None:
-        for c in energy.components:
-            if c.energy_kwh is not None:
-                widths[f"{c.name} energy ({c.method})"] = c.energy_kwh.high - c.energy_kwh.low
-    if embodied is not None and operational is not None:
-        widths["embodied carbon"] = embodied.high - embodied.low
-    total = sum(widths.values())
-    if total <= 0:
-        return "none: every figure is exact or unknown"
-    name = max(widths, key=lambda k: widths[k])
-    return f"{name}: {100 * widths[name] / total:.0f} % of the width of the bounds"

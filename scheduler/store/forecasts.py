@@ -13,7 +13,7 @@ from scheduler.store.packing import pack, unpack
 from scheduler.store.rows import ForecastRow
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement
@@ -109,6 +109,13 @@ class Forecasts:
             told = _rows(session, chain, zone, start_s, end_s, by_then, newest_first=True)
             with closing(told) as rows:
                 return _filled(rows, start_s, end_s)
+
+    def of(self, row_ids: Sequence[int]) -> list[Series]:
+        """The forecasts with these ids, in their order; those that are gone are left out."""
+        with self._db.read() as session:
+            query = select(ForecastRow).where(col(ForecastRow.id).in_(row_ids))
+            rows = {row.id: row for row in session.exec(query)}
+        return [_content(rows[i])[0] for i in row_ids if i in rows]
 
     def issued(self, start_s: float, end_s: float, chains: str = "") -> Iterator[Issue]:
         """Every row issued within ``[start, end)`` whose chain's name begins so, in order."""

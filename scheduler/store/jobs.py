@@ -52,6 +52,15 @@ _HOLDING = (
 )
 
 
+def _held(session: Session, region: str | None = None) -> frozenset[str]:
+    query = (
+        select(AttemptRow.gpus)
+        .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
+        .where(*_HOLDING, *([] if region is None else [col(AttemptRow.region) == region]))
+    )
+    return frozenset(g for text in session.exec(query) for g in text.split(",") if g)
+
+
 @cache
 def _plans() -> TypeAdapter[Plan]:
     return TypeAdapter(Plan)
@@ -85,6 +94,7 @@ class Jobs:
         states: Collection[JobState] | None = None,
         *,
         since: datetime | None = None,
+        group: str | None = None,
         limit: int | None = None,
     ) -> list[Job]:
         """Jobs in order of submission; ``limit`` keeps the newest; ``since`` bounds the end."""
@@ -93,6 +103,8 @@ class Jobs:
             query = query.where(col(JobRow.state).in_([str(s) for s in states]))
         if since is not None:
             query = query.where(col(JobRow.ended_at) >= since.timestamp())
+        if group is not None:
+            query = query.where(func.json_extract(JobRow.spec, "$.group") == group)
         if limit is not None:
             query = query.limit(limit)
         with self._db.read() as session:
@@ -152,7 +164,8 @@ class Jobs:
     def claim(self, job: Job, attempt: Attempt, gpus: Sequence[str], capacity: int) -> bool:
         """Planned or paused -> starting, with its attempt, unless slots would be exceeded.
 
-        A region without a host of its own has its slots on each host that jobs come from.
+        Nor where another attempt has taken one of the boards since they were found free. A region
+        without a host of its own has its slots on each host that jobs come from.
         """
         with self._db.write() as session:
             held = session.exec(
@@ -164,7 +177,7 @@ class Jobs:
                     *_HOLDING,
                 )
             ).one()
-            if held + job.spec.slots > capacity:
+            if held + job.spec.slots > capacity or not _held(session).isdisjoint(gpus):
                 return False
             if not self._move(
                 session,
@@ -197,15 +210,10 @@ class Jobs:
             query = select(AttemptRow).where(AttemptRow.job_id == job_id)
             return [_attempt(r) for r in session.exec(query.order_by(col(AttemptRow.number)))]
 
-    def held_gpus(self) -> frozenset[str]:
-        """Boards that attempts of active jobs hold."""
+    def held_gpus(self, region: str | None = None) -> frozenset[str]:
+        """Boards that attempts of active jobs hold, in one region or in all."""
         with self._db.read() as session:
-            query = (
-                select(AttemptRow.gpus)
-                .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
-                .where(*_HOLDING)
-            )
-            return frozenset(g for text in session.exec(query) for g in text.split(",") if g)
+            return _held(session, region)
 
     def update_attempt(self, attempt: Attempt, **changes: Any) -> None:
         """Record when an attempt started, or how it ended (times as aware datetimes)."""

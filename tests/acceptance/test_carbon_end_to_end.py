@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.server import Asked, Play, Reply, SourceServer
 
 from scheduler import config, engine
+from scheduler.cli import options
 from scheduler.engine import Context, accuracy, submission
 from scheduler.engine.request import Request
 from scheduler.models import JobSpec, JobState, Plan
@@ -208,6 +210,12 @@ def test_a_job_lives_through_an_outage_late_actuals_and_a_revision(scene: Scene)
     assert any("version 2" in line and "actual of NESO, was estimate of NESO" in line
                for line in told)  # fmt: skip
     assert any("version 3" in line and "+25.0 %" in line and "revised" in line for line in told)
+    # 1 kWh x 100 g/kWh x 1.5 were planned; what the forecast got wrong came with the actuals.
+    told = [v.settlement.planned_against_realized for v in settlements.versions(job_id)]
+    assert plan.window.grams is not None
+    assert [d and d.planned_g for d in told] == pytest.approx([plan.window.grams.value] * count)
+    assert [d and d.forecast_error_g for d in told] == pytest.approx([0, 30, *[75] * (count - 2)])
+    assert [d and d.difference_g for d in told] == pytest.approx([0, 30, *[75] * (count - 2)])
     report = scene.report(job_id)
     rows = report["settlements"]
     assert isinstance(rows, list)
@@ -281,3 +289,37 @@ def test_what_was_believed_and_what_happened_is_scored(scene: Scene) -> None:
     plans = accuracy.of_plans(scene.ctx, since, now)
     assert plans.jobs == 1
     assert plans.captured_percent == pytest.approx(100)
+
+
+def test_what_it_was_worth_is_shown(
+    scene: Scene, lowtide: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.submit("12h")
+    scene.submit("7h")
+    for _ in range(30):
+        scene.tick(hours=1)
+    monkeypatch.setattr(options, "utc_now", lambda: scene.clock.now)
+    told = lowtide("forecast", "--accuracy", "--json")
+    assert told.code == 0, told.err
+    (source,) = told.json["sources"]
+    assert (source["source"], source["zone"]) == ("neso", "GB")
+    # The actuals of the jobs' day are known, to its last hour.
+    assert [(lead["from_h"], lead["to_h"]) for lead in source["leads"]] == [(0, 6), (6, 24)]
+    for lead in source["leads"]:
+        assert lead["bias_g_per_kwh"] == pytest.approx(-20)
+        # Of hours that were 120 or 320.
+        assert 100 * 20 / 320 <= lead["mape_percent"] <= 100 * 20 / 120
+    plans = told.json["plans"]
+    assert plans["jobs"] == 2
+    # 320 g/kWh at release, 120 at best; PUE of 1.5.
+    assert plans["run_now_g_per_kwh"] == pytest.approx(480)
+    assert plans["planned_g_per_kwh"] == pytest.approx(180)
+    assert plans["captured_percent"] == pytest.approx(100)
+    assert told.json["null_reasons"] == {}
+    shown = lowtide("forecast", "--accuracy").out
+    assert re.search(r"neso +GB +\d+ +\d+\.\d % -20 +\d+\.\d % -20", shown)
+    assert "plans of 2 jobs: captured 100.0 % of what perfect foresight saves" in shown
+    assert "(480 g/kWh at release, 180 as planned, 180 at best)" in shown
+    lately = lowtide("forecast", "--accuracy", "--since", "1m", "--json").json
+    assert lately["plans"]["jobs"] == 0
+    assert "plans.captured_percent" in lately["null_reasons"]

@@ -172,6 +172,11 @@ def test_the_report_adds_up(lowtide: Callable[..., Any], tmp_path: Path) -> None
     assert job["baseline_g"]["value"] - job["saved_g"]["value"] == pytest.approx(total, rel=1e-6)
     assert job["basis"] == "total"
     assert set(job["null_reasons"]) == {n for n in _nulls(job) if not n.startswith("null_reasons")}
+    told = job["planned_against_realized"]
+    assert told["realized_g"] == pytest.approx(job["operational_g"]["value"], rel=1e-6)
+    errors = [told[f"{cause}_error_g"] for cause in ("forecast", "start", "duration", "power")]
+    assert sum(errors) == pytest.approx(told["difference_g"], rel=1e-9)
+    assert told["duration_error_g"] < 0, "taken to last 10 s, it lasted one"
     assert {c["verdict"] for c in job["conformance"]} <= {"met", "not_met", "not_applicable"}
     assert document["totals"]["jobs"] == 1
     assert document["totals"]["saved_g"] == job["saved_g"]
@@ -182,6 +187,35 @@ def test_the_report_adds_up(lowtide: Callable[..., Any], tmp_path: Path) -> None
     grouped = lowtide("report", "--since", "1h", "--group-by", "project", "--json").json
     assert grouped["groups"][0]["name"] == "p"
     assert lowtide("report", "--since", "1h", "--group-by", "user").code == 0
+
+
+def test_a_sweep_is_reported_as_one_with_what_failed(
+    lowtide: Callable[..., Any], tmp_path: Path
+) -> None:
+    _trace(tmp_path)
+    options = ("--duration", "5s", "--deadline", "6s", "--group", "sweep", "--unit", "token")
+    script = "echo token=$1 >> $LOWTIDE_UNITS; echo metric.accuracy=0.$1 >> $LOWTIDE_UNITS; exit $2"
+    assert lowtide("run", *options, "--", "sh", "-c", script, "sh", "40", "0").code == 0
+    assert lowtide("run", *options, "--", "sh", "-c", script, "sh", "10", "3").code == 3
+    assert lowtide("run", "--duration", "5s", "--deadline", "6s", "--", "true").code == 0
+    document = lowtide("report", "--group", "sweep", "--json").json
+    found, jobs = document["group"], document["jobs"]
+    assert [job["metrics"] for job in jobs] == [{"accuracy": 0.4}, {"accuracy": 0.1}]
+    assert (found["jobs"], found["attempts"], found["failed_jobs"]) == (2, 2, 1)
+    assert found["units"] == {"tokens": 50}
+    total = sum(job["total_g"]["value"] for job in jobs)
+    assert found["total_g"]["value"] == pytest.approx(total)
+    assert found["functional_units"][0]["sci_g_per_unit"]["value"] == pytest.approx(total / 50)
+    shown = lowtide("report", "--group", "sweep").out
+    assert "2 job(s), 2 attempt(s), 1 not successful" in shown
+    assert "per million tokens" in shown
+    for words in (("x",), ("--since", "1d"), ("--markdown",)):
+        assert lowtide("report", "--group", "sweep", *words).code == 2
+    unknown = lowtide("report", "--group", "other")
+    assert unknown.code == 2
+    assert unknown.err == (
+        "lowtide: --group other: no job of that group has run; groups that have: sweep\n"
+    )
 
 
 def test_without_hardware_there_is_no_score(lowtide: Callable[..., Any], tmp_path: Path) -> None:

@@ -121,6 +121,10 @@ def test_a_training_pauses_by_its_checkpoint_and_ends_as_an_unbroken_one(
     report = home.json("report", job["job_id"])["jobs"][0]
     assert report["functional_unit"] == {"name": "epochs", "count": EPOCHS}
     assert len(report["attempts"]) == 2
+    told = report["planned_against_realized"]
+    assert told is not None, report["null_reasons"]
+    errors = [told[f"{cause}_error_g"] for cause in ("forecast", "start", "duration", "power")]
+    assert sum(errors) == pytest.approx(told["difference_g"], rel=1e-9)
     assert len(job["plan"]["segments"]) >= 2
 
 

@@ -1,7 +1,8 @@
-"""The README cannot lie: its session is run, and what it shows is what comes out."""
+"""README and docs cannot lie: their sessions are run, and what they show is what comes out."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -13,12 +14,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def _session() -> list[tuple[str, str]]:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"```console\n(.*?)```", text, re.DOTALL)
-    assert block is not None
-    steps = re.split(r"^\$ ", block[1], flags=re.MULTILINE)[1:]
-    return [(command, output) for command, _, output in (s.partition("\n") for s in steps)]
+def _session(page: str) -> list[tuple[str, str]]:
+    """Commands (``$``, and ``>`` where they go on) and outputs of all sessions of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    steps = [s for block in blocks for s in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+    found = []
+    for step in steps:
+        first, *rest = step.splitlines()
+        more = list(itertools.takewhile(lambda line: line.startswith("> "), rest))
+        command = "\n".join([first, *(line[2:] for line in more)])
+        found.append((command, "\n".join(rest[len(more) :])))
+    return found
 
 
 def _shape(text: str) -> str:
@@ -36,12 +43,16 @@ def _shape(text: str) -> str:
     reason = rf"({'|'.join(reasons)}).*"
     text = re.sub(reason, "REASON", text)
     text = re.sub(r" \(N (g|Wh) to N (g|Wh)\)", "", text)
+    text = re.sub(r"\bN( \w+)? to N \w+", "BOUNDS", text)
     return re.sub(r"─+|[ \t]+", " ", text).strip()
 
 
-@pytest.mark.parametrize("hour", ["UTC", "Asia/Tokyo"])
-def test_the_session_of_the_readme_is_real(tmp_path: Path, hour: str) -> None:
-    steps = _session()
+@pytest.mark.parametrize(
+    ("page", "hour"),
+    [("README.md", "UTC"), ("README.md", "Asia/Tokyo"), ("docs/exports.md", "UTC")],
+)
+def test_the_session_of_a_page_is_real(tmp_path: Path, page: str, hour: str) -> None:
+    steps = _session(page)
     assert len(steps) >= 5
     kept = {k: v for k, v in os.environ.items() if not k.startswith("LOWTIDE")}
     bin_dir = Path(sys.executable).parent

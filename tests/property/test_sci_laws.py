@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
+from providers.runner.journal import JournalWriter, read_journal
 from providers.series import Series
 from scheduler.models import Hardware, Settlement, Site
-from scheduler.sci import AttemptRecord, settle
+from scheduler.sci import AttemptRecord, count, settle
+from scheduler.sci.uncertainty import ordered
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 T = T0.timestamp()
@@ -58,6 +61,43 @@ def _journal(parts: list[tuple[float, Any, Any]], start: float = T) -> Journal:
     return Journal(COMPONENTS, tuple(samples))
 
 
+def _cut(journal: Journal, cuts: list[float]) -> Journal:
+    """More samples between those that are there, on the line from one to the next.
+
+    ``cuts`` are places as shares of the whole journal.
+    """
+    samples = list(journal.samples)
+    begin, end = samples[0].at, samples[-1].at
+    for share in cuts:
+        at = begin + share * (end - begin)
+        i = next(i for i, s in enumerate(samples) if s.at >= at)
+        if samples[i].at > at:
+            samples.insert(i, _between(samples[i - 1], samples[i], at))
+    return Journal(journal.components, tuple(samples))
+
+
+def _between(one: Sample, two: Sample, at: float) -> Sample:
+    f = (at - one.at) / (two.at - one.at)
+
+    def mixed(a: Triple, b: Triple) -> Triple:
+        return ordered(*(x + f * (y - x) for x, y in zip(_ends(a), _ends(b), strict=True)))
+
+    readings = tuple(
+        Reading(
+            a.component,
+            mixed(a.active_j, b.active_j),
+            mixed(a.energy_j, b.energy_j),
+            a.covered_s + f * (b.covered_s - a.covered_s),
+        )
+        for a, b in zip(one.readings, two.readings, strict=True)
+    )
+    return Sample(at, one.cpu_s + f * (two.cpu_s - one.cpu_s), readings)
+
+
+def _ends(figure: Triple) -> tuple[float, float, float]:
+    return figure.low, figure.value, figure.high
+
+
 def _split(parts: list[tuple[float, Any, Any]], share: float) -> list[tuple[float, Any, Any]]:
     """Every increment cut in two, energy in proportion to time."""
     return [
@@ -75,9 +115,10 @@ def _settle(
     site: Site = SITE,
     home: Site = HOME,
     wait_s: float = 0.0,
+    journal: Journal | None = None,
 ) -> Settlement:
     run_s = sum(p[0] for p in parts)
-    record = AttemptRecord(T0, T0 + timedelta(seconds=run_s), 0, _journal(parts))
+    record = AttemptRecord(T0, T0 + timedelta(seconds=run_s), 0, journal or _journal(parts))
     return settle(
         attempts=[record],
         site=site,
@@ -89,7 +130,7 @@ def _settle(
         slots=1,
         gpus=0,
         unit=None,
-        units={},
+        work=count(()),
     )
 
 
@@ -114,6 +155,41 @@ def test_splitting_samples_changes_nothing(
     _close(one.embodied_g, two.embodied_g)
 
 
+@given(increments, intensities, intensities, st.lists(st.floats(0, 1), max_size=5))
+def test_more_samples_anywhere_change_nothing(
+    parts: list[Any], here: list[int], there: list[int], cuts: list[float]
+) -> None:
+    journal = _journal(parts)
+    one, two = _settle(parts, here, there), _settle(parts, here, there, journal=_cut(journal, cuts))
+    for name in ("active_kwh", "reserved_kwh", "operational_g", "embodied_g", "total_g",
+                 "baseline_g"):  # fmt: skip
+        _close(getattr(one, name), getattr(two, name))
+    for a, b in zip(one.components, two.components, strict=True):
+        _close(a.energy_kwh, b.energy_kwh)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(increments, intensities, intensities)
+def test_recomputed_from_the_journal_on_disk_it_is_the_same_to_the_last_digit(
+    tmp_path_factory: pytest.TempPathFactory,
+    parts: list[Any],
+    here: list[int],
+    there: list[int],
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    journal = _journal(parts)
+    writer = JournalWriter(folder, COMPONENTS, {}, journal.samples[0].at)
+    for sample in journal.samples[1:]:
+        writer.sample(sample.at, sample.cpu_s, sample.readings)
+    writer.close()
+    first = _settle(parts, here, there, journal=read_journal(folder))
+    again = _settle(parts, here, there, journal=read_journal(folder))
+    stored = TypeAdapter(Settlement)
+    assert again == first == _settle(parts, here, there)
+    assert stored.validate_json(stored.dump_json(first)) == first
+    assert stored.dump_json(again) == stored.dump_json(first)
+
+
 @given(increments, intensities, intensities)
 def test_bounds_contain_the_value_and_parts_add_up(
     parts: list[Any], here: list[int], there: list[int]
@@ -126,9 +202,11 @@ def test_bounds_contain_the_value_and_parts_add_up(
         assert figure is not None
         assert figure.low <= figure.value <= figure.high
     assert s.reserved_kwh is not None
-    for bound in ("low", "value", "high"):
-        total = sum(getattr(c.energy_kwh, bound) for c in s.components)
-        assert total == pytest.approx(getattr(s.reserved_kwh, bound), rel=1e-12)
+    known = [c.energy_kwh for c in s.components if c.energy_kwh is not None]
+    assert sum(e.value for e in known) == pytest.approx(s.reserved_kwh.value, rel=1e-12)
+    # Bounds of separate counters do not all lie at one end: never wider than the sum of ends.
+    assert s.reserved_kwh.high <= sum(e.high for e in known) * (1 + 1e-12)
+    assert s.reserved_kwh.low >= sum(e.low for e in known) * (1 - 1e-12)
     assert s.operational_g is not None
     if s.intensity is not None:
         expected = s.reserved_kwh.value * s.intensity.g_per_kwh.value * s.pue.value

@@ -83,11 +83,15 @@ class Fleet:
         return (self.folder / f"h{home}.log").read_text()
 
     def close(self) -> None:
-        """End every daemon."""
+        """End every daemon; a job of it that still runs is left to its runner."""
         for process in self.daemons:
-            if process.poll() is None:
+            process.terminate()
+        for process in self.daemons:
+            try:
+                process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
                 process.kill()
-            process.wait()
+                process.wait()
 
 
 def until(true: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:

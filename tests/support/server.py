@@ -11,11 +11,15 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as the server saw it; ``query`` holds the last value of each key."""
+    """A request as the server saw it; ``query`` holds the last value of each key.
+
+    ``body`` is what was posted; empty for a GET.
+    """
 
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    body: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ Play = Callable[[Asked], Reply]
 
 
 class SourceServer:
-    """Answers every GET by ``play``, which a test may replace at any time."""
+    """Answers every GET and POST by ``play``, which a test may replace at any time."""
 
     def __init__(self, play: Play) -> None:
         self.play = play
@@ -51,9 +55,15 @@ class SourceServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                self._answer("")
+
+            def do_POST(self) -> None:
+                self._answer(self.rfile.read(int(self.headers["Content-Length"])).decode())
+
+            def _answer(self, body: str) -> None:
                 parts = urlsplit(self.path)
                 query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
-                asked = Asked(parts.path, query, dict(self.headers.items()))
+                asked = Asked(parts.path, query, dict(self.headers.items()), body)
                 outer.asked.append(asked)
                 outer._send(self, outer.play(asked))
 

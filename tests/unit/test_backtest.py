@@ -119,6 +119,16 @@ def test_issues_without_14_known_days_before_them_are_left_out() -> None:
     assert found.issues[0] == 28 * 24
 
 
+def test_an_issue_whose_actuals_are_over_two_days_old_is_none() -> None:
+    hourly = _noisy(40)
+    hourly[20 * 24 : 24 * 24] = NAN
+    found = backtest.replay(hourly, START_S, None, None)
+    assert found is not None
+    left_out = {*range(14 * 24, 35 * 24 + 1, 6)} - set(found.issues.tolist())
+    # From the end of the second day on, until actuals are known again.
+    assert left_out == {*range(22 * 24 + 6, 24 * 24 + 1, 6)}
+
+
 def _csv(path: Path, rows: list[str]) -> Path:
     path.write_text("timestamp_utc,region,g_per_kwh\n" + "\n".join(rows) + "\n")
     return path

@@ -45,6 +45,14 @@ def test_a_partial_local_region_keeps_the_built_in_rest(tmp_path: Path) -> None:
     assert local.pue.source
 
 
+def _hardware(text: str) -> str:
+    return f"regions: {{x: {{hardware: {{{text}}}}}}}\n"
+
+
+def _boavizta(text: str) -> str:
+    return _hardware(f"boavizta: {{url: 'http://127.0.0.1:5000', {text}}}")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -59,6 +67,28 @@ def test_a_partial_local_region_keeps_the_built_in_rest(tmp_path: Path) -> None:
         ("regions: {x: {hardware: {embodied_kg: 5}}}\n", "needs lifespan and source"),
         ("regions: {x: {hardware: {}}}\n", "needs one of"),
         ("regions: {x: {pue: {value: 1.2, low: 1.5, source: s}}}\n", "out of order"),
+        ("regions: {x: {pue: {value: 1.2, low: 0.5, source: s}}}\n", r"pue\.low"),
+        (_hardware("embodied_kg: {value: 5, low: -1}, lifespan: 4y, source: s"), "low"),
+        (_hardware("instance: aws/c5.large, ccf_server: {}"), "needs one of"),
+        (_hardware("instance: aws/c5.large, lifespan: 6y"), "stand together: who says so"),
+        (_hardware("instance: aws/c5.large, lifespan_source: me"), "stand together"),
+        (_hardware("instance: aws/c5.large, source: me"), "source belongs to embodied_kg"),
+        (_hardware("ccf_server: {gpu_kg: {value: 164, source: s}}"), "say how many with gpus"),
+        (_hardware("ccf_server: {gpus: 1, gpu_kg: {value: 164}}"), r"gpu_kg\.source"),
+        (_hardware("ccf_server: {memory: 16}"), "did you mean 'memory_gb'"),
+        (_boavizta("provider: aws"), "provider and instance stand together"),
+        (_boavizta(""), "needs one of provider with instance, or server"),
+        (
+            _boavizta(
+                "provider: aws, instance: a, server: {cpu: {units: 1}, ram: [{units: 1, "
+                "capacity: 8}]}"
+            ),
+            "needs one of provider",
+        ),
+        (_boavizta("server: {cpu: {units: 1, nam: x}, ram: [{units: 1, capacity: 8}]}"), "'name'"),
+        (_boavizta("server: {cpu: {units: 1}, ram: []}"), r"server\.ram"),
+        (_boavizta("provider: aws, instance: a, fallback: none"), "fallback"),
+        (_hardware("boavizta: {url: 'u:p@host', provider: aws, instance: a}"), r"boavizta\.url"),
     ],
 )
 def test_a_fault_is_one_line_with_its_place(tmp_path: Path, text: str, said: str) -> None:

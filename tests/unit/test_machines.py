@@ -1,237 +1,210 @@
-"""Several hosts and accounts on one database: who plans, and who starts what."""
+"""From ``hardware:`` settings to the machine of a region, or the reason why there is none."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from support.clock import NOW
+from support.play_boavizta import LIFE_H, boavizta
+from support.server import Play, Reply, SourceServer
 
-from scheduler import config, engine
-from scheduler.engine import Context, submission
-from scheduler.engine.request import Request
-from scheduler.errors import UsageError
-from scheduler.models import JobState
-from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
+from providers.base import Triple
+from providers.surroundings import Surroundings
+from scheduler.config import Config, Settings
+from scheduler.machines import PATIENCE, Machine
+from scheduler.models import Hardware
+from scheduler.regions import Region, Regions
+from scheduler.sci.embodied import embodied_g, hardware_used, reserved_share
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from scheduler.models import Job
-
-LAB = """
-providers: [fake]
-regions:
-  local: {zone: DE, slots: 2}
-  lab: {zone: FR, executor: lab, host: b, slots: 2}
-"""
+ELSEWHERE = {"zone": "FR", "executor": None}
 
 
-class Machine:
-    """One lowtide: a host, a home and engines of its own; intensity in DE falls at 10:00."""
+@dataclass
+class Site:
+    """A home whose clock is moved by hand."""
 
-    def __init__(
-        self, folder: Path, host: str, settings: str, database: dict[str, str], now: datetime
-    ) -> None:
-        (folder / "config.yaml").write_text(settings)
-        home = folder / host
-        environ = {"LOWTIDE_HOME": str(home), "LOWTIDE_HOST": host} | database
-        self.clock = FixedClock(now)
-        self.executor = FakeExecutor(clock=self.clock, run_s=3600, capacity=2)
-        self.config = config.load(None, environ, folder)
-        hours = {"DE": [500.0, 500, *[100.0] * 46], "FR": [50.0] * 48}
-        self.ctx = Context.open(
-            self.config,
-            now,
-            sources={"fake": FakeProvider(now, hours)},
-            executors={"local": self.executor, "lab": self.executor},
-            environ=environ,
-        )
+    folder: Path
+    now: datetime = NOW
 
-    def submit(self, **fields: Any) -> str:
-        given = {"duration": "1h", "deadline": "12h", "region": ("local",)} | fields
-        request = Request(argv=("true",), **given)
-        now = self.clock.now
-        spec = submission.to_spec(request, self.config, now, "me", Path("/"), need_duration=True)
-        return engine.submit(self.ctx, request, spec, dict(os.environ), now)[0]
+    def region(self, hardware: dict[str, Any] | None, **more: Any) -> Region:
+        settings = Settings.model_validate({"regions": {"local": {"hardware": hardware} | more}})
+        here = Surroundings(self.folder, self.folder / "cache", clock=lambda: self.now)
+        return Regions(Config(settings, self.folder / "config.yaml", self.folder), here)["local"]
 
-    def tick(self, **span: float) -> None:
-        self.clock.advance(**span)
-        engine.tick(self.ctx, self.clock.now, self.clock.now + timedelta(seconds=10))
+    def machine(self, hardware: dict[str, Any], **more: Any) -> Machine:
+        return self.region(hardware, **more).machine
 
-    def job(self, job_id: str) -> Job:
-        return self.ctx.store.jobs.get(job_id)
+    def known(self, hardware: dict[str, Any], **more: Any) -> Hardware:
+        found = self.machine(hardware, **more)
+        assert found.hardware is not None, found.reason
+        assert (found.reason, found.for_now) == ("", False)
+        return found.hardware
 
 
 @pytest.fixture
-def machine(
-    tmp_path: Path, now: datetime, database: dict[str, str]
-) -> Iterator[Callable[..., Machine]]:
-    made: list[Machine] = []
-    shared = database or {"LOWTIDE_DATABASE": f"sqlite:///{tmp_path}/shared.db"}
-
-    def make(host: str, settings: str = LAB) -> Machine:
-        made.append(Machine(tmp_path, host, settings, shared, now))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.ctx.close()
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
 
 
-def _shared(settings: str = LAB) -> str:
-    return f"shared_runs: runs\n{settings}"
+def _asks(server: SourceServer, **more: Any) -> dict[str, Any]:
+    machine = {"provider": "aws", "instance": "c5.large"}
+    return {"boavizta": {"url": server.url, **machine, **more}}
 
 
-def test_a_job_without_a_host_runs_where_it_was_submitted(machine: Callable[..., Machine]) -> None:
-    a, b = machine("a"), machine("b")
-    job_id = a.submit(start_by="1s")
-    b.tick(minutes=1)
-    assert a.job(job_id).state is JobState.PLANNED, "b has not taken it"
-    a.tick(minutes=1)
-    assert a.job(job_id).state is JobState.STARTING
-    assert a.ctx.store.jobs.attempts(job_id)[0].host == "a"
-    b.tick(minutes=5)
-    assert b.executor.launches == {}
-    b.tick(hours=3)
-    assert a.job(job_id).state is JobState.STARTING, "b does not follow what runs on a"
-    a.tick(minutes=1)
-    assert a.job(job_id).state is JobState.RUNNING
+def test_nothing_declared_is_no_machine(site: Site) -> None:
+    assert site.region(None).machine == Machine(None)
+    assert site.region(None).site.hardware is None
 
 
-def test_a_host_that_sees_no_run_folders_is_no_choice(machine: Callable[..., Machine]) -> None:
-    a = machine("a")
-    with pytest.raises(UsageError, match=r"lab is on host b.*shared_runs"):
-        a.submit(region=("lab",))
-    anywhere = a.submit(region=())
-    plan = a.job(anywhere).plan
-    assert plan is not None
-    assert plan.window.region == "local"
+def test_an_instance_is_a_share_of_its_platform(site: Site) -> None:
+    found = site.known({"instance": "aws/a1.large"})
+    assert (found.slots, found.total_kg.value, found.lifespan_h) == (16, 1022.21, 35040)
+    assert "platform of aws/a1.large" in found.slots_source
+    assert found.lifespan_source == "Cloud Carbon Footprint @ b0032d9"
+    assert reserved_share(found, 2, 0)[0] == 2 / 16
 
 
-def test_with_shared_run_folders_the_regions_host_takes_it(
-    machine: Callable[..., Machine],
+def test_a_lifespan_of_ones_own_stands_in_with_its_source(site: Site) -> None:
+    said = {"lifespan": "6y", "lifespan_source": "asset register"}
+    four, six = site.known({"instance": "aws/a1.large"}), None
+    six = Site(site.folder).known({"instance": "aws/a1.large", **said})
+    assert (six.lifespan_h, six.lifespan_source) == (6 * 8760, "asset register")
+    ratio = embodied_g(six, 1, 2, 0).value / embodied_g(four, 1, 2, 0).value
+    assert ratio == pytest.approx(4 / 6)
+
+
+def test_boards_are_counted_and_may_have_a_figure_of_their_own(site: Site) -> None:
+    board = {"value": 164, "low": 140, "source": "maker's sheet"}
+    found = site.known({"ccf_server": {"memory_gb": 16, "gpus": 8, "gpu_kg": board}, "slots": 64})
+    assert found.total_kg == Triple(500 + 8 * 140, 1000 + 8 * 164, 2000 + 8 * 164)
+    assert found.gpus == 8
+    assert reserved_share(found, 4, 2) == (0.25, "2 of 8 GPUs")
+    slots = "32 of 64 slots (regions.local.hardware.slots)"
+    assert reserved_share(found, 32, 2) == (0.5, slots)
+    assert reserved_share(found, 640, 0)[0] == 1.0
+
+
+def test_this_machine_fills_in_for_itself_and_for_nobody_else(site: Site) -> None:
+    here = site.known({"ccf_server": {}})
+    assert (here.slots, here.slots_source) == (os.cpu_count(), "logical CPUs of this machine")
+    assert here.total_kg.value >= 1000
+    gone = Site(site.folder).machine({"ccf_server": {"cpus": 2}}, **ELSEWHERE)
+    assert gone.hardware is None
+    assert not gone.for_now
+    assert "set regions.local.hardware.ccf_server.memory_gb" in gone.reason
+    unsized = Site(site.folder).machine({"ccf_server": {"memory_gb": 64}}, **ELSEWHERE)
+    assert "set regions.local.hardware.slots" in unsized.reason
+    lent = Site(site.folder).known({"ccf_server": {"memory_gb": 64}}, slots=48, **ELSEWHERE)
+    assert (lent.slots, lent.slots_source) == (48, "regions.local.slots")
+
+
+def test_a_declared_figure_has_its_bounds_and_sources(site: Site) -> None:
+    figure = {"embodied_kg": {"value": 850, "high": 1000}, "source": "data sheet", "slots": 16}
+    found = site.known(figure | {"lifespan": "5y"})
+    assert found.total_kg == Triple(850, 850, 1000)
+    assert (found.source, found.lifespan_source) == ("data sheet", "data sheet")
+    bare = {"embodied_kg": 850, "source": "sheet", "lifespan": "5y", "lifespan_source": "policy"}
+    plain = Site(site.folder).known(bare)
+    assert plain.total_kg == Triple.exact(850)
+    assert plain.lifespan_source == "policy"
+
+
+def test_what_a_report_tells_of_it_adds_up(site: Site) -> None:
+    found = site.known({"instance": "aws/a1.large"})
+    used = hardware_used(found, 2, 0)
+    hours = 3.0
+    m = used.total_kg.value * 1000 * (hours / used.lifespan_h) * used.reserved_share
+    assert m == pytest.approx(embodied_g(found, hours, 2, 0).value)
+    assert used.reserved_share_source.startswith("2 of 16 slots (vCPUs of the platform")
+
+
+# --- a Boavizta server ----------------------------------------------------------------------
+
+
+def test_a_server_that_answers_is_taken_at_its_word(
+    site: Site, serve: Callable[[Play], SourceServer]
 ) -> None:
-    a, b = machine("a", _shared()), machine("b", _shared())
-    job_id = a.submit(region=("lab",), start_by="1s")
-    a.tick(minutes=1)
-    assert a.job(job_id).state is JobState.PLANNED
-    b.tick(minutes=1)
-    assert a.job(job_id).state is JobState.STARTING
-    (attempt,) = a.ctx.store.jobs.attempts(job_id)
-    assert (attempt.host, attempt.region) == ("b", "lab")
-    assert Path(attempt.run_dir).is_relative_to(a.config.base_dir / "runs")
-    a.tick(minutes=2)
-    assert a.job(job_id).state is JobState.STARTING
-    b.tick(minutes=2)
-    assert a.job(job_id).state is JobState.RUNNING
+    server = serve(boavizta)
+    region = site.region(_asks(server))
+    assert server.asked == [], "asked before M was needed"
+    found = region.hardware
+    assert found is not None
+    assert (found.total_kg, found.slots) == (Triple(12.0, 20.0, 30.0), 2)
+    assert found.lifespan_h == LIFE_H
+    times = len(server.asked)
+    assert region.hardware is found
+    own = site.known(_asks(server) | {"lifespan": "4y", "lifespan_source": "us", "slots": 4})
+    assert (own.lifespan_h, own.slots) == (35040, 4)
+    assert len(server.asked) == times, "kept on disk"
 
 
-def test_a_job_of_another_account_is_left_alone(machine: Callable[..., Machine]) -> None:
-    a, b = machine("a", _shared()), machine("a", _shared())
-    theirs = b.ctx.here.origin.model_copy(update={"account": "somebody"})
-    b.ctx.here = replace(b.ctx.here, origin=theirs)
-    job_id = b.submit(start_by="1s")
-    a.tick(minutes=1)
-    assert a.job(job_id).state is JobState.PLANNED
-    with pytest.raises(UsageError, match="somebody's"):
-        engine.cancel(a.ctx, job_id, a.clock.now)
-    b.tick(minutes=1)
-    assert a.job(job_id).state is JobState.STARTING
+def test_its_silence_is_one_reason_and_it_is_asked_again(
+    site: Site, serve: Callable[[Play], SourceServer]
+) -> None:
+    server = serve(lambda _: Reply("", 503))
+    region = site.region(_asks(server))
+    found = region.machine
+    assert (found.hardware, found.for_now) == (None, True)
+    assert found.reason == (
+        f"the Boavizta API at {server.url} does not answer, so there is no embodied carbon: start "
+        "it, or set regions.local.hardware.boavizta.fallback: ccf"
+    )
+    assert region.site.no_hardware == found.reason
+    times = len(server.asked)
+    assert region.machine.reason == found.reason
+    assert len(server.asked) == times
+    server.play = boavizta
+    site.now += PATIENCE + timedelta(seconds=1)
+    assert region.hardware is not None
 
 
-def test_slots_are_those_of_each_host(machine: Callable[..., Machine]) -> None:
-    a, b = machine("a"), machine("b")
-    first = a.submit(slots=2, start_by="1s")
-    a.tick(minutes=1)
-    with pytest.raises(UsageError, match="cannot be met beside what runs"):
-        a.submit(slots=2, start_by="1s")
-    second = b.submit(slots=2, start_by="1s")
-    b.tick(minutes=1)
-    assert [a.job(job_id).state for job_id in (first, second)] == [JobState.STARTING] * 2
+def test_what_it_does_not_know_is_final(site: Site, serve: Callable[[Play], SourceServer]) -> None:
+    found = site.machine(_asks(serve(boavizta), instance="c5.lrage"))
+    assert (found.hardware, found.for_now) == (None, False)
+    assert "c5.lrage at aws not found" in found.reason
+    assert "start it" not in found.reason
 
 
-def test_jobs_of_other_hosts_are_in_nobodys_way(machine: Callable[..., Machine]) -> None:
-    """Both have the best hour of their own host, and none is refused for the other."""
-    a, b = machine("a"), machine("b")
-    ids = [m.submit(slots=2, deadline="2h30m") for m in (a, b)]
-    plans = [a.job(job_id).plan for job_id in ids]
-    assert all(p is not None for p in plans)
-    assert len({p.window.start for p in plans if p is not None}) == 1
-    a.tick(seconds=5)
-    queue = a.ctx.store.queue_plans.latest()
-    assert queue is not None
-    assert (queue.jobs, queue.late) == (2, 0)
+@pytest.mark.parametrize(
+    ("play", "said"),
+    [
+        (lambda _: Reply("", 500), "does not answer"),
+        (lambda _: Reply("{}", 404), "does not know the machine"),
+        (lambda _: Reply("{}"), "tells no figure"),
+    ],
+)
+def test_a_stated_fallback_stands_in_and_is_named(
+    play: Play, said: str, site: Site, serve: Callable[[Play], SourceServer]
+) -> None:
+    found = site.known(_asks(serve(play), fallback="ccf"))
+    assert found.source.endswith(f"aws c5.large; fallback, for Boavizta {said}")
+    assert found.total_kg.value > 1000
+    assert found.slots == 72
 
 
-def test_only_the_leader_plans_and_it_plans_for_all(machine: Callable[..., Machine]) -> None:
-    a, b = machine("a"), machine("b")
-    a.tick(seconds=1)
-    leader = engine.leader(a.ctx, a.clock.now)
-    assert leader is not None
-    assert leader.owner == a.ctx.here.owner
-    job_id = b.submit(retries=1, start_by="1s")
-    b.executor.exit_codes = {"true": 1}
-    for _ in range(2):
-        a.tick(hours=1)
-        b.tick(hours=1)
-    assert b.job(job_id).state is JobState.QUEUED, "to be run again, and b plans nothing"
-    a.tick(seconds=1)
-    assert a.job(job_id).state is JobState.PLANNED
-    b.tick(seconds=2)
-    assert b.job(job_id).state is JobState.STARTING
-
-
-def test_one_steps_down_and_the_other_leads(machine: Callable[..., Machine]) -> None:
-    a, b = machine("a"), machine("b")
-    a.tick(seconds=1)
-    b.tick(seconds=1)
-    engine.step_down(a.ctx)
-    b.tick(seconds=1)
-    leader = engine.leader(b.ctx, b.clock.now)
-    assert leader is not None
-    assert leader.owner == b.ctx.here.owner
-
-
-def test_a_job_of_another_host_is_cancelled_by_that_host(machine: Callable[..., Machine]) -> None:
-    a, b = machine("a"), machine("b")
-    job_id = a.submit()
-    kept = a.ctx.runs.environment(job_id)
-    asked = engine.cancel(b.ctx, job_id, b.clock.now)
-    assert asked.cancel_requested
-    assert not asked.state.ended
-    assert kept.exists()
-    a.tick(minutes=1)
-    assert a.job(job_id).state is JobState.CANCELLED
-    assert not kept.exists()
-
-
-def test_a_series_goes_on_at_its_own_host(machine: Callable[..., Machine]) -> None:
-    a, b = machine("a"), machine("b")
-    request = Request(argv=("true",), duration="1h", every="0 12 * * *", within="3h", tz="UTC")
-    now = a.clock.now
-    spec = submission.to_spec(request, a.config, now, "me", Path("/"), need_duration=True)
-    _, first, _ = engine.submit_series(a.ctx, request, spec, dict(os.environ), now)
-    engine.cancel(a.ctx, first, now)
-    b.tick(minutes=1)
-    assert len(a.ctx.store.jobs.find()) == 1
-    a.tick(minutes=1)
-    assert len(a.ctx.store.jobs.find()) == 2
-
-
-def test_only_who_sees_the_journals_settles(machine: Callable[..., Machine]) -> None:
-    a, b = machine("a"), machine("b")
-    job_id = a.submit(start_by="1s")
-    a.executor.watts = 100.0
-    for _ in range(3):
-        a.tick(hours=1)
-    assert a.job(job_id).state is JobState.SUCCEEDED
-    settled = a.ctx.store.settlements.versions(job_id)
-    assert settled
-    b.clock.now = a.clock.now
-    b.tick(hours=30)
-    assert a.ctx.store.settlements.versions(job_id) == settled
-    assert engine.settlement_of(b.ctx, b.job(job_id), b.clock.now) is None
+def test_a_server_by_parts_falls_back_on_the_same_parts(
+    site: Site, serve: Callable[[Play], SourceServer]
+) -> None:
+    parts = {
+        "cpu": {"units": 2},
+        "ram": [{"units": 8, "capacity": 32}],
+        "disk": [{"type": "ssd", "units": 2}, {"type": "hdd", "units": 1}],
+        "gpu": {"units": 4},
+    }
+    server = serve(boavizta)
+    asked = {"url": server.url, "server": parts, "fallback": "ccf"}
+    told = site.known({"boavizta": asked})
+    assert told.total_kg == Triple(900.0, 1800.0, 2400.0)
+    assert told.gpus == 4
+    server.play = lambda _: Reply("", 500)
+    parts["gpu"] = {"units": 2}
+    found = Site(site.folder).known({"boavizta": asked, "slots": 64})
+    kg = 1000 + 533 / 384 * (256 - 16) + 100 + 2 * 150 + 2 * 100 + 50
+    assert found.total_kg.value == pytest.approx(kg)
+    assert (found.gpus, found.slots) == (2, 64)

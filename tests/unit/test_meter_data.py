@@ -6,9 +6,12 @@ import csv
 from pathlib import Path
 
 import pytest
+from support.ccf_sanity import faulty_embodied, faulty_watts
 
-from providers import hardware
+from providers.base import Triple
 from providers.errors import SettingsError
+from providers.hardware import ccf as hardware
+from providers.hardware import processors
 from providers.meters import microarchitecture
 
 CCF = Path(microarchitecture.DATA).parent
@@ -18,14 +21,31 @@ def _rows(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader((CCF / name).read_text(encoding="utf-8").splitlines()))
 
 
-def test_watts_per_vcpu_are_plausible_and_idle_is_below_full_load() -> None:
+def test_no_row_of_watts_is_of_a_kind_known_to_be_wrong() -> None:
     rows = _rows("watts_per_vcpu.csv")
     assert len(rows) > 25
-    for row in rows:
-        idle, full = float(row["min_w"]), float(row["max_w"])
-        assert 0.3 < idle < 2.5, row
-        assert 1.4 < full < 9, row
-        assert idle < full / 2, row
+    assert faulty_watts(rows) == []
+
+
+@pytest.mark.parametrize(
+    ("architecture", "idle", "full", "said"),
+    [
+        ("EPYC 5th Gen", "3.682424", "8.961435", "3.682424 W idle"),
+        ("Graviton2", "0.474262", "1.692962", "repeats EPYC 2nd Gen"),
+        ("Graviton3", "0.474262", "1.692962", "repeats EPYC 2nd Gen"),
+        ("Graviton4", "0.474262", "1.692962", "repeats EPYC 2nd Gen"),
+        ("Hot Lake", "0.9", "1.5", "0.9 W idle"),
+    ],
+)
+def test_a_wrong_row_of_watts_put_back_would_be_seen(
+    architecture: str, idle: str, full: str, said: str
+) -> None:
+    """The rows as CCF @ b0032d9 has them (output/coefficients-aws-use.csv)."""
+    row = {"architecture": architecture, "provider": "aws", "min_w": idle, "max_w": full}
+    found = faulty_watts([*_rows("watts_per_vcpu.csv"), row])
+    assert len(found) == 1
+    assert found[0].startswith(f"{architecture}: ")
+    assert said in found[0]
 
 
 def test_rows_known_to_be_wrong_are_left_out() -> None:
@@ -41,13 +61,99 @@ def test_every_architecture_of_our_own_map_has_a_row() -> None:
     assert ours <= names
 
 
-def test_embodied_rows_are_plausible_and_no_instance_exceeds_its_platform() -> None:
+def test_no_embodied_row_is_of_a_kind_known_to_be_wrong() -> None:
     rows = _rows("embodied.csv")
     assert len(rows) > 1000
     assert len({(r["provider"], r["type"]) for r in rows}) == len(rows)
-    for row in rows:
-        assert 500 <= float(row["platform_kg"]) <= 10_000, row
-        assert 1 <= int(row["vcpus"]) <= int(row["platform_vcpus"]) <= 1024, row
+    assert faulty_embodied(rows) == []
+
+
+@pytest.mark.parametrize(
+    ("kg", "vcpus", "platform", "said"),
+    [
+        ("37000", "1", "72", "a platform of 37000.0 kg"),
+        ("470000000", "8", "8", "a platform of 470000000.0 kg"),
+        ("400", "1", "2", "a platform of 400.0 kg"),
+        ("1200", "96", "48", "96.0 of 48.0 vCPUs"),
+    ],
+)
+def test_a_wrong_embodied_row_put_back_would_be_seen(
+    kg: str, vcpus: str, platform: str, said: str
+) -> None:
+    """The first two as CCF @ b0032d9 has them (GCP c4a and m4 of 2026)."""
+    row = {"provider": "gcp", "type": "c4a-standard-1", "platform_kg": kg}
+    row |= {"vcpus": vcpus, "platform_vcpus": platform}
+    assert faulty_embodied([*_rows("embodied.csv"), row]) == [f"gcp c4a-standard-1: {said}"]
+
+
+# --- processors of instance types -----------------------------------------------------------
+
+
+def test_every_type_has_a_size_and_a_processor_and_those_with_watts_a_row() -> None:
+    rows = _rows("architectures.csv")
+    assert len(rows) > 2000
+    assert len({(r["provider"], r["type"]) for r in rows}) == len(rows)
+    named = {name for row in rows for name in row["architectures"].split("|")}
+    with_row = {row["architecture"] for row in _rows("watts_per_vcpu.csv")}
+    no_row = {"Axion", "Ampere Altra", "Graviton", *processors.WRONG}
+    assert named - with_row == no_row
+    assert all(1 <= int(row["vcpus"]) <= 2048 for row in rows)
+    assert {row["accelerator"] for row in rows} == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "vcpus", "architectures"),
+    [
+        ("aws/c5.large", 2, ("Skylake",)),
+        ("aws/m5.large", 2, ("Skylake",)),
+        ("aws/c7a.large", 2, ("EPYC 4th Gen",)),
+        ("aws/m7i.large", 2, ("Sapphire Rapids",)),
+        ("gcp/n2d-standard-2", 2, ("EPYC 2nd Gen",)),
+        ("azure/D4s v3", 4, ("Broadwell", "Cascade Lake", "Haswell", "Skylake")),
+    ],
+)
+def test_types_run_on_the_processors_that_their_clouds_tell(
+    name: str, vcpus: int, architectures: tuple[str, ...]
+) -> None:
+    found = processors.instance_type(name)
+    assert (found.name, found.vcpus, found.accelerated) == (name, vcpus, False)
+    assert found.architectures == architectures
+    assert found.watts is not None
+    assert found.watts.idle.low < found.watts.full.value
+
+
+def test_a_type_on_one_of_several_processors_has_the_bounds_of_all() -> None:
+    mixed, one = (processors.instance_type(n) for n in ("azure/D4s v3", "aws/c5.large"))
+    assert mixed.watts is not None
+    assert one.watts is not None
+    assert mixed.watts.full.high > one.watts.full.high
+    assert mixed.watts.full.low < one.watts.full.low
+    assert " or " in mixed.watts.name
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("aws/c7g.large", "Graviton3: its row only repeats that of EPYC 2nd Gen"),
+        ("aws/m8a.large", "EPYC 5th Gen: its row is a bad join"),
+        ("gcp/c4a-standard-1", "Axion: it has no row"),
+    ],
+)
+def test_a_type_without_watts_says_why(name: str, said: str) -> None:
+    found = processors.instance_type(name)
+    assert found.watts is None
+    assert said in found.no_watts
+
+
+def test_types_with_accelerators_say_so_and_unknown_ones_offer_the_nearest() -> None:
+    assert processors.instance_type("aws/p3.2xlarge").accelerated
+    with pytest.raises(SettingsError, match=r"aws/c7a\.lrage.*aws/c7a\.large"):
+        processors.instance_type("aws/c7a.lrage")
+    with pytest.raises(SettingsError, match="write aws/"):
+        processors.instance_type("????")
+
+
+# --- embodied carbon of machines ------------------------------------------------------------
 
 
 def test_an_instance_stands_for_its_platform_times_or_divided_by_two() -> None:
@@ -70,3 +176,15 @@ def test_a_server_by_its_parts_follows_the_rule_of_ccf() -> None:
     whole = hardware.ccf_server(memory_gb=400, cpus=2, gpus=8, ssds=1, hdds=2)
     assert whole.total_kg.value == pytest.approx(1000 + 533 + 100 + 1200 + 100 + 100)
     assert hardware.ccf_server(memory_gb=4).total_kg.value == 1000
+
+
+def test_a_board_may_have_a_figure_of_its_own_with_its_source() -> None:
+    plain = hardware.ccf_server(memory_gb=16, gpus=8)
+    assert plain.total_kg.value == pytest.approx(1000 + 8 * 150)
+    board = Triple(140.0, 164.0, 190.0)
+    own = hardware.ccf_server(memory_gb=16, gpus=8, gpu_kg=board, gpu_source="maker's sheet")
+    assert own.total_kg.value == pytest.approx(1000 + 8 * 164)
+    assert own.total_kg.low == pytest.approx(500 + 8 * 140)
+    assert own.total_kg.high == pytest.approx(2000 + 8 * 190)
+    assert own.source.endswith("164 kg a GPU: maker's sheet")
+    assert "a GPU:" not in plain.source

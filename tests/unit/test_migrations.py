@@ -80,6 +80,8 @@ def test_what_an_earlier_version_wrote_is_read_as_it_was_meant(
     assert settled.operational_g is not None
     assert asdict(settled.operational_g) == SETTLED["operational_g"]
     assert settled.notes == ("a note",)
+    assert (settled.units, settled.metrics, settled.uncertainty) == ({}, {}, ())
+    assert settled.planned_against_realized is None
     assert store.settlements.owed(now + HOUR / 2, 3600) == [], "looked at when it was made"
     assert store.settlements.owed(now + 2 * HOUR, 3600) == ["j"]
     assert store.settlements.add("j", settled, now + HOUR) is None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,8 +19,8 @@ from scheduler.models import JobState
 from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from providers.series import Series
+    from scheduler.models import Plan
     from tests.unit.conftest import Desk
 
 
@@ -77,29 +78,68 @@ def test_how_near_the_queue_is_to_the_best_is_remembered(desk: Desk) -> None:
     assert same.made_at - made_at <= timedelta(seconds=10)
 
 
-def test_a_job_that_no_delay_is_worth_it_for_waits_for_slots_only(
-    tmp_path: Path, now: datetime
-) -> None:
+class Unsure(FakeProvider):
+    """Its band is 40 g/kWh wider above with each hour."""
+
+    def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
+        told = super().forecast(zone, start, end, now)
+        ahead_h = (told.starts - self.start.timestamp()) / 3600
+        return replace(told, high=told.g_per_kwh + 40 * ahead_h)
+
+
+@pytest.fixture
+def one_slot(tmp_path: Path, now: datetime) -> Iterator[Callable[..., Plan]]:
+    """Submits to one slot, on a forecast that falls by 10 g/kWh with each hour."""
     (tmp_path / "config.yaml").write_text(
         "providers: [fake]\nregions: {local: {zone: DE, slots: 1}}\n"
     )
     loaded = config.load(None, {"LOWTIDE_HOME": str(tmp_path / "home")}, tmp_path)
-    falling = FakeProvider(now, {"DE": [500.0 - 10 * h for h in range(48)]})
-    executor = FakeExecutor(clock=FixedClock(now), run_s=3600)
-    ctx = Context.open(loaded, now, sources={"fake": falling}, executors={"local": executor})
-    starts = []
-    for share in ("0%", "50%"):
-        request = Request(
-            argv=("true",), duration="1h", deadline="8h", power="1kW", min_saving=share
-        )
-        if share == "0%":
-            request = request.model_copy(update={"earliest": "30m", "start_by": "40m"})
+    made: list[Context] = []
+
+    def submit(source: type[FakeProvider] = FakeProvider, **given: Any) -> Plan:
+        if not made:
+            falling = source(now, {"DE": [500.0 - 10 * h for h in range(48)]})
+            executor = FakeExecutor(clock=FixedClock(now), run_s=3600)
+            made.append(
+                Context.open(loaded, now, sources={"fake": falling}, executors={"local": executor})
+            )
+        asked = {"duration": "1h", "deadline": "8h", "power": "1kW"} | given
+        request = Request(argv=("true",), **asked)
         spec = submission.to_spec(request, loaded, now, "me", Path("/"), need_duration=True)
-        _, plan = engine.submit(ctx, request, spec, dict(os.environ), now)
-        starts.append((plan.window.start - now) / timedelta(minutes=1))
-    # Alone it would start at once; the other one has the slot from 00:40 to 01:40.
-    assert starts == [40, 100]
-    ctx.close()
+        return engine.submit(made[0], request, spec, dict(os.environ), now)[1]
+
+    yield submit
+    for ctx in made:
+        ctx.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "given"),
+    [(FakeProvider, {"min_saving": "50%"}), (Unsure, {})],
+    ids=["gain", "error"],
+)
+def test_a_job_that_no_delay_is_worth_it_for_waits_for_slots_only(
+    source: type[FakeProvider], given: dict[str, str], one_slot: Callable[..., Plan]
+) -> None:
+    first = one_slot(source, earliest="30m", start_by="40m")
+    # Alone it would start at once.
+    assert one_slot(source, **given).window.start == first.window.end
+
+
+def test_a_gain_below_the_forecast_s_own_error_is_not_waited_for_and_the_plan_says_so(
+    one_slot: Callable[..., Plan], now: datetime
+) -> None:
+    plan = one_slot(Unsure)
+    assert plan.window.start == now
+    assert "saves less than its forecast's own error" in plan.reason
+
+
+def test_a_source_without_bands_is_not_held_to_its_error(
+    one_slot: Callable[..., Plan], now: datetime
+) -> None:
+    plan = one_slot()
+    assert plan.window.start == now + timedelta(hours=7)
+    assert "the lowest forecast carbon" in plan.reason
 
 
 def test_a_queue_with_a_job_of_unknown_power_has_no_sum_of_grams(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class Talking(FakeMeter):
 
     def sample(self, usage: Usage) -> tuple[Reading, ...]:
         seen.append(usage.elapsed_s)
+        pids.append(usage.pids)
         return tuple(replace(r, facts={"looks": float(len(seen))}) for r in super().sample(usage))
 
     def notes(self) -> tuple[str, ...]:
@@ -36,11 +38,13 @@ class Talking(FakeMeter):
 
 
 seen: list[float] = []
+pids: list[frozenset[int]] = []
 
 
 @pytest.fixture
 def metering(monkeypatch: pytest.MonkeyPatch) -> Metering:
     seen.clear()
+    pids.clear()
     monkeypatch.setattr(registry, "load", lambda group, name: Talking())
     return Metering(["talking"], Scope(1))
 
@@ -63,3 +67,14 @@ def test_facts_and_notes_are_on_disk_before_the_end(tmp_path: Path, metering: Me
     record.sample()
     record.close()
     assert journal.read_journal(tmp_path).notes == ("a stranger",)
+
+
+def test_a_meter_is_told_which_processes_are_the_jobs(tmp_path: Path, metering: Metering) -> None:
+    launch = Launch("j", 1, "t", ("true",), "/", str(tmp_path), "", "", "", "local", 1)
+    record = Record(tmp_path, launch, Clock(), metering, Tree(os.getpid()))
+    with subprocess.Popen(["sleep", "60"]) as child:
+        record.sample()
+        child.kill()
+    record.sample()
+    assert child.pid in pids[0]
+    assert child.pid not in pids[1]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
+from providers.runner.journal import JournalWriter, read_journal
 from providers.series import Series
 from scheduler.models import Hardware, Settlement, Site
-from scheduler.sci import AttemptRecord, embodied_g, settle
+from scheduler.sci import AttemptRecord, count, embodied_g, settle
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -56,7 +58,7 @@ def _settle(journal: Journal, hours: float = 1.0, **changes: Any) -> Settlement:
         "slots": 1,
         "gpus": 0,
         "unit": None,
-        "units": {},
+        "work": count(()),
     }
     return settle(**(fields | changes))
 
@@ -71,18 +73,32 @@ def test_embodied_carbon_of_the_standard() -> None:
     assert embodied_g(boards, 1.0, 1, 2).value == pytest.approx(whole.value / 2)
 
 
-def test_the_shares_of_a_published_training_run_add_up() -> None:
-    """Dodge et al. 2022, table 1: BERT, 12 h; GPU 74, CPU 9 and 4, DRAM 9 and 4 %."""
+def test_the_shares_of_a_published_training_run_add_up(tmp_path: Path) -> None:
+    """Dodge et al. 2022, table 1: BERT, 12 h; GPU 74, CPU 9 and 4, DRAM 9 and 4 %.
+
+    As a journal on disk, read by the hour.
+    """
     watts = {"gpu:0": 187.1, "cpu:0": 22.9, "cpu:1": 9.3, "dram:0": 23.0, "dram:1": 9.3}
-    kwh = {name: w * 12 / 1000 for name, w in watts.items()}
+    components = [Component(name, "measured", "nvidia-smi or RAPL") for name in watts]
+    writer = JournalWriter(tmp_path, components, {}, T0.timestamp())
+    for hour in range(1, 13):
+        at, seconds = T0.timestamp() + 3600 * hour, 3600.0 * hour
+        writer.sample(
+            at,
+            0.0,
+            [Reading(n, ZERO, Triple.exact(w * seconds), seconds) for n, w in watts.items()],
+        )
+    writer.close()
     flat = _series([400.0] * 12)
-    s = _settle(_journal(kwh, 12.0), 12.0, intensity=flat, home_intensity=flat)
+    s = _settle(read_journal(tmp_path), 12.0, intensity=flat, home_intensity=flat)
     assert s.reserved_kwh is not None
-    assert s.reserved_kwh.value == pytest.approx(251.6 * 12 / 1000)
-    shares = [100 * c.energy_kwh.value / s.reserved_kwh.value for c in s.components if c.energy_kwh]
-    assert [round(x) for x in shares] == [74, 9, 4, 9, 4]
+    assert s.reserved_kwh.value == pytest.approx(251.6 * 12 / 1000, rel=1e-12)
+    parts = [c.energy_kwh.value for c in s.components if c.energy_kwh]
+    assert [round(100 * kwh / s.reserved_kwh.value) for kwh in parts] == [74, 9, 4, 9, 4]
+    assert sum(parts) == s.reserved_kwh.value, "to the last digit"
     assert s.operational_g is not None
     assert s.operational_g.value == pytest.approx(251.6 * 12 / 1000 * 400)
+    assert s.measured_percent == 100
 
 
 def test_energy_meets_the_intensity_of_its_moment() -> None:
@@ -173,12 +189,12 @@ def test_failed_attempts_count() -> None:
 
 
 def test_the_functional_unit_divides_the_total() -> None:
-    s = _settle(_journal({"cpu": 1.0}), unit="epochs", units={"epochs": 4})
+    s = _settle(_journal({"cpu": 1.0}), unit="epochs", work=count([("epochs", 3), ("epochs", 1)]))
     assert s.total_g is not None
     assert s.sci_g_per_unit is not None
     assert s.sci_g_per_unit.value == pytest.approx(s.total_g.value / 4)
-    for units in ({}, {"epochs": 0.0}, {"epochs": -1.0}):
-        none = _settle(_journal({"cpu": 1.0}), unit="epochs", units=units)
+    for lines in ([], [("epochs", 0.0)], [("epochs", -1.0)]):
+        none = _settle(_journal({"cpu": 1.0}), unit="epochs", work=count(lines))
         assert none.unit_count is None
         assert none.sci_g_per_unit is None
         assert "LOWTIDE_UNITS" in none.nulls["functional_unit.count"]

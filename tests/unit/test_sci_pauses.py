@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
 from providers.series import Series
 from scheduler.models import Hardware, Settlement, Site
-from scheduler.sci import AttemptRecord, settle
+from scheduler.sci import AttemptRecord, count, settle
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -57,7 +57,7 @@ def _settle(*attempts: AttemptRecord, site: Site = SITE) -> Settlement:
         slots=1,
         gpus=0,
         unit=None,
-        units={},
+        work=count(()),
     )
 
 

@@ -22,6 +22,7 @@ SPREAD = 2.0
 # base), used for 4 years; parts beyond the base in kgCO2e each.
 BASE_KG = 1000.0
 LIFESPAN_H = 4 * 365 * 24.0
+LIFESPAN_SOURCE = f"Cloud Carbon Footprint @ {COMMIT}"
 BASE_MEMORY_GB = 16.0
 KG_PER_GB = 533.0 / 384.0
 KG_PER_CPU, KG_PER_SSD, KG_PER_HDD, KG_PER_GPU = 100.0, 100.0, 50.0, 150.0
@@ -29,11 +30,16 @@ KG_PER_CPU, KG_PER_SSD, KG_PER_HDD, KG_PER_GPU = 100.0, 100.0, 50.0, 150.0
 
 @dataclass(frozen=True, slots=True)
 class EmbodiedServer:
-    """TE of a whole machine, its expected lifespan EL and its resources ToR (vCPUs)."""
+    """TE of a machine, its expected lifespan EL and its resources ToR, each with its source.
+
+    ``slots`` are vCPUs, None where the source knows of none.
+    """
 
     total_kg: Triple
     lifespan_h: float
+    lifespan_source: str
     slots: int | None
+    slots_source: str
     source: str
 
 
@@ -49,24 +55,42 @@ def instance(provider: str, kind: str) -> EmbodiedServer:
         )
     total, slots = known[provider, kind]
     source = f"Cloud Carbon Footprint @ {COMMIT}, {provider} {kind}"
-    return EmbodiedServer(_spread(total), LIFESPAN_H, slots, source)
+    platform = f"vCPUs of the platform of {provider}/{kind}, Cloud Carbon Footprint @ {COMMIT}"
+    return EmbodiedServer(_spread(total), LIFESPAN_H, LIFESPAN_SOURCE, slots, platform, source)
+
+
+def has(provider: str, kind: str) -> bool:
+    """Whether the table has the platform of an instance type."""
+    return (provider, kind) in _instances()
 
 
 def ccf_server(
-    *, memory_gb: float, cpus: int = 1, gpus: int = 0, ssds: int = 0, hdds: int = 0
+    *,
+    memory_gb: float,
+    cpus: int = 1,
+    gpus: int = 0,
+    ssds: int = 0,
+    hdds: int = 0,
+    gpu_kg: Triple | None = None,
+    gpu_source: str = "",
 ) -> EmbodiedServer:
-    """A server by its parts under CCF's rule."""
-    total = (
+    """A server by its parts under CCF's rule.
+
+    ``gpu_kg`` is what one board embodies, from ``gpu_source``, in place of CCF's 150 kg; its
+    bounds are its own.
+    """
+    total = _spread(
         BASE_KG
         + KG_PER_GB * max(0.0, memory_gb - BASE_MEMORY_GB)
         + KG_PER_CPU * (cpus - 1)
-        + KG_PER_GPU * gpus
         + KG_PER_SSD * ssds
         + KG_PER_HDD * hdds
-    )
+    ) + (gpu_kg or _spread(KG_PER_GPU)).scaled(gpus)
     parts = f"{memory_gb:.0f} GB, {cpus} CPU, {gpus} GPU, {ssds} SSD, {hdds} HDD"
     source = f"Cloud Carbon Footprint's rule @ {COMMIT}: {parts}"
-    return EmbodiedServer(_spread(total), LIFESPAN_H, None, source)
+    if gpu_kg is not None:
+        source += f"; {gpu_kg.value:g} kg a GPU: {gpu_source}"
+    return EmbodiedServer(total, LIFESPAN_H, LIFESPAN_SOURCE, None, "", source)
 
 
 def _spread(kg: float) -> Triple:

@@ -1,7 +1,4 @@
-"""Frozen values of deciding and recording: no I/O, no clock.
-
-Times are aware datetimes in UTC; units stand in names.
-"""
+"""A job and what is decided about it: spec, plan, state, attempts, events."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from providers.base import Method, PauseSignal, Triple
-from providers.series import Kind, Signal
+from providers.base import PauseSignal, Triple
+from providers.series import Signal
 from scheduler.origin import Origin
 
 Basis = Literal["operational", "total"]
@@ -354,112 +351,3 @@ class Event:
     at: datetime
     kind: str
     detail: str
-
-
-# --- after the run ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """What embodied carbon M of a region's machine is computed from.
-
-    ``total_kg`` is TE of the whole machine; ``slots`` and ``gpus`` are ToR, its resources.
-    """
-
-    total_kg: Triple
-    lifespan_h: float
-    slots: int
-    gpus: int
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A region as settlement sees it: the place of the run, or the home it is compared with."""
-
-    region: str
-    zone: str | None
-    pue: Triple
-    pue_source: str
-    hardware: Hardware | None
-
-
-@dataclass(frozen=True, slots=True)
-class ComponentEnergy:
-    """Energy of one component over all attempts; energies None where nothing was read.
-
-    ``facts`` is what its meter saw beside energy in the last attempt, units in the names.
-    """
-
-    name: str
-    method: Method
-    source: str
-    coverage_percent: float
-    active_kwh: Triple | None
-    energy_kwh: Triple | None
-    facts: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptEnergy:
-    """One attempt in the report; ``exit_code`` is 128 + n for a signal, None if unknown."""
-
-    started_at: datetime
-    ended_at: datetime | None
-    exit_code: int | None
-    energy_kwh: Triple | None
-
-
-@dataclass(frozen=True, slots=True)
-class IntensityUsed:
-    """The intensity behind a settlement; ``g_per_kwh`` is weighted by energy."""
-
-    signal: Signal
-    kind: Kind
-    source: str
-    g_per_kwh: Triple
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One "shall" of the standard."""
-
-    rule: str
-    met: Literal["met", "not_met", "not_applicable"]
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What a job really cost. ``nulls`` names each unknown field with its reason."""
-
-    status: Literal["provisional", "final"]
-    active_kwh: Triple | None
-    reserved_kwh: Triple | None
-    components: tuple[ComponentEnergy, ...]
-    measured_percent: float | None
-    intensity: IntensityUsed | None
-    pue: Triple
-    pue_source: str
-    operational_g: Triple | None
-    embodied_g: Triple | None
-    total_g: Triple | None
-    unit: str
-    unit_count: float | None
-    sci_g_per_unit: Triple | None
-    basis: Basis
-    baseline_g: Triple | None
-    saved_g: Triple | None
-    saving_estimated: bool
-    largest_uncertainty: str
-    conformance: tuple[Rule, ...]
-    attempts: tuple[AttemptEnergy, ...]
-    nulls: dict[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def saved_percent(self) -> float | None:
-        """Share of the baseline saved, on middle values; may be negative."""
-        if self.baseline_g is None or self.saved_g is None or self.baseline_g.value <= 0:
-            return None
-        return 100.0 * self.saved_g.value / self.baseline_g.value

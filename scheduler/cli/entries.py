@@ -1,0 +1,94 @@
+"""Jobs with what they cost, and the text of their reports in each format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scheduler.cli import options
+from scheduler.cli.views import local_zone
+from scheduler.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from scheduler.engine import Context
+    from scheduler.models import Job, Settlement
+    from scheduler.report.exports import Entry
+
+FORMATS = ("json", "csv", "markdown", "boamps", "openmetrics")
+
+
+def render(
+    form: str | None,
+    found: Sequence[Entry],
+    now: datetime,
+    *,
+    task: str | None = None,
+    group: str | None = None,
+) -> str:
+    """The reports in a format of :data:`FORMATS`, or as a terminal shows them (None).
+
+    ``group``: they are all of that group, which has a report of its own as well.
+    """
+    from scheduler.report import exports, terminal
+    from scheduler.report import group as sweep
+    from scheduler.report import markdown as md
+    from scheduler.report.exports import columns, openmetrics
+
+    if form == "json":
+        return options.json_text(exports.document(found, group))
+    if form == "csv":
+        return columns.write(found)
+    if form == "openmetrics":
+        return openmetrics.write(found)
+    if form == "boamps":
+        return _boamps(found, now, task)
+    if group is not None:
+        return sweep.table(group, [(e.job, e.settlement) for e in found]) + "\n"
+    drawn = md.report if form == "markdown" else terminal.report
+    return "".join(
+        drawn(e.job, e.settlement, zone=e.zone, tz=local_zone(), versions=e.versions) + "\n"
+        for e in found
+    )
+
+
+def _boamps(found: Sequence[Entry], now: datetime, task: str | None) -> str:
+    from scheduler import config
+    from scheduler.report.exports import boamps
+    from scheduler.report.exports.boamps_task import Task
+
+    if len(found) != 1:
+        raise UsageError(f"a BoAmps report is about one job, here are {len(found)}: name one")
+    told = None
+    if task is not None:
+        path = Path(task)
+        told = config.validate(Task, config.read_yaml(path), path).told()
+    text = boamps.write(found[0], now, told)
+    if told is None:
+        options.say("what the job did is not known to lowtide: say it with --task FILE")
+    return text
+
+
+def entry(context: Context, job: Job) -> Entry:
+    """A job with its settlement, and its region where that still stands in the config."""
+    from scheduler.report.exports import Entry
+
+    known = {region.name: region for region in context.regions.every}
+    return Entry(
+        job,
+        settled(context, job),
+        known.get(job.region or ""),
+        context.store.settlements.versions(job.id),
+    )
+
+
+def settled(context: Context, job: Job) -> Settlement | None:
+    """The stored settlement; of a job that still runs, what it has cost so far."""
+    from scheduler import engine
+
+    stored = context.store.settlements.latest(job.id)
+    if stored is not None and job.state.ended:
+        return stored
+    return engine.settlement_of(context, job, options.utc_now()) or stored

@@ -1,0 +1,207 @@
+"""After the run: what is settled on, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from providers.base import Method, Triple
+from providers.series import Kind, Signal
+from scheduler.models.job import Basis
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What embodied carbon M of a region's machine is computed from.
+
+    ``total_kg`` is TE of the whole machine; ``slots`` and ``gpus`` are ToR, its resources.
+    """
+
+    total_kg: Triple
+    lifespan_h: float
+    slots: int
+    gpus: int
+    source: str
+    lifespan_source: str = ""
+    slots_source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A region as settlement sees it: the place of the run, or the home it is compared with.
+
+    ``no_hardware`` is why its machine is not known; empty where nobody declared one.
+    """
+
+    region: str
+    zone: str | None
+    pue: Triple
+    pue_source: str
+    hardware: Hardware | None
+    no_hardware: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareUsed:
+    """The machine behind an embodied figure: TE, EL, ToR and the share RR/ToR, with sources."""
+
+    source: str
+    total_kg: Triple
+    lifespan_h: float
+    lifespan_source: str
+    slots: int
+    gpus: int
+    reserved_share: float
+    reserved_share_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentEnergy:
+    """Energy of one component over all attempts; energies None where nothing was read.
+
+    ``facts`` is what its meter saw beside energy in the last attempt, units in the names.
+    """
+
+    name: str
+    method: Method
+    source: str
+    coverage_percent: float
+    active_kwh: Triple | None
+    energy_kwh: Triple | None
+    facts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnergy:
+    """One attempt in the report; ``exit_code`` is 128 + n for a signal, None if unknown."""
+
+    started_at: datetime
+    ended_at: datetime | None
+    exit_code: int | None
+    energy_kwh: Triple | None
+
+
+@dataclass(frozen=True, slots=True)
+class IntensityUsed:
+    """The intensity behind a settlement; ``g_per_kwh`` is weighted by energy.
+
+    ``values`` is how many of them the run met one after the other; None: not noted at the time.
+    """
+
+    signal: Signal
+    kind: Kind
+    source: str
+    g_per_kwh: Triple
+    values: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One "shall" or "should" of the standard."""
+
+    rule: str
+    met: Literal["met", "not_met", "not_applicable"]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contributor:
+    """What one source of error does to the total, all others at their middle values.
+
+    ``low_g`` and ``high_g`` are by how much the total may lie lower and higher, grams, from 0 up;
+    None where no grams are known. ``share_percent`` is its part of the widths of all.
+    """
+
+    name: str
+    kind: Literal["independent", "systematic"]
+    low_g: float | None
+    high_g: float | None
+    share_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """Operational grams as planned and as realized, and why they differ; middle values.
+
+    The four errors add up to the difference; see :mod:`scheduler.sci.deviation`.
+    """
+
+    planned_g: float
+    realized_g: float
+    forecast_error_g: float
+    start_error_g: float
+    duration_error_g: float
+    power_error_g: float
+
+    @property
+    def difference_g(self) -> float:
+        """Realized minus planned; above zero is more than was planned."""
+        return self.realized_g - self.planned_g
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionalUnit:
+    """One R with the score for it; None where no total, or no count above zero, is known."""
+
+    name: str
+    count: float
+    sci_g_per_unit: Triple | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a job really cost. ``nulls`` names each unknown field with its reason.
+
+    ``units`` is all the work that the job counted, by unit, over all attempts; ``metrics`` is what
+    it told of its result (accuracy), the last value of each. ``uncertainty`` has the largest
+    contributor first.
+    """
+
+    status: Literal["provisional", "final"]
+    active_kwh: Triple | None
+    reserved_kwh: Triple | None
+    components: tuple[ComponentEnergy, ...]
+    measured_percent: float | None
+    intensity: IntensityUsed | None
+    pue: Triple
+    pue_source: str
+    operational_g: Triple | None
+    embodied_g: Triple | None
+    total_g: Triple | None
+    unit: str
+    unit_count: float | None
+    sci_g_per_unit: Triple | None
+    basis: Basis
+    baseline_g: Triple | None
+    saved_g: Triple | None
+    saving_estimated: bool
+    largest_uncertainty: str
+    conformance: tuple[Rule, ...]
+    attempts: tuple[AttemptEnergy, ...]
+    nulls: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    hardware: HardwareUsed | None = None
+    units: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    uncertainty: tuple[Contributor, ...] = ()
+    planned_against_realized: Deviation | None = None
+
+    @property
+    def functional_units(self) -> tuple[FunctionalUnit, ...]:
+        """The score for each unit that the job counted, beside :attr:`unit`."""
+        return tuple(
+            FunctionalUnit(
+                name,
+                count,
+                self.total_g.scaled(1.0 / count) if self.total_g and count > 0 else None,
+            )
+            for name, count in self.units.items()
+        )
+
+    @property
+    def saved_percent(self) -> float | None:
+        """Share of the baseline saved, on middle values; may be negative."""
+        if self.baseline_g is None or self.saved_g is None or self.baseline_g.value <= 0:
+            return None
+        return 100.0 * self.saved_g.value / self.baseline_g.value

@@ -1,0 +1,55 @@
+"""Reports in the formats of others: each file turns entries into one text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from scheduler.report import group as sweep
+from scheduler.report import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scheduler.models import Job, Settlement
+    from scheduler.regions import Region
+    from scheduler.store import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A job and what it cost; ``region`` None where it has none, or it has left the config."""
+
+    job: Job
+    settlement: Settlement | None
+    region: Region | None
+    versions: Sequence[Version] = ()
+
+    @property
+    def zone(self) -> str | None:
+        """The grid zone of its region."""
+        return self.region.zone if self.region is not None else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry as an object of ``report --json``: what all other formats are made from."""
+        return schema.report_json(self.job, self.settlement, zone=self.zone, versions=self.versions)
+
+
+def document(entries: Sequence[Entry], group: str | None = None) -> dict[str, Any]:
+    """The whole of ``report --json``, with the object of a ``group`` that they are all of.
+
+    ``schemas/report.json`` is its schema.
+    """
+    pairs = [(entry.job, entry.settlement) for entry in entries]
+    content = {
+        "schema_version": schema.SCHEMA_VERSION,
+        "jobs": [entry.as_json() for entry in entries],
+        "totals": schema.totals(pairs),
+    }
+    return content if group is None else content | {"group": sweep.group_json(group, pairs)}
+
+
+def published(name: str) -> str:
+    """The JSON Schema (draft 2020-12) of ``report`` or ``compare`` as text."""
+    return (files("scheduler.report") / "schemas" / f"{name}.json").read_text(encoding="utf-8")

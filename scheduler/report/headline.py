@@ -1,0 +1,106 @@
+"""The figures of a settlement that matter, one line each, as all texts show them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scheduler.quantities import duration
+from scheduler.report.schema import overrun
+from scheduler.report.units import energy, grams, per_unit, signed, significant, triple
+
+if TYPE_CHECKING:
+    from scheduler.models import Contributor, HardwareUsed, Job, Settlement
+
+
+def headline(job: Job, s: Settlement, zone: str | None) -> list[str]:
+    """The figures that matter, each with its bounds, or the reason why there is none."""
+    nulls = s.nulls
+    if s.sci_g_per_unit is not None:
+        score = per_unit(s.unit, s.sci_g_per_unit)
+    else:
+        score = f"no score: {nulls.get('sci_g_per_unit', '')}"
+    reserved = triple(s.reserved_kwh, energy, nulls.get("energy_kwh.reserved"))
+    lines = [
+        f"SCI          {score}",
+        *(
+            f"also         {per_unit(u.name, u.sci_g_per_unit)}"
+            for u in s.functional_units
+            if u.name != s.unit and u.sci_g_per_unit is not None
+        ),
+        f"operational  {triple(s.operational_g, grams, nulls.get('operational_g'))}",
+        f"embodied     {triple(s.embodied_g, grams, nulls.get('embodied_g'))}",
+        f"energy       {reserved} reserved, {triple(s.active_kwh, energy)} active"
+        + (f", {s.measured_percent:.0f} % measured" if s.measured_percent is not None else ""),
+    ]
+    if s.intensity is not None:
+        i = s.intensity
+        kind = f"{i.signal}, {i.kind}, {i.source}"
+        lines.append(f"intensity    {i.g_per_kwh.value:.0f} g/kWh in {zone}, {kind}")
+    lines.append(f"PUE          {s.pue.value:g}: {s.pue_source}")
+    if s.hardware is not None:
+        lines += _hardware(s.hardware)
+    lines.append(f"saved        {saving(s)}")
+    if job.plan is not None and job.plan.window.grams is not None:
+        lines.append(f"planned      {grams(job.plan.window.grams.value)} ({job.plan.basis})")
+        lines.append(f"deviation    {_deviation(s)}")
+    if s.metrics:
+        told = ", ".join(f"{name} {significant(value)}" for name, value in s.metrics.items())
+        lines.append(f"metrics      {told}")
+    lines += [*_deadline(job), f"uncertainty  {s.largest_uncertainty}", f"settlement   {s.status}"]
+    return lines
+
+
+def _hardware(used: HardwareUsed) -> list[str]:
+    """TE, EL and RR/ToR, each with its source."""
+    total = triple(used.total_kg.scaled(1000.0), grams)
+    years = used.lifespan_h / (365 * 24)
+    share = f"{100 * used.reserved_share:.3g} %"
+    return [
+        f"hardware     {total} in all: {used.source}",
+        f"lifespan     {years:.3g} years: {used.lifespan_source}",
+        f"reserved     {share}: {used.reserved_share_source}",
+    ]
+
+
+def _deviation(s: Settlement) -> str:
+    """Realized against planned, and what each cause added or took away."""
+    d = s.planned_against_realized
+    if d is None:
+        return f"unknown: {s.nulls.get('planned_against_realized', 'settled before it was told')}"
+    return (
+        f"{signed(d.difference_g)} against {grams(d.planned_g)} planned, operational: forecast "
+        f"{signed(d.forecast_error_g)}, start {signed(d.start_error_g)}, duration "
+        f"{signed(d.duration_error_g)}, power {signed(d.power_error_g)}"
+    )
+
+
+def contribution(c: Contributor) -> str:
+    """What one source of error does, and how it joins the others."""
+    reach = ""
+    if c.low_g is not None and c.high_g is not None:
+        reach = f"-{grams(c.low_g)} to +{grams(c.high_g)}, "
+    return f"{c.name}: {reach}{c.share_percent:.0f} % ({c.kind})"
+
+
+def _deadline(job: Job) -> list[str]:
+    lines = []
+    spec = job.spec
+    if spec.deadline is not None and job.ended_at is not None:
+        met = "met" if job.ended_at <= spec.deadline else "missed"
+        spare = abs((spec.deadline - job.ended_at).total_seconds())
+        side = "before" if met == "met" else "after"
+        lines.append(f"deadline     {met}, {duration(spare)} {side} it")
+    lines += [f"duration     {line}" for line in overrun(job)]
+    return lines
+
+
+def saving(s: Settlement) -> str:
+    """The saving against a start at release at home, labelled where it is an estimate."""
+    if s.saved_g is None or s.baseline_g is None:
+        return f"unknown: {s.nulls.get('saved_g', '')}"
+    label = "estimated, " if s.saving_estimated else ""
+    percent = "" if s.saved_percent is None else f" ({s.saved_percent:.0f} %)"
+    return (
+        f"{label}{triple(s.saved_g, grams)}{percent} against {grams(s.baseline_g.value)} "
+        f"started at release at home, {s.basis}"
+    )

@@ -1,0 +1,195 @@
+"""The SCI report of a job as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from scheduler import sci
+from scheduler.report.schema.common import figure, iso, null_reasons
+from scheduler.report.schema.job import durations, overrun
+from scheduler.report.versions import difference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scheduler.models import HardwareUsed, Job, Settlement
+    from scheduler.store import Version
+
+
+def report_json(
+    job: Job,
+    settlement: Settlement | None,
+    *,
+    zone: str | None,
+    versions: Sequence[Version] = (),
+) -> dict[str, Any]:
+    """One job of ``report``; a job that never ran has nulls with that reason."""
+    s, spec, plan = settlement, job.spec, job.plan
+    met = None
+    if spec.deadline is not None and job.ended_at is not None:
+        met = job.ended_at <= spec.deadline
+    content: dict[str, Any] = {
+        "job_id": job.id,
+        "name": spec.name,
+        "group": spec.group,
+        "project": spec.project,
+        "user": spec.user,
+        "state": str(job.state),
+        "status": s.status if s else None,
+        "region": job.region,
+        "zone": zone,
+        "started_at": iso(job.started_at),
+        "ended_at": iso(job.ended_at),
+        "duration": durations(job),
+        "deadline_met": met,
+        "energy_kwh": {
+            "active": figure(s.active_kwh) if s else None,
+            "reserved": figure(s.reserved_kwh) if s else None,
+        },
+        "components": [
+            {
+                "name": c.name,
+                "method": c.method,
+                "source": c.source,
+                "coverage_percent": c.coverage_percent,
+                "active_kwh": figure(c.active_kwh),
+                "energy_kwh": figure(c.energy_kwh),
+                "facts": c.facts,
+            }
+            for c in (s.components if s else ())
+        ],
+        "measured_percent": s.measured_percent if s else None,
+        "intensity": {
+            "signal": s.intensity.signal if s and s.intensity else None,
+            "kind": s.intensity.kind if s and s.intensity else None,
+            "source": s.intensity.source if s and s.intensity else None,
+            "g_per_kwh": s.intensity.g_per_kwh.value if s and s.intensity else None,
+            "bounds": figure(s.intensity.g_per_kwh) if s and s.intensity else None,
+        },
+        "pue": {
+            "value": s.pue.value if s else None,
+            "bounds": figure(s.pue) if s else None,
+            "source": s.pue_source if s else None,
+        },
+        "operational_g": figure(s.operational_g) if s else None,
+        "embodied_g": figure(s.embodied_g) if s else None,
+        "hardware": _hardware(s.hardware) if s and s.hardware else None,
+        "total_g": figure(s.total_g) if s else None,
+        "functional_unit": {
+            "name": s.unit if s else sci.unit_name(spec.unit or "job"),
+            "count": s.unit_count if s else None,
+        },
+        "sci_g_per_unit": figure(s.sci_g_per_unit) if s else None,
+        "functional_units": [
+            {"name": u.name, "count": u.count, "sci_g_per_unit": figure(u.sci_g_per_unit)}
+            for u in (s.functional_units if s else ())
+        ],
+        "metrics": s.metrics if s else None,
+        "basis": s.basis if s else plan.basis if plan else None,
+        "planned_g": figure(plan.window.grams) if plan else None,
+        "planned_against_realized": _deviation(s),
+        "baseline_g": figure(s.baseline_g) if s else None,
+        "saved_g": figure(s.saved_g) if s else None,
+        "saved_percent": s.saved_percent if s else None,
+        "saving_estimated": s.saving_estimated if s else None,
+        "largest_uncertainty": s.largest_uncertainty if s else None,
+        "uncertainty": [asdict(c) for c in (s.uncertainty if s else ())],
+        "uncertainty_rule": sci.RULE,
+        "boundary": _boundary(s),
+        "methodology": list(sci.methodology(s)) if s else None,
+        "conformance": [
+            {"rule": r.rule, "verdict": r.met, "why": r.why} for r in (s.conformance if s else ())
+        ],
+        "attempts": [
+            {
+                "started_at": iso(a.started_at),
+                "ended_at": iso(a.ended_at),
+                "exit_code": a.exit_code,
+                "energy_kwh": figure(a.energy_kwh),
+            }
+            for a in (s.attempts if s else ())
+        ],
+        "settlements": _versions(versions),
+        "notes": [*(s.notes if s else ()), *overrun(job)],
+    }
+    never = "the job has not run" if s is None else ""
+    return content | {"null_reasons": null_reasons(content, _reasons(job, s), never)}
+
+
+def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
+    """Why each figure that may be null is."""
+    spec, plan = job.spec, job.plan
+    reasons: dict[str, str] = dict(s.nulls) if s else {}
+    if s is not None:
+        reasons.setdefault("planned_against_realized", "settled before it was told")
+        reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
+    reasons |= dict.fromkeys(
+        ("low_g", "high_g"), reasons.get("operational_g", "no grams are known")
+    )
+    for i, u in enumerate(s.functional_units if s else ()):
+        if u.count <= 0:
+            reasons[f"functional_units.{i}.sci_g_per_unit"] = "its count is not above zero"
+    reasons |= dict.fromkeys(("group", "project"), "not given")
+    reasons.setdefault("zone", f"region {job.region} has no grid zone in the config")
+    reasons.setdefault(
+        "deadline_met", "no deadline was given" if spec.deadline is None else "it has not ended"
+    )
+    reasons |= {"started_at": "it has not started", "ended_at": "it has not ended"}
+    reasons |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
+    reasons.setdefault("region", "not planned yet")
+    for i, c in enumerate(s.components if s else ()):
+        for name in ("active_kwh", "energy_kwh"):
+            if f"components.{c.name}.{name}" in reasons:
+                reasons[f"components.{i}.{name}"] = reasons[f"components.{c.name}.{name}"]
+    reasons.setdefault("exit_code", "it has not ended, or nobody saw how")
+    reasons.setdefault("energy_kwh", "no meter could be read in this attempt")
+    reasons.setdefault("saved_percent", "the baseline is zero")
+    if plan is not None and plan.window.grams is None:
+        reasons.setdefault("planned_g", plan.nulls.get("expected_g", "the plan had no forecast"))
+    return reasons
+
+
+def _deviation(s: Settlement | None) -> dict[str, Any] | None:
+    """Both sides are operational carbon, whatever the basis of the plan."""
+    if s is None or s.planned_against_realized is None:
+        return None
+    d = s.planned_against_realized
+    return {"basis": "operational", "difference_g": d.difference_g} | asdict(d)
+
+
+def _boundary(s: Settlement | None) -> dict[str, list[str]] | None:
+    if s is None:
+        return None
+    limits = sci.boundary(s)
+    return {"in": list(limits.inside), "out": list(limits.outside)}
+
+
+def _hardware(used: HardwareUsed) -> dict[str, Any]:
+    return {
+        "source": used.source,
+        "total_kg": figure(used.total_kg),
+        "lifespan_h": used.lifespan_h,
+        "lifespan_source": used.lifespan_source,
+        "slots": used.slots,
+        "gpus": used.gpus,
+        "reserved_share": used.reserved_share,
+        "reserved_share_source": used.reserved_share_source,
+    }
+
+
+def _versions(versions: Sequence[Version]) -> list[dict[str, Any]]:
+    """Every settlement, the first one first; each ``difference`` is to the one before it."""
+    said = [difference(a.settlement, b.settlement) for a, b in pairwise(versions)]
+    return [
+        {
+            "version": v.number,
+            "made_at": iso(v.made_at),
+            "status": v.settlement.status,
+            "operational_g": figure(v.settlement.operational_g),
+            "saved_g": figure(v.settlement.saved_g),
+            "difference": text,
+        }
+        for v, text in zip(versions, ["the first settlement", *said], strict=False)
+    ]
