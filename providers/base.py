@@ -166,8 +166,11 @@ class Launch:
 
     ``run_dir`` belongs to this attempt alone; ``env_file`` is a JSON object (0600) that
     outlives the attempt only if it is run again. ``work_dir`` is the job's own, the same for
-    all its attempts (``LOWTIDE_RUN_DIR``). ``token`` marks every process of the attempt
-    (``LOWTIDE_RUN`` in its environment). ``pause_signal`` says how it may be paused: see
+    all its attempts (``LOWTIDE_RUN_DIR``). ``gpus`` are boards by UUID; an engine that assigns
+    boards itself gets their number alone, ``gpu_count``. ``inherit`` are prefixes of variables
+    that an engine made for the job in the runner's environment, ``drop`` those it never gets.
+    ``token`` marks every process of the attempt (``LOWTIDE_RUN`` in its environment).
+    ``pause_signal`` says how it may be paused: see
     :meth:`Executor.pause`; None: it may not.
     """
 
@@ -183,6 +186,9 @@ class Launch:
     region: str
     slots: int
     gpus: tuple[str, ...] = ()
+    gpu_count: int = 0
+    inherit: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
     meters: tuple[str, ...] = ("nvml", "rapl", "model")
     time_limit_s: float | None = None
     grace_s: float = 10.0
@@ -190,7 +196,7 @@ class Launch:
     pause_signal: PauseSignal | None = None
 
 
-Phase = Literal["absent", "running", "paused", "orphaned", "ended", "gone"]
+Phase = Literal["absent", "waiting", "running", "paused", "orphaned", "ended", "gone"]
 EndReason = Literal["exited", "stopped", "time_limit", "paused", "not_started"]
 
 
@@ -221,6 +227,7 @@ class RunState:
     """What the run folder and the process table say of an attempt.
 
     ``absent``: never started (no start marker; a runner may be on its way);
+    ``waiting``: an engine has it, and starts it when its hour and its resources are there;
     ``running``: its runner lives; ``paused``: the same, with the job's processes stopped;
     ``orphaned``: the runner died, the job's processes live;
     ``ended``: there is a receipt; ``gone``: started, but no runner, process or receipt.
@@ -234,7 +241,11 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do natively (DESIGN section 7)."""
+    """What an engine can do natively (DESIGN section 7).
+
+    ``begin_time``: it can be handed a job that is to begin later, and be told another time;
+    ``assigns_gpus``: it picks the boards, by their number.
+    """
 
     begin_time: bool = False
     hold: bool = False
@@ -242,6 +253,7 @@ class Capabilities:
     requeue: bool = False
     accounting: bool = False
     multi_region: bool = False
+    assigns_gpus: bool = False
 
 
 class Executor(Protocol):
@@ -257,8 +269,18 @@ class Executor(Protocol):
         """UUIDs of boards that no job of ours and no other process holds."""
         ...
 
-    def start(self, launch: Launch) -> None:
-        """Start the runner, detached; raises :class:`providers.errors.ExecutorError`."""
+    def start(self, launch: Launch, begin_s: float | None = None) -> None:
+        """Start the runner, detached; raises :class:`providers.errors.ExecutorError`.
+
+        With ``begin_s`` (Unix time; only where the engine has ``begin_time``) no earlier.
+        """
+        ...
+
+    def move(self, launch: Launch, begin_s: float) -> bool:
+        """Move what was handed over, and has not begun, to ``begin_s`` in this region.
+
+        False where it cannot be moved; only asked of engines with ``begin_time``.
+        """
         ...
 
     def poll(self, run_dir: Path, token: str) -> RunState:

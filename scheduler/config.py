@@ -141,7 +141,8 @@ class Transfer(_Section):
 class RegionSettings(_Section):
     """A place where jobs can run, or that is only compared (no executor).
 
-    ``zones`` is what a source calls the grid zone where it has a name of its own for it.
+    ``zones`` is what a source calls the grid zone where it has a name of its own for it;
+    ``engine`` are settings of the executor for this region, laid over ``executors.<name>``.
     """
 
     zone: Zone | None = None
@@ -151,6 +152,7 @@ class RegionSettings(_Section):
     lat: Annotated[float, Field(ge=-90, le=90)] | None = None
     lon: Annotated[float, Field(ge=-180, le=180)] | None = None
     executor: str | None = None
+    engine: dict[str, Any] = Field(default_factory=dict)
     slots: Capacity | None = None
     price: Price | None = None
     pue: Pue | None = None
@@ -214,6 +216,7 @@ class Settings(_Section):
     providers: tuple[str, ...] = ("forecaster", "climatology", "country_mean")
     order: Literal["stated", "accuracy"] = "stated"
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    executors: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     outage: Outage = Outage()
     history: History = History()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from providers import catalogue
 from providers.base import Triple
@@ -49,6 +49,7 @@ class Region:
     country: str | None = None
     lat: float | None = None
     lon: float | None = None
+    engine: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def provider(self) -> str:
@@ -133,6 +134,7 @@ def _region(
         country=(own.country if own else None) or (listed.country if listed else None),
         lat=spot.lat if spot else None,
         lon=spot.lon if spot else None,
+        engine=own.engine if own else {},
     )
 
 

@@ -41,8 +41,8 @@ RECEIPT_PATIENCE_S = 60.0
 def read_launch(run_dir: Path) -> Launch:
     """What the executor wrote."""
     content = json.loads((run_dir / "launch.json").read_text(encoding="utf-8"))
-    for name in ("argv", "gpus", "meters"):
-        content[name] = tuple(content[name])
+    for name in ("argv", "gpus", "meters", "inherit", "drop"):
+        content[name] = tuple(content.get(name, ()))
     return Launch(**content)
 
 
@@ -135,14 +135,23 @@ def _environment(launch: Launch) -> Mapping[str, str]:
     kept = json.loads(Path(launch.env_file).read_text(encoding="utf-8"))
     if not isinstance(kept, dict):
         raise ValueError(f"{launch.env_file} holds no JSON object of environment variables")
-    variables: dict[str, str] = kept | {
-        "LOWTIDE_JOB_ID": launch.job_id,
-        "LOWTIDE_ATTEMPT": str(launch.attempt),
-        "LOWTIDE_REGION": launch.region,
-        "LOWTIDE_UNITS": launch.units_file,
-        "LOWTIDE_RUN": launch.token,
-        "LOWTIDE_RUN_DIR": launch.work_dir,
+    made = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(launch.inherit) and name not in launch.drop
     }
+    variables: dict[str, str] = (
+        kept
+        | made
+        | {
+            "LOWTIDE_JOB_ID": launch.job_id,
+            "LOWTIDE_ATTEMPT": str(launch.attempt),
+            "LOWTIDE_REGION": launch.region,
+            "LOWTIDE_UNITS": launch.units_file,
+            "LOWTIDE_RUN": launch.token,
+            "LOWTIDE_RUN_DIR": launch.work_dir,
+        }
+    )
     if launch.gpus:
         variables |= {
             "CUDA_VISIBLE_DEVICES": ",".join(launch.gpus),

@@ -14,6 +14,7 @@ from scheduler.engine import (
     accuracy,
     dependencies,
     dispatch,
+    handover,
     planner,
     reap,
     recurring,
@@ -92,6 +93,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
         if patience := ctx.outlook.begin_pass():
             dispatch.urgent(ctx, now, soon + patience)
         planner.replan(ctx, now)
+        handover.hand_over(ctx, now)
         dispatch.dispatch(ctx, now, soon)
         settling.settle(ctx, now)
         accuracy.judge(ctx, now)
@@ -119,6 +121,9 @@ def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
     job = ctx.store.jobs.get(job_id)
     if job.state.ended:
         raise UsageError(f"job {job.id} has ended ({job.state}): nothing to cancel")
+    handed = ctx.store.jobs.handed(job) if job.state is JobState.PLANNED else None
+    if handed is not None and handover.take(ctx, job, handed, now):
+        job = ctx.store.jobs.get(job.id)  # its engine may begin it at any moment
     said = "cancelled before it started" if job.started_at is None else "cancelled while it waited"
     if not job.holds and ctx.store.jobs.transition(
         job.id, job.state, JobState.CANCELLED, now, said, ended_at=now
