@@ -272,7 +272,7 @@ class FakeExecutor:
 
     def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
         """End it now, unless it has ended; one that was never started will not be."""
-        if self.poll(run_dir, token).phase in {"running", "paused", "absent"}:
+        if self.poll(run_dir, token).phase in {"waiting", "running", "paused", "absent"}:
             self.resume(run_dir, token)
             self.stopped.setdefault(str(run_dir), self.clock.now)
 

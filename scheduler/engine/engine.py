@@ -85,6 +85,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     """
     with _one_at_a_time(ctx.config.home / "tick.lock"):
         ctx.store.beats.beat("tick", now)
+        handover.look(ctx, now)
         reap.reap(ctx, now)
         recurring.spawn(ctx, now)
         dependencies.cancel_orphans(ctx, now)
@@ -113,6 +114,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
 def follow(ctx: Context, now: datetime) -> None:
     """Look what became of the jobs that hold slots; starts and plans nothing."""
     with _one_at_a_time(ctx.config.home / "tick.lock"):
+        handover.look(ctx, now)
         reap.reap(ctx, now)
 
 
@@ -122,7 +124,7 @@ def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
     if job.state.ended:
         raise UsageError(f"job {job.id} has ended ({job.state}): nothing to cancel")
     handed = ctx.store.jobs.handed(job) if job.state is JobState.PLANNED else None
-    if handed is not None and handover.take(ctx, job, handed, now):
+    if handed is not None and handover.take(ctx, job, handed):
         job = ctx.store.jobs.get(job.id)  # its engine may begin it at any moment
     said = "cancelled before it started" if job.started_at is None else "cancelled while it waited"
     if not job.holds and ctx.store.jobs.transition(

@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 BEGUN = frozenset({"running", "paused", "orphaned", "ended"})
 
 
+def look(ctx: Context, now: datetime) -> None:
+    """See what has begun at its engine, or is no longer there."""
+    for attempt in ctx.store.jobs.handed_over():
+        with alone(ctx, attempt.job_id, now):
+            _look(ctx, ctx.store.jobs.get(attempt.job_id), attempt, now)
+
+
 def hand_over(ctx: Context, now: datetime) -> None:
     """Hand over what may wait at its engine; move or take back what is planned otherwise."""
+    waiting = {attempt.job_id: attempt for attempt in ctx.store.jobs.handed_over()}
     for job in ctx.store.jobs.find({JobState.PLANNED}):
         with alone(ctx, job.id, now):
-            attempt = ctx.store.jobs.handed(job)
-            if attempt is not None and _begun(ctx, job, attempt, now):
-                continue
+            attempt = waiting.get(job.id)
             assert job.plan is not None  # planned jobs have one
             if attempt is None:
                 if job.plan.start > now and _may_wait_there(ctx, job):
@@ -39,23 +45,20 @@ def hand_over(ctx: Context, now: datetime) -> None:
                 _follow_plan(ctx, job, attempt, now)
 
 
-def take(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> bool:
+def take(ctx: Context, job: Job, attempt: Attempt) -> bool:
     """Count a job as started that its engine has begun, or is to be stopped there."""
     return ctx.store.jobs.claim(job, attempt, (), None)
 
 
-def _begun(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> bool:
+def _look(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
     state = ctx.executor(attempt.region).poll(Path(attempt.run_dir), attempt.token)
     if state.phase in BEGUN:
-        take(ctx, job, attempt, now)
-        return True
-    if state.phase == "gone":
+        take(ctx, job, attempt)
+    elif state.phase == "gone":
         # Cancelled behind our back, or refused: what is due is planned and started anew.
         ctx.store.jobs.withdraw(job, attempt, now, state.detail or "the engine has let go of it")
-        return True
-    if state.detail:
+    elif state.detail:
         ctx.store.jobs.tell(job.id, now, "engine", state.detail)
-    return False
 
 
 def _may_wait_there(ctx: Context, job: Job) -> bool:

@@ -153,6 +153,21 @@ class Jobs:
         """The attempt at a planned job that waits at its engine, or None."""
         return next((a for a in self.attempts(job.id) if a.number > job.attempt), None)
 
+    def handed_over(self) -> list[Attempt]:
+        """Those of all planned jobs."""
+        query = (
+            select(AttemptRow)
+            .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
+            .where(
+                JobRow.state == str(JobState.PLANNED),
+                col(AttemptRow.number) > JobRow.attempt,
+                col(AttemptRow.ended_at).is_(None),
+            )
+            .order_by(col(AttemptRow.id))
+        )
+        with self._db.read() as session:
+            return [_attempt(row) for row in session.exec(query)]
+
     def hand_over(self, job: Job, attempt: Attempt, said: str) -> bool:
         """Note the attempt of a planned job that is handed to its engine; it stays planned."""
         with self._db.write() as session:
