@@ -88,11 +88,15 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the job's process tree has used so far (cumulative, never falling)."""
+    """What the job's process tree has used so far (cumulative, never falling).
+
+    ``pids`` are its living processes at this moment: whose work on a device is the job's.
+    """
 
     elapsed_s: float
     cpu_s: float
     rss_gb_s: float
+    pids: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +271,10 @@ class Executor(Protocol):
 
     def free_gpus(self, taken: frozenset[str]) -> tuple[str, ...]:
         """UUIDs of boards that no job of ours and no other process holds."""
+        ...
+
+    def assignable_gpus(self) -> int:
+        """How many boards a job may be given at most, where the engine ``assigns_gpus``."""
         ...
 
     def start(self, launch: Launch, begin_s: float | None = None) -> None:

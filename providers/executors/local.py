@@ -42,6 +42,10 @@ class Local:
         """Boards without any process, as NVML sees them, that no job of ours holds."""
         return tuple(uuid for uuid in nvml.idle_boards() if uuid not in taken)
 
+    def assignable_gpus(self) -> int:
+        """None: boards are found free and held by name."""
+        return 0
+
     def start(self, launch: Launch, begin_s: float | None = None) -> None:
         """Start the runner; a second call for the same attempt starts nothing twice."""
         run_dir = Path(launch.run_dir)

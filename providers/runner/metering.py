@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class Metering:
-    """For each component, the first meter of the list that offers it.
+    """For each component, the first meter of the list that can read it.
+
+    Where none can, it is ``missing`` for the reason that the first one gives.
 
     ``used`` tells the meter of each component; ``notes`` the meters that failed, and why.
     """
@@ -27,6 +29,7 @@ class Metering:
         self.used: dict[str, str] = {}
         self._meters: list[tuple[str, Meter, frozenset[str]]] = []
         components: list[Component] = []
+        missing: dict[str, Component] = {}
         for name in names:
             try:
                 meter: Meter = registry.load("meters", name).open(scope)
@@ -34,15 +37,16 @@ class Metering:
             except Exception as e:  # noqa: BLE001 -- a meter may never harm the job
                 self.notes.append(f"meter {name} is not used: {e}")
                 continue
-            new = [c for c in offered if c.name not in self.used]
+            for lacking in (c for c in offered if c.method == "missing"):
+                missing.setdefault(lacking.name, lacking)
+            new = [c for c in offered if c.method != "missing" and c.name not in self.used]
             components += new
             self.used |= {c.name: name for c in new}
             self._meters.append((name, meter, frozenset(c.name for c in new)))
-        components += [
-            Component(f"gpu:{uuid}", "missing", "assigned, but no meter reads it")
-            for uuid in scope.gpus
-            if f"gpu:{uuid}" not in self.used
-        ]
+        for uuid in scope.gpus:
+            unread = Component(f"gpu:{uuid}", "missing", "assigned, but no meter reads it")
+            missing.setdefault(unread.name, unread)
+        components += [c for c in missing.values() if c.name not in self.used]
         self.components = tuple(components)
         self._failing: set[str] = set()
         self._told: dict[str, int] = {}

@@ -72,7 +72,7 @@ class Record:
         self._rss_gb_s += rss_bytes / 1e9 * (awake - self._awake)
         self._awake = awake
         self.next_at = elapsed + self._interval
-        readings = self._metering.sample(Usage(awake, cpu_s, self._rss_gb_s))
+        readings = self._metering.sample(Usage(awake, cpu_s, self._rss_gb_s, self._tree.pids))
         due = last or elapsed - self._written >= elapsed * THINNING
         if self._writer is None or not due:
             return

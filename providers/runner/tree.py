@@ -36,6 +36,7 @@ class Tree:
         self.first_status: int | None = None
         self._reaped_cpu_s = 0.0
         self._cpu_s = 0.0
+        self.pids: frozenset[int] = frozenset()
 
     def reap(self) -> bool:
         """Collect what has exited; True once no descendant is left."""
@@ -55,9 +56,12 @@ class Tree:
 
         Parents are read before their children, so a child that ends meanwhile is never counted
         twice; it may be missed by this look and is in the next, so the sum is kept from falling.
+        ``pids`` are then those of the look.
         """
         cpu_s, rss = self._reaped_cpu_s, 0
-        for found in proc.below(os.getpid()).values():
+        living = proc.below(os.getpid())
+        self.pids = frozenset(living)
+        for found in living.values():
             cpu_s += found.cpu_s
             rss += found.rss_bytes
         self._cpu_s = max(self._cpu_s, cpu_s)

@@ -160,7 +160,12 @@ def _start(ctx: Context, job: Job, now: datetime) -> bool:
         return False  # it is taken back there first
     attempt = draft(ctx, job, now, gpus) if handed is None else replace(handed, claimed_at=now)
     if not ctx.store.jobs.claim(job, attempt, gpus, ctx.capacity(region, now)):
-        ctx.store.jobs.tell(job.id, now, "waiting", f"no free slots in {region}")
+        ctx.store.jobs.tell(
+            job.id,
+            now,
+            "waiting",
+            f"no free slots in {region}" if not gpus else f"no free slots or GPUs in {region}",
+        )
         return False
     launch(ctx, replace(job, attempt=attempt.number, region=region), attempt, now)
     return True

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from providers.base import Component, Journal
 
+# Below this a board's readings are worth little: arXiv 2312.02741 needs 5 s for an error of 5 %.
+SHORT_S = 5.0
 # Two sample intervals: less than that between the last reading and the end is no hole.
 HOLE_S = 2.0
 
@@ -106,6 +108,11 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
                     f"{part.component.name}: {part.hole_s:.0f} s of {attempt.run_s:.0f} s were "
                     "not read; the upper bound counts them at full power where it is known"
                 )
+            if _is_short(part, attempt):
+                notes.append(
+                    f"{part.component.name}: a run of {attempt.run_s:.1f} s is short for a board's "
+                    f"counter or sensor, which need {SHORT_S:g} s (arXiv 2312.02741)"
+                )
         rows.append(
             AttemptEnergy(
                 attempt.started_at,
@@ -129,6 +136,11 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
         unbroken=tuple(_without(profile, cuts) for profile in profiles),
         unbroken_s=max(0.0, whole_s - sum(b - a for a, b in cuts)),
     )
+
+
+def _is_short(part: _Part, attempt: AttemptRecord) -> bool:
+    is_board = part.component.name.startswith("gpu:") and part.component.method != "missing"
+    return is_board and attempt.ended_at is not None and attempt.run_s < SHORT_S
 
 
 def _cuts(attempts: Sequence[AttemptRecord]) -> list[tuple[float, float]]:

@@ -52,6 +52,15 @@ _HOLDING = (
 )
 
 
+def _held(session: Session, region: str | None = None) -> frozenset[str]:
+    query = (
+        select(AttemptRow.gpus)
+        .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
+        .where(*_HOLDING, *([] if region is None else [col(AttemptRow.region) == region]))
+    )
+    return frozenset(g for text in session.exec(query) for g in text.split(",") if g)
+
+
 @cache
 def _plans() -> TypeAdapter[Plan]:
     return TypeAdapter(Plan)
@@ -197,6 +206,7 @@ class Jobs:
     def claim(self, job: Job, attempt: Attempt, gpus: Sequence[str], capacity: int | None) -> bool:
         """Planned or paused -> starting, with its attempt, unless slots would be exceeded.
 
+        Nor where another attempt has taken one of the boards since they were found free.
         ``capacity`` None: its engine has begun it already.
         """
         with self._db.write() as session:
@@ -206,6 +216,8 @@ class Jobs:
                 .where(AttemptRow.region == attempt.region, *_HOLDING)
             ).one()
             if capacity is not None and held + job.spec.slots > capacity:
+                return False
+            if not _held(session).isdisjoint(gpus):
                 return False
             if not self._move(
                 session,
@@ -231,15 +243,10 @@ class Jobs:
             query = select(AttemptRow).where(AttemptRow.job_id == job_id)
             return [_attempt(r) for r in session.exec(query.order_by(col(AttemptRow.number)))]
 
-    def held_gpus(self) -> frozenset[str]:
-        """Boards that attempts of active jobs hold."""
+    def held_gpus(self, region: str | None = None) -> frozenset[str]:
+        """Boards that attempts of active jobs hold, in one region or in all."""
         with self._db.read() as session:
-            query = (
-                select(AttemptRow.gpus)
-                .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
-                .where(*_HOLDING)
-            )
-            return frozenset(g for text in session.exec(query) for g in text.split(",") if g)
+            return _held(session, region)
 
     def update_attempt(self, attempt: Attempt, **changes: Any) -> None:
         """Record when an attempt started, or how it ended (times as aware datetimes)."""

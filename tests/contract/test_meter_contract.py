@@ -1,4 +1,4 @@
-"""What every meter of the registry must keep, and the shipped fake with it."""
+"""What every meter of the registry must keep, and the shipped fakes with it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from itertools import pairwise
 from typing import get_args
 
 import pytest
+from support.boards import OnFakeBoards
 
 from providers import registry
 from providers.base import MeterKind, Method, Probe, Scope, Usage
+from providers.meters.nvml import idle_boards
 from scheduler.testing import FakeMeter
 
-KINDS = [*sorted(registry.targets("meters")), "fake"]
+FAKES: dict[str, MeterKind] = {"fake": FakeMeter(), "nvml on fake boards": OnFakeBoards()}
+KINDS = [*sorted(registry.targets("meters")), *FAKES]
 USAGES = [Usage(0.0, 0.0, 0.0), Usage(1.0, 0.5, 0.1), Usage(1.0, 0.5, 0.1), Usage(60.0, 200.0, 9.0)]
 
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> MeterKind:
-    found: MeterKind = (
-        FakeMeter() if request.param == "fake" else registry.load("meters", request.param)
-    )
+    fake = FAKES.get(request.param)
+    found: MeterKind = fake if fake is not None else registry.load("meters", request.param)
     return found
 
 
@@ -43,13 +45,14 @@ def test_an_unavailable_meter_meters_nothing(kind: MeterKind) -> None:
 def test_readings_are_cumulative_bounded_and_of_known_components(kind: MeterKind) -> None:
     if not kind.probe().available:
         pytest.skip(kind.probe().detail)
-    meter = kind.open(Scope(2))
+    meter = kind.open(Scope(2, idle_boards()[:1]))
     components = meter.components()
     names = [c.name for c in components]
     assert len(names) == len(set(names))
     assert all(c.source and c.method in get_args(Method) for c in components)
     samples = [{r.component: r for r in meter.sample(usage)} for usage in USAGES]
     assert meter.components() == components
+    assert isinstance(meter.notes(), tuple)
     meter.close()
     for before, after in pairwise(samples):
         assert set(after) <= set(names)

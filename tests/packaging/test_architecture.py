@@ -45,7 +45,7 @@ DOORS = {
     "apscheduler": {"scheduler/daemon.py", "scheduler/cron.py"},
     "yaml": {"scheduler/config.py"},
     "platformdirs": {"scheduler/config.py"},
-    "pynvml": {"providers/meters/nvml.py"},
+    "pynvml": {"providers/meters/nvml/library.py"},
     "click": {"scheduler/cli"},
     "rich": {"scheduler/report/tables.py"},
     "plotext": {"scheduler/report/plot.py"},

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from providers import registry
+from providers.meters.nvml import power
+from providers.meters.nvml.kind import OPEN_PATIENCE_S
 from providers.series import IntensityProvider
 from providers.surroundings import Surroundings
 
@@ -37,3 +39,13 @@ def test_a_row_says_what_the_source_says(name: str, tmp_path: Path) -> None:
     if info.horizon_h:
         assert f"{info.horizon_h:.0f} h" in row or name in {"energy_charts", "electricity_maps",
                                                             "watttime"}  # fmt: skip
+
+
+def test_the_page_on_gpus_tells_what_the_meter_does() -> None:
+    text = PAGE.with_name("gpu.md").read_text(encoding="utf-8")
+    for name, seen in power.SEEN_BY_NAME.items():
+        row = next(line for line in text.splitlines() if line.startswith("| ") and name in line)
+        assert f" {100 * seen:.0f} %" in row
+    assert f"taken as {100 * power.SEEN_UNPUBLISHED:.0f} %" in text
+    assert f"after {OPEN_PATIENCE_S:g} s the job starts" in text
+    assert f"one renewal ({1000 * power.UPDATE_S:.0f} ms)" in text

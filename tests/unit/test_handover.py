@@ -136,6 +136,7 @@ def test_for_an_engine_that_is_another_it_is_taken_back_first(desk: Desk) -> Non
     assert desk.ctx.store.jobs.attempts(job_id)[0].outcome == "withdrawn"
     assert desk.far.poll(Path(first.run_dir), first.token).phase == "gone"
     desk.tick(hours=2)
+    desk.tick(seconds=10)
     assert desk.job(job_id).state is JobState.RUNNING
     assert desk.attempt(job_id).number == 2
     assert list(desk.local.launches) == [desk.attempt(job_id).run_dir]

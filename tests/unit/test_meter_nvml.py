@@ -1,226 +1,175 @@
-"""NVIDIA boards by a library of our own: counters, power, faults. No board is needed."""
+"""NVIDIA boards by a library of our own: counters, power, bounds, threads. No board is needed."""
 
 from __future__ import annotations
 
+import sys
 import threading
-from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
+from support.boards import NOTHING, only, opened, run, second
 
-from providers.base import Scope, Usage
-from providers.meters.nvml import NvmlMeter
-
-NOTHING = Usage(0.0, 0.0, 0.0)
-
-
-class NVMLError(Exception):
-    """The library's fault."""
-
-
-@dataclass
-class FakeBoard:
-    """Draws ``power_w`` by the clock; each witness can be broken."""
-
-    uuid: str
-    power_w: float = 100.0
-    counter_mj: float | None = 5_000_000.0
-    counts: bool = True
-    tells_power: bool = True
-    busy: bool = False
-    limit_w: float = 400.0
-
-
-@dataclass
-class FakeNvml:
-    """As much of pynvml as the meter asks for, with a clock that is moved by hand."""
-
-    boards: list[FakeBoard]
-    now_s: float = 0.0
-    hangs: threading.Event | None = None
-    shut: bool = False
-    NVMLError: type[Exception] = field(default=NVMLError)
-
-    def clock(self) -> float:
-        return self.now_s
-
-    def advance(self, span_s: float) -> None:
-        self.now_s += span_s
-        for board in self.boards:
-            if board.counter_mj is not None and board.counts:
-                board.counter_mj += board.power_w * span_s * 1000
-
-    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
-        return len(self.boards)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> FakeBoard:  # noqa: N802
-        return self.boards[index]
-
-    def nvmlDeviceGetUUID(self, board: FakeBoard) -> str:  # noqa: N802
-        return board.uuid
-
-    def nvmlDeviceGetTotalEnergyConsumption(self, board: FakeBoard) -> float:  # noqa: N802
-        if self.hangs is not None:
-            self.hangs.wait(30)
-        if board.counter_mj is None:
-            raise NVMLError("Not Supported")
-        return round(board.counter_mj)
-
-    def nvmlDeviceGetPowerUsage(self, board: FakeBoard) -> float:  # noqa: N802
-        if not board.tells_power:
-            raise NVMLError("Not Supported")
-        return round(board.power_w * 1000)
-
-    def nvmlDeviceGetEnforcedPowerLimit(self, board: FakeBoard) -> float:  # noqa: N802
-        return board.limit_w * 1000
-
-    def nvmlDeviceGetComputeRunningProcesses(self, board: FakeBoard) -> list[int]:  # noqa: N802
-        return [1] if board.busy else []
-
-    def nvmlShutdown(self) -> None:  # noqa: N802
-        self.shut = True
-
-
-def _open(nvml: FakeNvml, *uuids: str) -> NvmlMeter:
-    """Open it; the pause in which a living counter moves passes at once."""
-    scope = Scope(1, uuids or tuple(b.uuid for b in nvml.boards))
-    return NvmlMeter(scope, nvml, nvml.clock, nvml.advance)
-
-
-def _run(nvml: FakeNvml, meter: NvmlMeter, power_w: float, seconds: int) -> None:
-    for board in nvml.boards:
-        board.power_w = power_w
-    for _ in range(seconds):
-        nvml.advance(1.0)
-        meter.look()
+from providers.base import Scope
+from providers.meters import nvml as meters_nvml
+from providers.meters.nvml.kind import KIND
+from scheduler.testing.boards import FakeBoard, FakeSlice
+from scheduler.testing.nvml import FakeNvml
 
 
 def test_the_counter_is_read_and_idle_power_is_not_active() -> None:
     nvml = FakeNvml([FakeBoard("GPU-a", power_w=60.0)])
-    meter = _open(nvml)
-    assert [(c.name, c.method, c.max_w) for c in meter.components()] == [
-        ("gpu:GPU-a", "measured", 400.0)
-    ]
-    _run(nvml, meter, 300.0, 10)
-    (gpu,) = meter.sample(NOTHING)
+    meter = opened(nvml)
+    (component,) = meter.components()
+    assert (component.name, component.method, component.max_w) == ("gpu:GPU-a", "measured", 400.0)
+    assert component.source.startswith("NVML energy counter; mean power of 1 s")
+    assert "100 % of the time (arXiv 2312.02741)" in component.source
+    run(nvml, meter, 300.0, 10)
+    gpu = only(meter)
     assert gpu.energy_j.value == pytest.approx(3000, rel=1e-3)
     assert gpu.active_j.value == pytest.approx(2400, rel=1e-3)
-    assert gpu.energy_j.low == pytest.approx(0.95 * 3000, rel=1e-3)
-    assert gpu.energy_j.high == pytest.approx(1.05 * 3000, rel=1e-3)
+    edge = 0.1 * (60 + 300)  # a renewal at either end
+    assert gpu.energy_j.low == pytest.approx(0.95 * 3000 - edge, rel=1e-3)
+    assert gpu.energy_j.high == pytest.approx(1.05 * 3000 + edge, rel=1e-3)
+    assert gpu.active_j.low == pytest.approx(0.95 * 3000 - 600 - edge, rel=1e-3)
     assert gpu.covered_s == pytest.approx(10)
+    assert gpu.facts["mean_utilisation_percent"] == pytest.approx(50)
+    assert gpu.facts["mean_sm_clock_mhz"] == pytest.approx(1500)
+    assert gpu.facts["power_limit_w"] == 400
+    assert gpu.facts["shared_samples_percent"] == 0
+    assert meter.notes() == ()
 
 
 def test_only_assigned_boards_are_metered() -> None:
     nvml = FakeNvml([FakeBoard("GPU-a"), FakeBoard("GPU-b"), FakeBoard("GPU-c")])
-    meter = _open(nvml, "GPU-b")
-    assert [c.name for c in meter.components()] == ["gpu:GPU-b"]
+    assert [c.name for c in opened(nvml, "GPU-b").components()] == ["gpu:GPU-b"]
 
 
 @pytest.mark.parametrize("board", [{"counter_mj": None}, {"counts": False}, {"counter_mj": 0.0}])
-def test_without_a_living_counter_power_is_integrated(board: dict[str, float]) -> None:
+def test_without_a_living_counter_power_is_integrated(board: dict[str, Any]) -> None:
     nvml = FakeNvml([FakeBoard("GPU-a", **{"counts": False, **board})])
-    meter = _open(nvml)
-    assert meter.components()[0].method == "integrated"
-    _run(nvml, meter, 100.0, 10)
-    (gpu,) = meter.sample(NOTHING)
-    assert gpu.energy_j.value == pytest.approx(1000)
-
-
-def test_power_between_two_looks_is_taken_as_a_trapezoid() -> None:
-    nvml = FakeNvml([FakeBoard("GPU-a", power_w=100.0, counter_mj=None)])
-    meter = _open(nvml)
-    _run(nvml, meter, 300.0, 1)
-    assert meter.sample(NOTHING)[0].energy_j.value == pytest.approx(200)
-
-
-def test_a_board_that_others_use_has_no_known_idle_power() -> None:
-    nvml = FakeNvml([FakeBoard("GPU-a", busy=True)])
-    meter = _open(nvml)
-    _run(nvml, meter, 300.0, 10)
-    (gpu,) = meter.sample(NOTHING)
-    assert gpu.active_j.low == 0
-    assert gpu.active_j.high == gpu.energy_j.high
-
-
-def test_a_counter_that_falls_is_a_gap() -> None:
-    nvml = FakeNvml([FakeBoard("GPU-a")])
-    meter = _open(nvml)
-    nvml.boards[0].counter_mj = 0.0
-    nvml.advance(1.0)
-    meter.look()
-    assert meter.sample(NOTHING)[0].covered_s == 0
-    _run(nvml, meter, 100.0, 1)
-    (gpu,) = meter.sample(NOTHING)
-    assert gpu.energy_j.value == pytest.approx(100)
-    assert gpu.covered_s == pytest.approx(1)
-
-
-def test_a_counter_that_leaps_is_a_gap() -> None:
-    nvml = FakeNvml([FakeBoard("GPU-a")])
-    meter = _open(nvml)
-    nvml.boards[0].counter_mj = 1e12
-    nvml.advance(1.0)
-    meter.look()
-    assert meter.sample(NOTHING)[0].energy_j.value == 0
-
-
-def test_a_counter_that_freezes_under_load_is_a_gap_and_no_zero() -> None:
-    nvml = FakeNvml([FakeBoard("GPU-a")])
-    meter = _open(nvml)
-    nvml.boards[0].counts = False
-    _run(nvml, meter, 300.0, 10)
-    (gpu,) = meter.sample(NOTHING)
-    assert gpu.energy_j.value == 0
-    assert gpu.covered_s == 0
-
-
-def test_a_counter_renewed_seldom_loses_nothing() -> None:
-    nvml = FakeNvml([FakeBoard("GPU-a")])
-    meter = _open(nvml)
-    board = nvml.boards[0]
-    assert board.counter_mj is not None
-    for second in range(10):
-        board.counts = False
-        nvml.advance(1.0)
-        if second % 2:
-            board.counter_mj += 2 * 100.0 * 1000
-        meter.look()
-    (gpu,) = meter.sample(NOTHING)
+    meter = opened(nvml)
+    (component,) = meter.components()
+    assert component.method == "integrated"
+    assert "read at 10 Hz" in component.source
+    run(nvml, meter, 100.0, 10)
+    gpu = only(meter)
     assert gpu.energy_j.value == pytest.approx(1000)
     assert gpu.covered_s == pytest.approx(10)
 
 
-def test_where_the_witnesses_disagree_the_bounds_span_both() -> None:
-    nvml = FakeNvml([FakeBoard("GPU-a", power_w=200.0)])
-    meter = _open(nvml)
-    board = nvml.boards[0]
-    assert board.counter_mj is not None
-    board.counts = False
-    for _ in range(110):
+@pytest.mark.parametrize(
+    ("name", "seen"), [("NVIDIA H100 80GB HBM3", 0.25), ("NVIDIA GH200 480GB", 0.2)]
+)
+def test_what_the_sensor_does_not_see_widens_the_bounds(name: str, seen: float) -> None:
+    board = FakeBoard("GPU-a", power_w=100.0, counter_mj=None, name=name, architecture=9)
+    nvml = FakeNvml([board])
+    meter = opened(nvml)
+    assert f"{100 * seen:.0f} % of the time" in meter.components()[0].source
+    run(nvml, meter, 100.0, 100)
+    gpu = only(meter)
+    edge, unseen = 0.1 * 200, 1 - seen
+    assert gpu.energy_j.value == pytest.approx(10_000)
+    assert gpu.energy_j.high == pytest.approx(1.05 * (1e4 * seen + 400 * 100 * unseen) + edge)
+    # Nobody was on the board, so that what it drew at first is its idle power.
+    assert gpu.energy_j.low == pytest.approx(0.95 * 1e4 - edge)
+
+
+def test_power_between_two_looks_is_taken_as_a_trapezoid() -> None:
+    nvml = FakeNvml([FakeBoard("GPU-a", power_w=100.0, counter_mj=None)])
+    meter = opened(nvml)
+    nvml.boards[0].power_w = 300.0
+    nvml.advance(1.0)
+    meter.look()
+    assert only(meter).energy_j.value == pytest.approx(200)
+
+
+def test_the_drivers_samples_lose_nothing_between_two_looks() -> None:
+    """A square wave of 0.2 s: read once a second, it would look like one of its two levels."""
+
+    def wave(at_s: float) -> float:
+        return 350.0 if at_s % 0.2 < 0.1 else 50.0
+
+    boards = [
+        FakeBoard("GPU-a", load=wave, counter_mj=None, tells=frozenset({"samples"})),
+        FakeBoard("GPU-b", load=wave, counter_mj=None, tells=frozenset({"usage"})),
+    ]
+    nvml = FakeNvml(boards, now_s=0.0)
+    nvml.advance(1.01)
+    meter = opened(nvml)
+    assert "power samples of the driver read at 1 Hz" in meter.components()[0].source
+    for _ in range(20):
         nvml.advance(1.0)
-        board.counter_mj += 100.0 * 1000
         meter.look()
-    (gpu,) = meter.sample(NOTHING)
-    assert gpu.energy_j.value == pytest.approx(11_000)
-    assert gpu.energy_j.low == pytest.approx(11_000 * 0.95)
-    assert gpu.energy_j.high == pytest.approx((10 * 100 + 100 * 200) * 1.05)
+    kept, polled = meter.sample(NOTHING)
+    assert kept.energy_j.value == pytest.approx(20 * 200, rel=0.05)
+    assert abs(polled.energy_j.value - 20 * 200) > 0.5 * 20 * 200
 
 
-def test_a_slice_that_tells_nothing_is_not_metered() -> None:
-    nvml = FakeNvml([FakeBoard("GPU-a", counter_mj=None, tells_power=False)])
-    with pytest.raises(OSError, match="not a whole board"):
-        _open(nvml)
+def test_a_board_that_others_use_has_no_known_idle_power() -> None:
+    nvml = FakeNvml([FakeBoard("GPU-a", pids={1: 10})])
+    meter = opened(nvml)
+    run(nvml, meter, 300.0, 10)
+    gpu = only(meter)
+    assert gpu.active_j.low == 0
+    assert gpu.active_j.high == gpu.energy_j.high
 
 
-def test_an_unknown_board_does_not_take_the_others_along() -> None:
-    nvml = FakeNvml([FakeBoard("GPU-a")])
-    assert [c.name for c in _open(nvml, "MIG-x", "GPU-a").components()] == ["gpu:GPU-a"]
-    with pytest.raises(OSError, match="MIG-x"):
-        _open(nvml, "MIG-x")
+@pytest.mark.parametrize("power_w", [100.0, 200.0])
+def test_where_the_witnesses_disagree_the_bounds_span_both(power_w: float) -> None:
+    """Power is told at half, or double, of what the counter counts."""
+    nvml = FakeNvml([FakeBoard("GPU-a", power_w=power_w, gain=100.0 / power_w * 1.5)])
+    meter = opened(nvml)
+    run(nvml, meter, power_w, 9)
+    assert meter.notes() == ()  # too short to tell
+    run(nvml, meter, power_w, 101)
+    gpu = only(meter)
+    counted, integrated = 110 * power_w, 110 * 150.0
+    assert gpu.energy_j.value == pytest.approx(counted)
+    assert gpu.energy_j.low < min(counted, integrated)
+    assert gpu.energy_j.high > max(counted, integrated)
+    assert gpu.facts["witness_difference_percent"] == pytest.approx(
+        100 * (integrated / counted - 1), abs=1
+    )
+    assert len(meter.notes()) == 1
+    assert "differ by more than 10 %" in meter.notes()[0]
+
+
+def test_a_device_that_tells_nothing_is_missing_with_its_reason() -> None:
+    boards = [
+        FakeBoard("GPU-a", counter_mj=None, tells=frozenset()),
+        FakeBoard("GPU-v", counter_mj=None, tells=frozenset(), vgpu=True),
+        FakeBoard("GPU-b"),
+    ]
+    meter = opened(FakeNvml(boards), "GPU-a", "GPU-v", "GPU-x", "GPU-b")
+    found = {c.name: (c.method, c.source) for c in meter.components()}
+    assert found["gpu:GPU-b"][0] == "measured"
+    assert found["gpu:GPU-a"] == ("missing", "NVML tells neither energy nor power: Not Supported")
+    assert found["gpu:GPU-v"][1].startswith("a vGPU")
+    assert found["gpu:GPU-x"][1].startswith("assigned, but NVML knows no such board")
+    assert [r.component for r in meter.sample(NOTHING)] == ["gpu:GPU-b"]
+
+
+def test_a_slice_gets_its_share_of_the_board_and_bounds_from_nothing_to_all() -> None:
+    slices = [FakeSlice("MIG-a", 3), FakeSlice("MIG-b", 1), FakeSlice("MIG-c", None)]
+    nvml = FakeNvml([FakeBoard("GPU-a", power_w=350.0, slices=slices)])
+    meter = opened(nvml, "MIG-a", "MIG-c", "GPU-a")
+    sources = {c.name: c.source for c in meter.components()}
+    assert sources["gpu:MIG-a"].endswith("MIG slice, 3 of 7 compute slices")
+    assert sources["gpu:MIG-c"].endswith("MIG slice of unknown size")
+    assert "no such board" in sources["gpu:GPU-a"]  # CUDA runs on slices alone
+    run(nvml, meter, 350.0, 10)
+    part, unknown = meter.sample(NOTHING)
+    assert part.energy_j.value == pytest.approx(1500)
+    assert part.energy_j.low == 0
+    assert part.energy_j.high > 3500
+    assert unknown.energy_j.value == pytest.approx(3500)
+    assert unknown.energy_j.low == 0
+    assert "mean_utilisation_percent" not in part.facts
 
 
 def test_a_hanging_driver_never_blocks_a_sample_for_long_nor_twice() -> None:
     nvml = FakeNvml([FakeBoard("GPU-a")])
-    meter = _open(nvml).start()
+    meter = opened(nvml).start()
     nvml.hangs = threading.Event()
     before = meter.sample(NOTHING)
     answers: list[object] = []
@@ -232,15 +181,83 @@ def test_a_hanging_driver_never_blocks_a_sample_for_long_nor_twice() -> None:
     asker.start()
     asker.join(10)  # fifty waits of half a second would last longer
     assert answers == [before] * 50
+    assert len(meter.notes()) == 1
+    assert "NVML did not answer" in meter.notes()[0]
     nvml.hangs.set()
     meter.close()
-    assert nvml.shut
+    assert nvml.inits == -1  # it was opened by the test
 
 
 def test_the_thread_gives_a_fresh_look_when_sampled() -> None:
     nvml = FakeNvml([FakeBoard("GPU-a")])
-    meter = _open(nvml).start()
+    meter = opened(nvml).start()
     nvml.advance(7.0)
-    (gpu,) = meter.sample(NOTHING)
+    gpu = only(meter)
     meter.close()
     assert gpu.energy_j.value == pytest.approx(700)
+
+
+def test_an_answer_that_makes_no_sense_ends_neither_thread_nor_record() -> None:
+    nvml = FakeNvml([FakeBoard("GPU-a")])
+    meter = opened(nvml).start()
+    nvml.boards[0].limit_w = float("nan")
+    nvml.advance(1.0)
+    meter.sample(NOTHING)
+    nvml.boards[0].limit_w = 400.0
+    nvml.advance(1.0)
+    gpu = only(meter)
+    meter.close()
+    assert gpu.energy_j.value == pytest.approx(200)
+    assert "cannot be understood" in meter.notes()[0]
+
+
+def test_a_slow_reading_is_left_out() -> None:
+    nvml = FakeNvml([FakeBoard("GPU-a")])
+    meter = opened(nvml)
+    second(nvml, meter)
+    answer = nvml.nvmlDeviceGetTotalEnergyConsumption
+
+    def slow(handle: FakeBoard) -> int:
+        found = answer(handle)  # as of the beginning
+        nvml.advance(5.0)
+        return found
+
+    nvml.nvmlDeviceGetTotalEnergyConsumption = slow  # type: ignore[method-assign]
+    meter.look()
+    nvml.nvmlDeviceGetTotalEnergyConsumption = answer  # type: ignore[method-assign]
+    second(nvml, meter)
+    gpu = only(meter)
+    assert gpu.energy_j.value == pytest.approx(700)  # the counter tells it later
+    assert gpu.covered_s == pytest.approx(7)
+    assert "NVML took long" in meter.notes()[0]
+
+
+def test_the_kind_tells_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakeNvml([FakeBoard("GPU-a")])
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    assert KIND.probe().detail == "1 NVIDIA board(s)"
+    meter = KIND.open(Scope(1, ("GPU-a",)))
+    assert [c.method for c in meter.components()] == ["integrated"]  # its clock stands
+    meter.close()
+    assert KIND.open(Scope(1)).components() == ()
+    assert nvml.inits == 0
+
+
+def test_a_driver_that_hangs_at_the_start_is_gone_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakeNvml([FakeBoard("GPU-a")], hangs=threading.Event())
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr("providers.meters.nvml.kind.OPEN_PATIENCE_S", 0.1)
+    with pytest.raises(OSError, match="did not answer within"):
+        KIND.open(Scope(1, ("GPU-a",)))
+    assert nvml.hangs is not None
+    nvml.hangs.set()
+
+
+def test_limits_are_told_of_boards_and_of_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    boards = [
+        FakeBoard("GPU-a", limit_w=300.0),
+        FakeBoard("GPU-b", limit_w=None),
+        FakeBoard("GPU-c", limit_w=700.0, slices=[FakeSlice("MIG-a", 2)]),
+    ]
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(boards))
+    assert meters_nvml.gpu_limits_w() == {"GPU-a": 300.0, "MIG-a": pytest.approx(200.0)}

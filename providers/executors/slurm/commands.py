@@ -117,6 +117,12 @@ class Commands:
         self.run(*self.on_cluster("scancel"), *options, job_id)
         self._asked_s = float("-inf")
 
+    def gpus(self, partition: str | None) -> int:
+        """The most boards that one node of a partition has."""
+        where = [f"--partition={partition}"] if partition else []
+        said = self.run(*self.on_cluster("sinfo"), "--noheader", *where, "--format=%G")
+        return max((_boards(line) for line in said.splitlines()), default=0)
+
     def cpus(self, partition: str | None) -> int:
         """CPUs of a partition (all nodes, in use or not); of the cluster where None."""
         where = [f"--partition={partition}"] if partition else []
@@ -125,3 +131,13 @@ class Commands:
         if not counts:
             raise ExecutorError(f"sinfo tells of no partition {partition or '(any)'}")
         return sum(int(total) - int(other) for _, _, other, total in counts)
+
+
+def _boards(gres: str) -> int:
+    """``gpu:a100:4(S:0-1),gpu:2`` is 6: of each kind the last number before a bracket."""
+    found = 0
+    for part in gres.split(","):
+        words = part.partition("(")[0].split(":")
+        if words[0] == "gpu":
+            found += int(words[-1]) if words[-1].isdigit() else 1
+    return found

@@ -58,6 +58,10 @@ class Slurm:
         """None by name: Slurm assigns them (``--gres``)."""
         return ()
 
+    def assignable_gpus(self) -> int:
+        """Boards of the node that has most of them."""
+        return self._commands.gpus(self._settings.partition)
+
     def start(self, launch: Launch, begin_s: float | None = None) -> None:
         """Submit, to begin at ``begin_s`` or at once; looks first, so it submits only once."""
         run_dir = Path(launch.run_dir)

@@ -1,5 +1,5 @@
 """Fakes for tests of lowtide and of what is built on it. They stand at the border only and
-pass the same contract tests as the real things.
+pass the same contract tests as the real things. Boards without a board: :mod:`.nvml`.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,6 @@ from providers.series import Series, SourceInfo, empty, to_unix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from providers.base import EndReason, Launch
 
@@ -178,6 +178,7 @@ class FakeExecutor:
     exit_codes: Mapping[str, int] = field(default_factory=lambda: {"false": 1})
     unable: frozenset[str] = frozenset()
     watts: float | None = None
+    gpus: tuple[str, ...] = ()
     capabilities: Capabilities = field(default_factory=Capabilities)
     launches: dict[str, tuple[Launch, datetime]] = field(default_factory=dict)
     stopped: dict[str, datetime] = field(default_factory=dict)
@@ -190,8 +191,18 @@ class FakeExecutor:
         return self.capacity
 
     def free_gpus(self, taken: frozenset[str]) -> tuple[str, ...]:
-        """It has no boards."""
-        return ()
+        """Those of its ``gpus`` that no launch of it computes on, and that are not taken."""
+        running = {
+            uuid
+            for launch, _ in self.launches.values()
+            for uuid in launch.gpus
+            if self.poll(Path(launch.run_dir), launch.token).phase in {"running", "paused"}
+        }
+        return tuple(uuid for uuid in self.gpus if uuid not in taken | running)
+
+    def assignable_gpus(self) -> int:
+        """Two, where it is to assign them."""
+        return 2
 
     def start(self, launch: Launch, begin_s: float | None = None) -> None:
         """Note the launch; a second one for the same folder only lets it begin now."""

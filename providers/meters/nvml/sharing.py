@@ -1,0 +1,73 @@
+"""Who computes on a board: the job alone, strangers too, or nobody knows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from providers.meters.nvml.library import Driver
+
+Company = Literal["alone", "shared", "unverified"]
+
+
+def exists(pid: int) -> bool:
+    """Whether there is such a process in our pid namespace, ours or not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def parent(pid: int) -> int | None:
+    """The parent's pid; None where there is none (proc(5))."""
+    try:
+        found = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+    return found or None
+
+
+def judge(pids: frozenset[int], job: frozenset[int]) -> Company:
+    """Whether processes on a board belong to the job, whose tree ``job`` is.
+
+    NVML tells pids of the host: where none of them is known here, as in a container, or the job's
+    own are not known, nothing can be said. A child younger than ``job`` is known by its parents.
+    """
+    own = {pid for pid in pids if _descends(pid, job)}
+    strangers = {pid for pid in pids - own if exists(pid)}
+    if strangers:
+        return "shared" if job else "unverified"
+    return "alone" if own or not pids else "unverified"
+
+
+def _descends(pid: int, job: frozenset[int]) -> bool:
+    found: int | None = pid
+    while found is not None and found not in job:
+        found = parent(found)
+    return found is not None
+
+
+class Split:
+    """The job's share of the work on a shared board, by utilisation of the multiprocessors."""
+
+    def __init__(self, driver: Driver, handle: Any) -> None:
+        self._driver, self._handle, self._last_us = driver, handle, 0
+
+    def share(self, job: frozenset[int]) -> float | None:
+        """Its part of what was used since the last look; None where that is not told."""
+        found: Iterable[Any] | None = self._driver.ask(
+            "nvmlDeviceGetProcessUtilization", self._handle, self._last_us
+        )
+        used = own = 0
+        for sample in found or ():
+            self._last_us = max(self._last_us, int(sample.timeStamp))
+            used += int(sample.smUtil)
+            own += int(sample.smUtil) if int(sample.pid) in job else 0
+        return own / used if used else None
