@@ -273,8 +273,8 @@ class Executor(Protocol):
         """UUIDs of boards that no job of ours and no other process holds."""
         ...
 
-    def assignable_gpus(self) -> int:
-        """How many boards a job may be given at most, where the engine ``assigns_gpus``."""
+    def assignable_gpus(self) -> tuple[int, int]:
+        """Boards that one job may get at most, and all jobs at once, of what the engine assigns."""
         ...
 
     def start(self, launch: Launch, begin_s: float | None = None) -> None:

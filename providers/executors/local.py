@@ -42,9 +42,9 @@ class Local:
         """Boards without any process, as NVML sees them, that no job of ours holds."""
         return tuple(uuid for uuid in nvml.idle_boards() if uuid not in taken)
 
-    def assignable_gpus(self) -> int:
+    def assignable_gpus(self) -> tuple[int, int]:
         """None: boards are found free and held by name."""
-        return 0
+        return 0, 0
 
     def start(self, launch: Launch, begin_s: float | None = None) -> None:
         """Start the runner; a second call for the same attempt starts nothing twice."""

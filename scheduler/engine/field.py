@@ -124,7 +124,7 @@ def _boards(ctx: Context, region: Region) -> int:
     """Boards that a job can have, now or once another of our own jobs gives them back."""
     executor = ctx.executor(region.name)
     if executor.capabilities.assigns_gpus:
-        return executor.assignable_gpus()
+        return executor.assignable_gpus()[0]
     free = executor.free_gpus(frozenset())
     return len(ctx.store.jobs.held_gpus(region.name).union(free))
 

@@ -200,9 +200,9 @@ class FakeExecutor:
         }
         return tuple(uuid for uuid in self.gpus if uuid not in taken | running)
 
-    def assignable_gpus(self) -> int:
-        """Two, where it is to assign them."""
-        return 2
+    def assignable_gpus(self) -> tuple[int, int]:
+        """Two for one job, four for all, where it is to assign them."""
+        return 2, 4
 
     def start(self, launch: Launch, begin_s: float | None = None) -> None:
         """Note the launch; a second one for the same folder only lets it begin now."""

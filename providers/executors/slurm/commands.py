@@ -117,11 +117,13 @@ class Commands:
         self.run(*self.on_cluster("scancel"), *options, job_id)
         self._asked_s = float("-inf")
 
-    def gpus(self, partition: str | None) -> int:
-        """The most boards that one node of a partition has."""
+    def gpus(self, partition: str | None) -> tuple[int, int]:
+        """The most boards that one node of a partition has, and those of all its nodes."""
         where = [f"--partition={partition}"] if partition else []
-        said = self.run(*self.on_cluster("sinfo"), "--noheader", *where, "--format=%G")
-        return max((_boards(line) for line in said.splitlines()), default=0)
+        said = self.run(*self.on_cluster("sinfo"), "--noheader", "-N", *where, "--format=%N %G")
+        nodes = dict(line.split(None, 1) for line in said.splitlines() if " " in line)
+        boards = [_boards(gres) for gres in nodes.values()]
+        return max(boards, default=0), sum(boards)
 
     def cpus(self, partition: str | None) -> int:
         """CPUs of a partition (all nodes, in use or not); of the cluster where None."""

@@ -58,8 +58,8 @@ class Slurm:
         """None by name: Slurm assigns them (``--gres``)."""
         return ()
 
-    def assignable_gpus(self) -> int:
-        """Boards of the node that has most of them."""
+    def assignable_gpus(self) -> tuple[int, int]:
+        """Boards of the node that has most of them, and of all nodes of the partition."""
         return self._commands.gpus(self._settings.partition)
 
     def start(self, launch: Launch, begin_s: float | None = None) -> None:
