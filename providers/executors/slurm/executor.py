@@ -170,7 +170,9 @@ class Slurm:
         if handle is None:
             return RunState("absent")
         if job is None:
-            return RunState("gone", detail=f"Slurm knows no job {handle.job_id} any more")
+            # A controller that died may have forgotten it; no runner of it can have begun.
+            (run_dir / HANDLE).unlink(missing_ok=True)
+            return RunState("absent", detail=f"Slurm knows no job {handle.job_id} any more")
         if job.stage == "ended" and not self._may_lag(job):
             return RunState("gone", detail=f"Slurm: {job.state}, before its runner began")
         return RunState("waiting", detail=f"Slurm job {handle.job_id}: {job.state} {job.reason}")
