@@ -181,11 +181,13 @@ class Launch:
 
     ``run_dir`` belongs to this attempt alone; ``env_file`` is a JSON object (0600) that
     outlives the attempt only if it is run again. ``work_dir`` is the job's own, the same for
-    all its attempts (``LOWTIDE_RUN_DIR``). ``token`` marks every process of the attempt
-    (``LOWTIDE_RUN`` in its environment). ``pause_signal`` says how it may be paused: see
-    :meth:`Executor.pause`; None: it may not. ``foreground``: it keeps the caller's terminal,
-    streams and process group, its record ends with its first process, and ``env_file`` is
-    deleted once it is read.
+    all its attempts (``LOWTIDE_RUN_DIR``). ``gpus`` are boards by UUID; an engine that assigns
+    boards itself gets their number alone, ``gpu_count``. ``inherit`` are prefixes of variables
+    that an engine made for the job in the runner's environment, ``drop`` those it never gets.
+    ``token`` marks every process of the attempt (``LOWTIDE_RUN`` in its environment).
+    ``pause_signal`` says how it may be paused: see :meth:`Executor.pause`; None: it may not.
+    ``foreground``: it keeps the caller's terminal, streams and process group, its record ends
+    with its first process, and ``env_file`` is deleted once it is read.
     """
 
     job_id: str
@@ -200,6 +202,9 @@ class Launch:
     region: str
     slots: int
     gpus: tuple[str, ...] = ()
+    gpu_count: int = 0
+    inherit: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
     meters: tuple[str, ...] = ("nvml", "rapl", "model")
     time_limit_s: float | None = None
     grace_s: float = 10.0
@@ -208,7 +213,7 @@ class Launch:
     foreground: bool = False
 
 
-Phase = Literal["absent", "running", "paused", "orphaned", "ended", "gone"]
+Phase = Literal["absent", "waiting", "running", "paused", "orphaned", "ended", "gone"]
 EndReason = Literal["exited", "stopped", "time_limit", "paused", "not_started"]
 
 
@@ -239,6 +244,7 @@ class RunState:
     """What the run folder and the process table say of an attempt.
 
     ``absent``: never started (no start marker; a runner may be on its way);
+    ``waiting``: an engine has it, and starts it when its hour and its resources are there;
     ``running``: its runner lives; ``paused``: the same, with the job's processes stopped;
     ``orphaned``: the runner died, the job's processes live;
     ``ended``: there is a receipt; ``gone``: started, but no runner, process or receipt.
@@ -252,7 +258,11 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do natively (DESIGN section 7)."""
+    """What an engine can do natively (DESIGN section 7).
+
+    ``begin_time``: it can be handed a job that is to begin later, and be told another time;
+    ``assigns_gpus``: it picks the boards, by their number.
+    """
 
     begin_time: bool = False
     hold: bool = False
@@ -260,6 +270,7 @@ class Capabilities:
     requeue: bool = False
     accounting: bool = False
     multi_region: bool = False
+    assigns_gpus: bool = False
 
 
 class Executor(Protocol):
@@ -275,8 +286,22 @@ class Executor(Protocol):
         """UUIDs of boards that no job of ours and no other process holds."""
         ...
 
-    def start(self, launch: Launch) -> None:
-        """Start the runner, detached; raises :class:`providers.errors.ExecutorError`."""
+    def assignable_gpus(self) -> tuple[int, int]:
+        """Boards that one job may get at most, and all jobs at once, of what the engine assigns."""
+        ...
+
+    def start(self, launch: Launch, begin_s: float | None = None) -> None:
+        """Start the runner, detached; raises :class:`providers.errors.ExecutorError`.
+
+        With ``begin_s`` (Unix time; only where the engine has ``begin_time``) no earlier.
+        """
+        ...
+
+    def move(self, launch: Launch, begin_s: float) -> bool:
+        """Move what was handed over, and has not begun, to ``begin_s`` in this region.
+
+        False where it cannot be moved; only asked of engines with ``begin_time``.
+        """
         ...
 
     def poll(self, run_dir: Path, token: str) -> RunState:

@@ -41,6 +41,7 @@ BUILTINS: Mapping[Group, Mapping[str, str]] = {
     },
     "executors": {
         "local": "providers.executors.local:build",
+        "slurm": "providers.executors.slurm:build",
     },
 }
 

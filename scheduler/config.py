@@ -88,7 +88,8 @@ class Transfer(Section):
 class RegionSettings(Section):
     """A place where jobs can run, or that is only compared (no executor).
 
-    ``zones`` is what a source calls the grid zone where it has a name of its own for it.
+    ``zones`` is what a source calls the grid zone where it has a name of its own for it;
+    ``engine`` are settings of the executor for this region, laid over ``executors.<name>``.
     """
 
     zone: Zone | None = None
@@ -99,6 +100,7 @@ class RegionSettings(Section):
     lon: Annotated[float, Field(ge=-180, le=180)] | None = None
     executor: str | None = None
     host: Annotated[str, Field(min_length=1)] | None = None
+    engine: dict[str, Any] = Field(default_factory=dict)
     slots: Capacity | None = None
     price: Price | None = None
     pue: Pue | None = None
@@ -179,6 +181,7 @@ class Settings(Section):
     providers: tuple[str, ...] = ("forecaster", "climatology", "country_mean")
     order: Literal["stated", "accuracy"] = "stated"
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    executors: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     database: Annotated[DatabaseSettings, BeforeValidator(_database)] | None = None
     shared_runs: Annotated[str, Field(min_length=1)] | None = None

@@ -96,6 +96,12 @@ class JournalWriter:
         self._owed = ""
 
 
+def append_note(run_dir: Path, text: str) -> None:
+    """Add a note to a journal whose runner has ended; harmless where it cannot be written."""
+    with suppress(OSError), (run_dir / "journal.jsonl").open("a", encoding="ascii") as f:
+        f.write("\n" + _text({"note": text}))
+
+
 def _text(line: dict[str, Any]) -> str:
     return json.dumps(line, separators=(",", ":")) + "\n"
 

@@ -42,8 +42,8 @@ LEFT_BEHIND = "{count} process(es) outlived the command: they count up to its en
 def read_launch(run_dir: Path) -> Launch:
     """What the executor wrote."""
     content = json.loads((run_dir / "launch.json").read_text(encoding="utf-8"))
-    for name in ("argv", "gpus", "meters"):
-        content[name] = tuple(content[name])
+    for name in ("argv", "gpus", "meters", "inherit", "drop"):
+        content[name] = tuple(content.get(name, ()))
     return Launch(**content)
 
 
@@ -161,14 +161,23 @@ def _environment(launch: Launch) -> Mapping[str, str]:
         raise ValueError(f"{launch.env_file} holds no JSON object of environment variables")
     if launch.foreground:
         foreground.forget(launch.env_file)
-    variables: dict[str, str] = kept | {
-        "LOWTIDE_JOB_ID": launch.job_id,
-        "LOWTIDE_ATTEMPT": str(launch.attempt),
-        "LOWTIDE_REGION": launch.region,
-        "LOWTIDE_UNITS": launch.units_file,
-        "LOWTIDE_RUN": launch.token,
-        "LOWTIDE_RUN_DIR": launch.work_dir,
+    made = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(launch.inherit) and name not in launch.drop
     }
+    variables: dict[str, str] = (
+        kept
+        | made
+        | {
+            "LOWTIDE_JOB_ID": launch.job_id,
+            "LOWTIDE_ATTEMPT": str(launch.attempt),
+            "LOWTIDE_REGION": launch.region,
+            "LOWTIDE_UNITS": launch.units_file,
+            "LOWTIDE_RUN": launch.token,
+            "LOWTIDE_RUN_DIR": launch.work_dir,
+        }
+    )
     if launch.gpus:
         variables |= {
             "CUDA_VISIBLE_DEVICES": ",".join(launch.gpus),

@@ -43,7 +43,8 @@ class Context:
     runs: RunFolders
     here: Here
     surroundings: Surroundings
-    _executors: dict[str, Executor] = field(default_factory=dict)
+    _executors: Mapping[str, Executor] = field(default_factory=dict)
+    _by_region: dict[str, Executor] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -84,21 +85,26 @@ class Context:
 
     def executor(self, region: str) -> Executor:
         """The engine that runs jobs in ``region``; :class:`UsageError` where there is none."""
+        if region in self._by_region:
+            return self._by_region[region]
         name = self.regions[region].executor
         if name is None:
             raise UsageError(
                 f"nothing can run jobs in {region}: give it an executor in {self.config.path}, "
                 "or plan for it with `lowtide plan`"
             )
-        if name not in self._executors:
-            if name not in registry.targets("executors"):
-                known = ", ".join(registry.targets("executors"))
-                raise ConfigError(
-                    f"{self.config.path}: regions.{region}.executor {name!r} is unknown: "
-                    f"known are {known}"
-                )
-            self._executors[name] = registry.load("executors", name)({}, self.config.base_dir)
-        return self._executors[name]
+        if name in self._executors:
+            return self._executors[name]
+        if name not in registry.targets("executors"):
+            known = ", ".join(registry.targets("executors"))
+            raise ConfigError(
+                f"{self.config.path}: regions.{region}.executor {name!r} is unknown: "
+                f"known are {known}"
+            )
+        settings = {**self.config.settings.executors.get(name, {}), **self.regions[region].engine}
+        found = registry.load("executors", name)(settings, self.config.base_dir)
+        self._by_region[region] = found
+        return self._by_region[region]
 
     def capacity(self, region: str, now: datetime) -> int:
         """Slots that jobs may hold in ``region`` at once, at the hour of ``now``."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # The runner's exit code for a command that could not be started, as a shell would give it.
 NOT_STARTED_EXIT = 127
+ALIVE = frozenset({"running", "paused", "orphaned"})
 # How long the runner of an attempt may take to leave its mark before it is started again.
 LAUNCH_PATIENCE = timedelta(seconds=5)
 # A job that checkpoints so often in a row without progress has failed.
@@ -39,12 +40,16 @@ def reap(ctx: Context, now: datetime) -> None:
             executor = ctx.executor(attempt.region)
             state = executor.poll(Path(attempt.run_dir), attempt.token)
             _follow(ctx, job, attempt, state, now)
-            if job.cancel_requested and state.phase in {"running", "paused", "orphaned"}:
+            if job.cancel_requested and state.phase in {"waiting", *ALIVE}:
                 executor.stop(Path(attempt.run_dir), attempt.token, ctx.config.settings.grace)
 
 
 def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: datetime) -> None:
     jobs = ctx.store.jobs
+    if state.phase == "waiting":
+        if state.detail:
+            jobs.tell(job.id, now, "engine", state.detail)
+        return
     if state.phase == "absent":
         if job.cancel_requested:
             grace = ctx.config.settings.grace
@@ -56,7 +61,7 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
     if attempt.started_at is None and state.started_at is not None:
         begun = from_unix(state.started_at)
         jobs.update_attempt(attempt, started_at=begun)
-        if job.state is JobState.STARTING and state.phase in {"running", "paused", "orphaned"}:
+        if job.state is JobState.STARTING and state.phase in ALIVE:
             jobs.transition(
                 job.id,
                 job.state,

@@ -81,11 +81,12 @@ KNOWS = {
         "surroundings",
         "transport",
     },
-    "providers/executors": {"base", "errors", "runner", "meters.nvml"},
+    "providers/executors": {"base", "errors", "runner", "meters.nvml", "settings"},
 }
 # What runs on the node, beside the job: light, so the standard library alone.
 LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/errors.py",
-         "providers/journal.py", "providers/registry.py", "providers/executors")  # fmt: skip
+         "providers/journal.py", "providers/registry.py", "providers/executors/local.py",
+         "providers/executors/foreground.py")  # fmt: skip
 ALLOWED_AT_ROOT = {
     ".ci", ".editorconfig", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile",
     "README.md", "config.yaml", "docs", "examples", "providers", "pyproject.toml", "scheduler",
