@@ -61,7 +61,7 @@ def run(run_dir: Path) -> None:
         return
     become_subreaper()
     clock = Clock()
-    metering = Metering(launch.meters, Scope(launch.slots, launch.gpus))
+    metering = Metering(launch.meters, Scope(launch.slots, launch.gpus or _assigned(launch)))
     own = group.make(group.own_folder())
     try:
         start = partial(_spawn, launch, run_dir, ignored)
@@ -88,6 +88,15 @@ def run(run_dir: Path) -> None:
     if own:
         own.remove()
     metering.close()
+
+
+def _assigned(launch: Launch) -> tuple[str, ...]:
+    """Boards that an engine gave, as it calls them; an index is no UUID, so it is not metered."""
+    if not launch.gpu_count:
+        return ()
+    told = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    named = tuple(name.strip() for name in told if name.strip())
+    return named or tuple(f"unnamed {n + 1}" for n in range(launch.gpu_count))
 
 
 def _waited(launch: Launch, ignored: frozenset[signal.Signals]) -> frozenset[signal.Signals]:
