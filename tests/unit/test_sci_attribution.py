@@ -11,7 +11,7 @@ import pytest
 from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
 from scheduler.models import Site
 from scheduler.report import terminal
-from scheduler.sci import AttemptRecord, settle
+from scheduler.sci import AttemptRecord, Work, settle
 from scheduler.sci.attribution import describe
 from scheduler.sci.energy import tally
 
@@ -75,7 +75,7 @@ def test_what_is_replayed_is_never_measured_here() -> None:
     settled = settle(
         attempts=[AttemptRecord(T0, T0 + timedelta(seconds=100), 0, _journal(*parts))],
         site=site, home=site, release=T0, intensity=None, home_intensity=None,
-        provisional=False, slots=1, gpus=0, unit=None, units={},
+        provisional=False, slots=1, gpus=0, unit=None, work=Work({}, {}),
     )  # fmt: skip
     assert settled.measured_percent == pytest.approx(50)
     assert [c.replayed for c in settled.components] == [True, False]
