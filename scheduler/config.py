@@ -23,7 +23,8 @@ from pydantic import (
     model_validator,
 )
 
-from scheduler import quantities, zones
+from scheduler import address, quantities, zones
+from scheduler.address import Address
 from scheduler.errors import ConfigError
 from scheduler.hardware_settings import HardwareSettings
 from scheduler.sections import Bounds, Seconds, Section, text
@@ -97,6 +98,7 @@ class RegionSettings(Section):
     lat: Annotated[float, Field(ge=-90, le=90)] | None = None
     lon: Annotated[float, Field(ge=-180, le=180)] | None = None
     executor: str | None = None
+    host: Annotated[str, Field(min_length=1)] | None = None
     slots: Capacity | None = None
     price: Price | None = None
     pue: Pue | None = None
@@ -109,6 +111,12 @@ class RegionSettings(Section):
             raise ValueError("lat and lon stand together: give both or neither")
         return self
 
+    @model_validator(mode="after")
+    def _known_from_afar(self) -> RegionSettings:
+        if self.host is not None and self.slots is None:
+            raise ValueError("host needs slots beside it: other hosts cannot count them")
+        return self
+
 
 class Defaults(Section):
     """What a job gets where its options say nothing."""
@@ -118,6 +126,17 @@ class Defaults(Section):
     retries: Annotated[int, Field(ge=0)] = 0
     resume_overhead: Span = 60.0
     min_run: Span = 600.0
+
+
+class DatabaseSettings(Section):
+    """Where the database is, and which environment variable holds its password."""
+
+    url: Annotated[str, Field(min_length=1)]
+    password_env: Annotated[str, Field(min_length=1)] | None = None
+
+
+def _database(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
 
 
 class Outage(Section):
@@ -161,6 +180,9 @@ class Settings(Section):
     order: Literal["stated", "accuracy"] = "stated"
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
+    database: Annotated[DatabaseSettings, BeforeValidator(_database)] | None = None
+    shared_runs: Annotated[str, Field(min_length=1)] | None = None
+    lease: Annotated[Seconds, Field(ge=5, le=3600)] = 60.0
     outage: Outage = Outage()
     history: History = History()
     transfer: Transfer = Transfer()
@@ -193,11 +215,15 @@ class Settings(Section):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Settings, the folder that relative paths in them start from, and lowtide's home."""
+    """Settings, the folder that relative paths in them start from, and lowtide's home.
+
+    ``database`` is None for the one in home.
+    """
 
     settings: Settings
     path: Path
     home: Path
+    database: Address | None = None
 
     @property
     def base_dir(self) -> Path:
@@ -215,21 +241,30 @@ class Config:
 
     @property
     def key_variables(self) -> frozenset[str]:
-        """Environment variables that hold keys: those of ``secrets`` and of any source."""
+        """Environment variables that hold keys: of ``secrets``, any source, and the database."""
         named = (
             value
             for settings in self.settings.sources.values()
             for key, value in settings.items()
             if key.endswith("_env") and isinstance(value, str)
         )
-        return frozenset((*self.settings.secrets, *named))
+        database = self.settings.database
+        password = () if database is None or not database.password_env else (database.password_env,)
+        return frozenset((*self.settings.secrets, *named, "PGPASSWORD", *password))
+
+    @property
+    def shared_runs(self) -> Path | None:
+        """The folder of run folders that every host sees; None: they stay in home."""
+        named = self.settings.shared_runs
+        return None if named is None else self.base_dir / Path(named).expanduser()
 
 
 def load(path: str | None, environ: Mapping[str, str], cwd: Path) -> Config:
     """Find, read and check the configuration; nothing is written.
 
     ``path`` (``--config``) wins over ``LOWTIDE_CONFIG``, then ``./config.yaml``, then the
-    packaged file. ``LOWTIDE_HOME`` names the folder of database and runs.
+    packaged file. ``LOWTIDE_HOME`` names the folder of database and runs, ``LOWTIDE_DATABASE``
+    another database than the file's.
     """
     named = path or environ.get("LOWTIDE_CONFIG")
     if named:
@@ -242,7 +277,22 @@ def load(path: str | None, environ: Mapping[str, str], cwd: Path) -> Config:
             found = packaged()
     home = environ.get("LOWTIDE_HOME") or platformdirs.user_data_dir("lowtide", appauthor=False)
     settings = validate(Settings, read_yaml(found), found)
-    return Config(settings, found, (cwd / Path(home).expanduser()))
+    database = _address(settings.database, environ.get("LOWTIDE_DATABASE"), found, cwd)
+    return Config(settings, found, (cwd / Path(home).expanduser()), database)
+
+
+def _address(
+    settings: DatabaseSettings | None, named: str | None, path: Path, cwd: Path
+) -> Address | None:
+    """The database of the environment, else that of the file; None: the one in home."""
+    password_env = None if settings is None else settings.password_env
+    where, url, base_dir = f"{path}: database", settings.url if settings else None, path.parent
+    if named:
+        where, url, base_dir = "LOWTIDE_DATABASE", named, cwd
+    try:
+        return None if url is None else address.parse(url, base_dir, password_env)
+    except ValueError as e:
+        raise ConfigError(f"{where} {e}") from e
 
 
 def packaged() -> Path:

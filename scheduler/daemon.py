@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,11 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 
 from providers.errors import LowtideError
 from scheduler import engine
+from scheduler.errors import StoreError, StoreUnreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scheduler.config import Config
     from scheduler.engine import Context
 
@@ -24,19 +28,32 @@ if TYPE_CHECKING:
 def serve(context: Context) -> None:
     """Tick until TERM or INT. Running jobs have runners of their own and go on without us.
 
-    Raises :class:`scheduler.errors.StoreError` where another daemon holds this home.
+    Raises :class:`scheduler.errors.StoreError` where another daemon holds this home, or the
+    database is damaged; one that only does not answer for a while is waited for.
     """
+    state = context.store.check()
+    if state != "ok":
+        raise StoreError(
+            f"database {context.store.shown} is damaged ({state}): see `lowtide db check`, and "
+            "restore a backup"
+        )
     home = context.config.home
     period = timedelta(seconds=context.config.settings.tick)
     clock = BlockingScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
+
+    outage = Outage()
 
     def look() -> None:
         now = datetime.now(UTC)
         try:
             due = engine.tick(context, now, now + period)
-        except LowtideError as e:
-            print(f"lowtide: {e}", file=sys.stderr, flush=True)  # noqa: T201 -- the daemon's log
+        except StoreUnreachable as e:
+            outage.goes_on(e, now)
             return
+        except LowtideError as e:
+            _log(str(e))
+            return
+        outage.is_over(now)
         if due is not None and due < now + period:
             clock.add_job(look, "date", run_date=due, id="due", replace_existing=True)
 
@@ -54,9 +71,39 @@ def serve(context: Context) -> None:
             misfire_grace_time=None,
         )
         clock.start()
+        with suppress(StoreUnreachable):
+            engine.step_down(context)
 
 
-def write_unit(config: Config, user_home: Path) -> Path:
+class Outage:
+    """A database that does not answer: one line when that begins, one when it is over."""
+
+    def __init__(self) -> None:
+        self._since: datetime | None = None
+
+    def goes_on(self, error: StoreUnreachable, now: datetime) -> None:
+        """It did not answer at ``now``."""
+        if self._since is None:
+            self._since = now
+            _log(f"{error}; running jobs go on, and so does the queue once it answers")
+
+    def is_over(self, now: datetime) -> None:
+        """It answered at ``now``."""
+        if self._since is not None:
+            gone_s = (now - self._since).total_seconds()
+            _log(f"the database answers again after {gone_s:.0f} s")
+            self._since = None
+
+
+def _log(line: str) -> None:
+    print(f"lowtide: {line}", file=sys.stderr, flush=True)  # noqa: T201 -- the daemon's log
+
+
+# What chooses the queue, beside the config: a daemon that is installed must find the same one.
+CHOOSES = ("LOWTIDE_DATABASE", "LOWTIDE_HOST")
+
+
+def write_unit(config: Config, user_home: Path, environ: Mapping[str, str]) -> Path:
     """A systemd user unit; jobs outlive a restart of the daemon (``KillMode=process``)."""
     unit = user_home / ".config/systemd/user/lowtide.service"
     unit.parent.mkdir(parents=True, exist_ok=True)
@@ -66,8 +113,10 @@ def write_unit(config: Config, user_home: Path) -> Path:
         "Description=lowtide, carbon-aware job scheduler\n"
         "\n"
         "[Service]\n"
-        f'Environment="LOWTIDE_HOME={config.home}"\n'
-        f"ExecStart={command}\n"
+        + "".join(
+            f'Environment="{line}"\n'.replace("%", "%%") for line in _environment(config, environ)
+        )
+        + f"ExecStart={command}\n"
         "KillMode=process\n"
         "Restart=on-failure\n"
         "\n"
@@ -77,10 +126,17 @@ def write_unit(config: Config, user_home: Path) -> Path:
     return unit
 
 
-def cron_line(config: Config) -> str:
+def cron_line(config: Config, environ: Mapping[str, str]) -> str:
     """A crontab line that does one pass a minute (a bare % means a new line to cron)."""
-    home = f"LOWTIDE_HOME={shlex.quote(str(config.home))}"
-    return f"* * * * * {home} {shlex.join((*_command(config), 'tick'))}".replace("%", r"\%")
+    pairs = (line.partition("=") for line in _environment(config, environ))
+    chosen = " ".join(f"{name}={shlex.quote(value)}" for name, _, value in pairs)
+    return f"* * * * * {chosen} {shlex.join((*_command(config), 'tick'))}".replace("%", r"\%")
+
+
+def _environment(config: Config, environ: Mapping[str, str]) -> list[str]:
+    chosen = {"LOWTIDE_HOME": str(config.home)}
+    chosen |= {name: environ[name] for name in CHOOSES if environ.get(name)}
+    return [f"{name}={value}" for name, value in chosen.items()]
 
 
 def _command(config: Config) -> tuple[str, ...]:

@@ -21,5 +21,9 @@ class StoreError(LowtideError):
     exit_code = 5
 
 
+class StoreUnreachable(StoreError):
+    """The database's server does not answer now; it may later."""
+
+
 class JobFailed(LowtideError):
     """A job in the foreground ended badly."""

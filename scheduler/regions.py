@@ -37,7 +37,8 @@ UNNAMED = ("this machine", "own")
 class Region:
     """A place where jobs can run (``executor`` set) or be compared.
 
-    ``slots`` are those of each hour of the day in UTC (24), None: what its executor has.
+    ``slots`` are those of each hour of the day in UTC (24), None: what its executor has. Jobs run
+    on ``host``; None: where they were submitted.
     ``zones`` is what sources call its grid zone that have a name of their own for it. Where it
     lies (``country`` of two letters, ``lat``, ``lon``) is None where nobody said.
     """
@@ -57,6 +58,7 @@ class Region:
     country: str | None = None
     lat: float | None = None
     lon: float | None = None
+    host: str | None = None
 
     @property
     def provider(self) -> str:
@@ -152,6 +154,7 @@ def _region(
         country=(own.country if own else None) or (listed.country if listed else None),
         lat=spot.lat if spot else None,
         lon=spot.lon if spot else None,
+        host=own.host if own else None,
     )
 
 

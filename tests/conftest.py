@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import sys
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from support import postgres
+from support.database import open_store
 from support.server import Play, SourceServer
 
 from scheduler.cli import main
@@ -21,6 +25,7 @@ from scheduler.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 # Machines that run tests are shared: how long an example takes says nothing.
 settings.register_profile("lowtide", deadline=None)
@@ -92,10 +97,54 @@ def now() -> datetime:
     return NOW
 
 
+@pytest.fixture(scope="session")
+def postgres_databases() -> Iterator[postgres.Databases]:
+    """Databases on a real PostgreSQL."""
+    named = os.environ.get(postgres.URL)
+    server = None if named else postgres.own_server()
+    databases = postgres.Databases(server.url if server is not None else str(named))
+    yield databases
+    if server is None:
+        databases.drop()
+    else:
+        server.remove()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def database_kind(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]]:
+    """Each kind of database: what to put into the environment to use an empty one."""
+    if request.param == "sqlite":
+        return dict
+    databases: postgres.Databases = request.getfixturevalue("postgres_databases")
+    return lambda: {"LOWTIDE_DATABASE": databases.clean()}
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A real SQLite store in a folder of its own."""
-    opened = Store(tmp_path / "home", NOW)
+def database(database_kind: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """The environment that names an empty database of either kind."""
+    return database_kind()
+
+
+@pytest.fixture(scope="session")
+def empty_store(
+    database_kind: Callable[[], dict[str, str]],
+) -> Callable[[], AbstractContextManager[Store]]:
+    """Opens an empty store, for laws that are tried on many examples."""
+
+    @contextmanager
+    def opened() -> Iterator[Store]:
+        with tempfile.TemporaryDirectory() as folder:
+            store = open_store(Path(folder), database_kind(), NOW)
+            yield store
+            store.close()
+
+    return opened
+
+
+@pytest.fixture
+def store(tmp_path: Path, database: dict[str, str]) -> Iterator[Store]:
+    """A real store, on SQLite and on PostgreSQL."""
+    opened = open_store(tmp_path / "home", database, NOW)
     yield opened
     opened.close()
 

@@ -47,9 +47,9 @@ def _install(ctx: click.Context) -> None:
 
     loaded = config.load(ctx.obj, os.environ, Path.cwd())
     if shutil.which("systemctl") and os.environ.get("XDG_RUNTIME_DIR"):
-        unit = daemon.write_unit(loaded, Path.home())
+        unit = daemon.write_unit(loaded, Path.home(), os.environ)
         say(f"wrote {unit}; start it now and at every login with:")
         click.echo("systemctl --user daemon-reload && systemctl --user enable --now lowtide")
     else:
         say("no systemd user session here; add this line with `crontab -e`:")
-        click.echo(daemon.cron_line(loaded))
+        click.echo(daemon.cron_line(loaded, os.environ))

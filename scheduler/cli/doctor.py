@@ -37,7 +37,9 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
         findings.append(("config", True, str(context.config.path)))
         findings.append(("home", True, str(context.config.home)))
         state = context.store.check()
-        findings.append(("database", state == "ok", state))
+        findings.append(("database", state == "ok", f"{state}: {context.store.shown}"))
+        leader = engine.leader(context, options.utc_now())
+        findings.append(("leader", True, leader.owner if leader else "nobody plans just now"))
         zone = context.regions["local"].zone
         findings.append(
             ("local zone", zone is not None, zone or "not set: nothing is shifted for local")

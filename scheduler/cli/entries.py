@@ -91,4 +91,4 @@ def settled(context: Context, job: Job) -> Settlement | None:
     stored = context.store.settlements.latest(job.id)
     if stored is not None and job.state.ended:
         return stored
-    return engine.settlement_of(context, job, options.utc_now())
+    return engine.settlement_of(context, job, options.utc_now()) or stored

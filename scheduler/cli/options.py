@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 from contextlib import contextmanager
@@ -160,7 +159,7 @@ def spec_of(
     """The job as this user, in this folder, at this moment means it."""
     from scheduler.engine import learning, submission
 
-    user = getpass.getuser()
+    user = context.here.origin.account
     return submission.to_spec(
         request,
         context.config,

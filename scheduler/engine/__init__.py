@@ -11,6 +11,7 @@ from scheduler.engine.engine import (
     tick,
     watcher_seen,
 )
+from scheduler.engine.leading import leader, step_down
 from scheduler.engine.planner import plan, trade_offs
 from scheduler.engine.settling import compute as settlement_of
 
@@ -19,9 +20,11 @@ __all__ = [
     "cancel",
     "cancel_series",
     "follow",
+    "leader",
     "plan",
     "settlement_of",
     "sole_daemon",
+    "step_down",
     "submit",
     "submit_series",
     "tick",

@@ -6,6 +6,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers import registry
@@ -14,6 +15,7 @@ from providers.surroundings import Surroundings
 from scheduler.engine.outlook import Outlook
 from scheduler.engine.runs import RunFolders
 from scheduler.errors import ConfigError, StoreError, UsageError
+from scheduler.origin import here as this_process
 from scheduler.regions import Regions
 from scheduler.store import Store, StoredHistory
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from providers.base import Executor
     from providers.series import IntensityProvider
     from scheduler.config import Config
+    from scheduler.models import Attempt, Job, JobSpec
+    from scheduler.origin import Here
+    from scheduler.regions import Region
 
 
 @dataclass
@@ -36,6 +41,7 @@ class Context:
     regions: Regions
     outlook: Outlook
     runs: RunFolders
+    here: Here
     surroundings: Surroundings
     _executors: dict[str, Executor] = field(default_factory=dict)
 
@@ -49,6 +55,7 @@ class Context:
         executors: Mapping[str, Executor] | None = None,
         clock: Callable[[], datetime] | None = None,
         scratch: Path | None = None,
+        environ: Mapping[str, str] = os.environ,
     ) -> Context:
         """Open the home of ``config``; the database is made or brought up where needed.
 
@@ -57,9 +64,11 @@ class Context:
         nothing is remembered: the database lies there, and goes with that folder; only what
         spares live sources (their limits and recent answers) stays in the home.
         """
-        store = Store(scratch or config.home, now)
+        where = None if scratch else config.database
+        store = Store(scratch or config.home, now, where, environ)
         history = StoredHistory(store.actuals, config.settings.providers)
-        here = Surroundings(config.base_dir, config.home / "cache", os.environ, history)
+        here = Surroundings(config.base_dir, config.home / "cache", environ, history)
+        marks = this_process(config.home, config.shared_runs, environ)
         here = here if clock is None else replace(here, clock=clock)
         regions = Regions(config, here)
         return cls(
@@ -67,7 +76,8 @@ class Context:
             store=store,
             regions=regions,
             outlook=Outlook(config, store, regions, here, sources),
-            runs=RunFolders(config.home),
+            runs=RunFolders(Path(marks.origin.runs)),
+            here=marks,
             surroundings=here,
             _executors=dict(executors or {}),
         )
@@ -97,6 +107,23 @@ class Context:
     def capacity_by_hour(self, region: str) -> tuple[int, ...]:
         """The same for each hour of the day in UTC (24)."""
         return self.regions[region].slots or (self.executor(region).slots(),) * 24
+
+    def host_of(self, spec: JobSpec, region: Region) -> str:
+        """The host on which a job runs in ``region``."""
+        return (spec.origin or self.here.origin).place_of(region.host)
+
+    def may_start(self, job: Job) -> bool:
+        """Whether it is this process's to start where it is planned to run."""
+        if job.plan is None or not self.here.has_folders(job.spec.origin):
+            return False
+        return self.host_of(job.spec, self.regions[job.plan.window.region]) == (
+            self.here.origin.host
+        )
+
+    def follows(self, job: Job, attempt: Attempt) -> bool:
+        """Whether the processes of a start are on this host, and its folder is ours."""
+        on_this_host = attempt.host in {"", self.here.origin.host}
+        return on_this_host and self.here.has_folders(job.spec.origin)
 
     def close(self) -> None:
         """Close the store."""

@@ -44,6 +44,8 @@ def urgent(ctx: Context, now: datetime, by: datetime) -> None:
 def _start_all(ctx: Context, planned: list[Job], due: Sequence[Job], now: datetime) -> None:
     for job in sorted(due, key=_urgency):
         with alone(ctx, job.id, now):
+            if not ctx.may_start(job):
+                continue  # another account's or host's lowtide does
             if job.holds:
                 resume(ctx, job, now)
             elif _room_is_promised(ctx, job, planned, now):
@@ -60,8 +62,10 @@ def pause(ctx: Context, now: datetime) -> None:
         if end is None or end > now or job.cancel_requested:
             continue
         with alone(ctx, job.id, now):
+            attempt = ctx.store.jobs.attempts(job.id)[-1]
+            if not ctx.follows(job, attempt):
+                continue
             if rest.may_pause(ctx, job, now):
-                attempt = ctx.store.jobs.attempts(job.id)[-1]
                 said = f"asked to: its segment ends {end:%Y-%m-%dT%H:%M:%SZ}"
                 ctx.store.jobs.tell(job.id, now, "pause", said)
                 ctx.executor(attempt.region).pause(Path(attempt.run_dir), attempt.token)
@@ -77,6 +81,24 @@ def resume(ctx: Context, job: Job, now: datetime) -> None:
         ctx.executor(attempt.region).resume(Path(attempt.run_dir), attempt.token)
 
 
+def cancel_waiting(ctx: Context, job: Job, now: datetime) -> bool:
+    """Cancel a job of ours that holds nothing; False for any other."""
+    if job.holds or not ctx.here.has_folders(job.spec.origin):
+        return False
+    said = "cancelled before it started" if job.started_at is None else "cancelled while it waited"
+    done = ctx.store.jobs.transition(job.id, job.state, JobState.CANCELLED, now, said, ended_at=now)
+    if done:
+        ctx.runs.forget_environment(job.id)
+    return done
+
+
+def cancel_asked(ctx: Context, now: datetime) -> None:
+    """Cancel what waits and was asked to be cancelled from another home or host."""
+    for job in ctx.store.jobs.find({JobState.QUEUED, JobState.PLANNED, JobState.PAUSED}):
+        if job.cancel_requested:
+            cancel_waiting(ctx, job, now)
+
+
 def _free(ctx: Context, now: datetime, next_pass: datetime) -> list[Job]:
     """Planned and paused jobs, as what is left of them, that wait for no other.
 
@@ -90,7 +112,7 @@ def _free(ctx: Context, now: datetime, next_pass: datetime) -> list[Job]:
         missing = dependencies.missing(ctx, job.spec)
         if not missing:
             found.append(job)
-        elif _due(job, now, next_pass):
+        elif _due(job, now, next_pass) and ctx.here.has_folders(job.spec.origin):
             said = "for " + ", ".join(f"{other.id} ({other.state})" for other in missing)
             ctx.store.jobs.tell(job.id, now, "waiting", said)
     return found
@@ -113,11 +135,13 @@ def _room_is_promised(ctx: Context, job: Job, planned: Sequence[Job], now: datet
     assert job.plan is not None
     end = now + timedelta(seconds=job.spec.duration_s or 0.0)
     region = job.plan.window.region
+    host = ctx.host_of(job.spec, ctx.regions[region])
     rivals = [
         other
         for other in planned
         if other.plan is not None
         and other.plan.window.region == region
+        and ctx.host_of(other.spec, ctx.regions[region]) == host
         and _urgency(other) < _urgency(job)
         and (other.spec.latest_start or end) < end
     ]
@@ -127,7 +151,10 @@ def _room_is_promised(ctx: Context, job: Job, planned: Sequence[Job], now: datet
     running = [
         other.spec.slots
         for other in ctx.store.jobs.find(HOLDING)
-        if other.holds and other.region == region and expected_end(other, now) > first
+        if other.holds
+        and other.region == region
+        and ctx.host_of(other.spec, ctx.regions[region]) == host
+        and expected_end(other, now) > first
     ]
     wanted = sum(running) + job.spec.slots + sum(other.spec.slots for other in rivals)
     return wanted > ctx.capacity(region, now)
@@ -162,6 +189,7 @@ def _start(ctx: Context, job: Job, now: datetime) -> bool:
         token=secrets.token_hex(16),
         claimed_at=now,
         gpus=tuple(gpus),
+        host=ctx.here.origin.host,
     )
     if not ctx.store.jobs.claim(job, attempt, gpus, ctx.capacity(region, now)):
         ctx.store.jobs.tell(

@@ -14,6 +14,7 @@ from scheduler.engine import (
     accuracy,
     dependencies,
     dispatch,
+    leading,
     planner,
     reap,
     recurring,
@@ -46,6 +47,7 @@ def submit(
     now: datetime,
 ) -> tuple[str, Plan]:
     """Check, plan and queue a job; returns its id and plan. Nothing is left of a refused one."""
+    spec = spec.model_copy(update={"origin": ctx.here.origin})
     submission.check_command(spec, environ)
     variables = submission.job_environment(request, environ, ctx.config)
     made = planner.plan(ctx, spec, now, to_run=True)
@@ -64,6 +66,7 @@ def submit_series(
     now: datetime,
 ) -> tuple[Recurrence, str, Plan]:
     """Check a job that repeats and queue its first occurrence; returns that job's id and plan."""
+    template = template.model_copy(update={"origin": ctx.here.origin})
     submission.check_command(template, environ)
     variables = submission.job_environment(request, environ, ctx.config)
     series, spec = recurring.begin(ctx, request, template, environ, now)
@@ -79,31 +82,36 @@ def submit_series(
 def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> datetime | None:
     """One pass: reap, repeat, refresh, plan, dispatch, settle. Returns when a job is due next.
 
-    ``next_pass`` is when somebody will look again at the latest; jobs whose latest safe
-    start would pass before it start now.
+    Of several that share a database only the leader asks sources and plans, for all of them; each
+    starts, follows and settles the jobs that are its own. ``next_pass`` is when somebody will
+    look again at the latest; jobs whose latest safe start would pass before it start now.
     """
     with _one_at_a_time(ctx.config.home / "tick.lock"):
-        ctx.store.beats.beat("tick", now)
+        ctx.store.refuse_other_versions()
+        ctx.store.beats.beat(_watch(ctx), now)
         reap.reap(ctx, now)
+        dispatch.cancel_asked(ctx, now)
         recurring.spawn(ctx, now)
         dependencies.cancel_orphans(ctx, now)
         soon = next_pass or now + CRON_STEP
         # Sources may take their time; a deadline does not wait for them.
         if patience := ctx.outlook.begin_pass():
             dispatch.urgent(ctx, now, soon + patience)
-        planner.replan(ctx, now)
+        leads = leading.take(ctx, now)
+        planner.replan(ctx, now, leads=leads)
         dispatch.dispatch(ctx, now, soon)
         settling.settle(ctx, now)
-        accuracy.judge(ctx, now)
+        if leads:
+            accuracy.judge(ctx, now)
     moments = [
         min(job.plan.start, rest.of(ctx, job, now).spec.latest_start or job.plan.start)
         for job in ctx.store.jobs.find({JobState.PLANNED, JobState.PAUSED})
-        if job.plan is not None
+        if job.plan is not None and ctx.here.has_folders(job.spec.origin)
     ]
     moments += [
         end
         for job in ctx.store.jobs.find({JobState.STARTING, JobState.RUNNING})
-        if (end := rest.segment_end(job)) is not None
+        if ctx.here.has_folders(job.spec.origin) and (end := rest.segment_end(job)) is not None
     ]
     return min((m for m in moments if m > now), default=None)
 
@@ -115,15 +123,18 @@ def follow(ctx: Context, now: datetime) -> None:
 
 
 def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
-    """Cancel a job: at once where it waits; where it runs its tree is asked to stop."""
+    """Cancel a job: at once where it waits; where it runs its tree is asked to stop.
+
+    One of another home of ours is marked, for the lowtide there; that of another account is
+    refused with :class:`UsageError`.
+    """
     job = ctx.store.jobs.get(job_id)
     if job.state.ended:
         raise UsageError(f"job {job.id} has ended ({job.state}): nothing to cancel")
-    said = "cancelled before it started" if job.started_at is None else "cancelled while it waited"
-    if not job.holds and ctx.store.jobs.transition(
-        job.id, job.state, JobState.CANCELLED, now, said, ended_at=now
-    ):
-        ctx.runs.forget_environment(job.id)
+    origin = job.spec.origin
+    if origin is not None and origin.account != ctx.here.origin.account:
+        raise UsageError(f"job {job.id} is {origin.account}'s: only they may cancel it")
+    if dispatch.cancel_waiting(ctx, job, now):
         return ctx.store.jobs.get(job.id)
     ctx.store.jobs.request_cancel(job.id, now, "asked to stop")
     follow(ctx, now)
@@ -142,8 +153,13 @@ def cancel_series(ctx: Context, prefix: str, now: datetime) -> tuple[Recurrence,
 
 def watcher_seen(ctx: Context, now: datetime) -> bool:
     """Whether a daemon or a tick was seen in the last two minutes."""
-    last = ctx.store.beats.last("tick")
+    last = ctx.store.beats.last(_watch(ctx))
     return last is not None and now - last < ABSENCE
+
+
+def _watch(ctx: Context) -> str:
+    """What the beat of this home's passes is called."""
+    return f"tick {ctx.here.owner}"
 
 
 @contextmanager

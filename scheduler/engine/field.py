@@ -111,12 +111,13 @@ def field_of(
 
 
 def _can_run(ctx: Context, region: Region, spec: JobSpec) -> bool:
-    if region.executor is None:
+    host = ctx.host_of(spec, region)
+    if region.executor is None or not (spec.origin or ctx.here.origin).sees(host):
         return False
     if spec.slots > max(ctx.capacity_by_hour(region.name)):
         return False
-    if not spec.gpus:
-        return True
+    if not spec.gpus or host != ctx.here.origin.host:
+        return True  # only the host itself can count its boards
     return len(_boards(ctx, region)) >= spec.gpus
 
 
@@ -129,8 +130,14 @@ def _boards(ctx: Context, region: Region) -> frozenset[str]:
 def _nothing_runs(ctx: Context, spec: JobSpec, named: list[Region]) -> str:
     whys = []
     for region in named or ctx.regions.configured:
+        host = ctx.host_of(spec, region)
         if region.executor is None:
             whys.append(f"{region.name} has no executor")
+        elif not (spec.origin or ctx.here.origin).sees(host):
+            whys.append(
+                f"{region.name} is on host {host}, which sees no run folders of this one "
+                "(set shared_runs)"
+            )
         elif spec.slots > max(ctx.capacity_by_hour(region.name)):
             whys.append(
                 f"{region.name} has {max(ctx.capacity_by_hour(region.name))} of {spec.slots} slots"

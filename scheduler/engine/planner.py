@@ -59,12 +59,17 @@ def trade_offs(ctx: Context, spec: JobSpec, now: datetime) -> tuple[Window, ...]
     return pareto.front(spec, field, now, currency=ctx.config.settings.currency)
 
 
-def replan(ctx: Context, now: datetime) -> None:
+def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     """Plan queued jobs; plan anew those whose forecast changed or whose start was missed.
 
-    Where jobs are in each other's way, all are planned together.
+    Where jobs are in each other's way, all are planned together. What is left of a paused job only
+    the lowtide that sees its run folders knows, and plans it also where another one ``leads``.
     """
-    waiting = ctx.store.jobs.find(WAITING)
+    waiting = [
+        job
+        for job in ctx.store.jobs.find(WAITING)
+        if (ctx.here.has_folders(job.spec.origin) if job.state is JobState.PAUSED else leads)
+    ]
     sight = Sight.over(ctx, (job.spec for job in waiting), now)
     changed = {job.id for job in waiting if _replan(ctx, job, sight, now)}
     last = ctx.store.queue_plans.latest()
@@ -72,7 +77,7 @@ def replan(ctx: Context, now: datetime) -> None:
         last is None or (job.plan is not None and job.plan.made_at > last.made_at)
         for job in waiting
     )
-    if not changed and not submitted:
+    if not leads or not (changed or submitted):
         return
     members = _members(ctx, now, changed)
     percent = ctx.config.settings.hysteresis

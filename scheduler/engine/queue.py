@@ -21,11 +21,11 @@ from scheduler.planner import fleet
 from scheduler.planner.task import INSTANT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from scheduler.engine.context import Context
-    from scheduler.models import Job, Plan
+    from scheduler.models import Job, JobSpec, Plan
     from scheduler.planner.task import Placed
 
 # A job of unknown length is taken to hold its slots so much longer (s), at every look.
@@ -40,14 +40,25 @@ class Joint:
     whole: QueuePlan
 
 
-def held(ctx: Context, now: datetime) -> list[Held]:
-    """What started jobs hold; a paused one holds nothing, unless it is only stopped."""
+def held(
+    ctx: Context, now: datetime, places: Collection[tuple[str, str]] | None = None
+) -> list[Held]:
+    """What started jobs hold, of ``places`` (region, host) or of all.
+
+    A paused one holds nothing, unless it is only stopped.
+    """
     found = []
     for job in ctx.store.jobs.find(HOLDING):
-        if job.holds:
-            region = job.region or job.spec.home
+        region = job.region or job.spec.home
+        there = places is None or (region, _host(ctx, job.spec, region)) in places
+        if job.holds and there:
             found.append(Held(region, job.spec.slots, job.spec.gpus, _rest_s(job, now)))
     return found
+
+
+def _held_beside(ctx: Context, members: Sequence[Member], now: datetime) -> list[Held]:
+    """What is held of the places where ``members`` may run."""
+    return held(ctx, now, {place for member in members for place in _places(ctx, member)})
 
 
 def _rest_s(job: Job, now: datetime) -> float:
@@ -60,11 +71,19 @@ def plan(
     ctx: Context, members: Sequence[Member], now: datetime, *, hysteresis_percent: float
 ) -> Joint:
     """Plan all members jointly; nothing changes where nobody is in anybody's way."""
-    able = [m for m in members if _known(m)]
+    groups = _rivals(ctx, [m for m in members if _known(m)]) or [[]]
+    made = [_together(ctx, group, now, hysteresis_percent) for group in groups]
+    return made[0] if len(made) == 1 else _sum(made, now)
+
+
+def _together(
+    ctx: Context, able: Sequence[Member], now: datetime, hysteresis_percent: float
+) -> Joint:
+    """The joint plan of members that may be in each other's way."""
     alone = _alone(able, now)
     if not able:
         return alone
-    scene = Scene(ctx, able, held(ctx, now), now)
+    scene = Scene(ctx, able, _held_beside(ctx, able, now), now)
     if not scene.crowded():
         return alone
     start = scene.beside()
@@ -77,6 +96,55 @@ def plan(
     if any(m.plan.window.grams is None for m in able):
         cost = bound = None  # without the power of each the sum has no unit
     return Joint(scene.plans(made), QueuePlan(now, len(able), True, cost, bound, made.late))
+
+
+def _sum(parts: Sequence[Joint], now: datetime) -> Joint:
+    """Plans of groups that are in nobody else's way, as one."""
+    wholes = [part.whole for part in parts]
+    costs, bounds = [w.cost_g for w in wholes], [w.lower_bound_g for w in wholes]
+    known = [c for c in costs if c is not None], [b for b in bounds if b is not None]
+    whole = QueuePlan(
+        now,
+        sum(w.jobs for w in wholes),
+        any(w.together for w in wholes),
+        sum(known[0]) if len(known[0]) == len(costs) else None,
+        sum(known[1]) if len(known[1]) == len(bounds) else None,
+        sum(w.late for w in wholes),
+    )
+    return Joint({k: v for part in parts for k, v in part.plans.items()}, whole)
+
+
+def _host(ctx: Context, spec: JobSpec, region: str) -> str:
+    """Where a job runs in a region; of one that left the config: where it came from."""
+    try:
+        return ctx.host_of(spec, ctx.regions[region])
+    except UsageError:
+        return (spec.origin or ctx.here.origin).host
+
+
+def _places(ctx: Context, member: Member) -> set[tuple[str, str]]:
+    """Regions, with the hosts there, where a member may run."""
+    spec = member.case.spec
+    return {(place.region, _host(ctx, spec, place.region)) for place in member.case.places}
+
+
+def _rivals(ctx: Context, members: Sequence[Member]) -> list[list[Member]]:
+    """Members by groups: those of different groups share no place, and none waits for another."""
+    groups: list[tuple[set[object], list[Member]]] = []
+    for member in members:
+        keys: set[object] = {*_places(ctx, member), member.job_id, *member.after}
+        near = [group for group in groups if not group[0].isdisjoint(keys)]
+        if not near:
+            groups.append((keys, [member]))
+            continue
+        (known, together), *others = near
+        known |= keys
+        for its_keys, its_members in others:
+            known |= its_keys
+            together += its_members
+        groups = [group for group in groups if not any(group is other for other in others)]
+        together.append(member)
+    return [group for _, group in groups]
 
 
 def _alone(members: Sequence[Member], now: datetime) -> Joint:
@@ -98,7 +166,8 @@ def admit(ctx: Context, newcomer: Member, others: Sequence[Member], now: datetim
     if not _known(newcomer):
         return newcomer.plan
     members = [*(m for m in others if _known(m)), newcomer]
-    scene = Scene(ctx, members, held(ctx, now), now)
+    members = next(group for group in _rivals(ctx, members) if group[-1] is newcomer)
+    scene = Scene(ctx, members, _held_beside(ctx, members, now), now)
     if not scene.crowded():
         return newcomer.plan
     start = scene.beside()

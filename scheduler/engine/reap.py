@@ -34,8 +34,8 @@ def reap(ctx: Context, now: datetime) -> None:
     for job in ctx.store.jobs.find(HOLDING):
         with alone(ctx, job.id, now):
             attempt = ctx.store.jobs.attempts(job.id)[-1]
-            if attempt.ended_at is not None:
-                continue  # it has checkpointed
+            if attempt.ended_at is not None or not ctx.follows(job, attempt):
+                continue  # it has checkpointed, or another host's lowtide looks after it
             executor = ctx.executor(attempt.region)
             state = executor.poll(Path(attempt.run_dir), attempt.token)
             _follow(ctx, job, attempt, state, now)

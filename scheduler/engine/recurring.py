@@ -91,7 +91,9 @@ def spawn(ctx: Context, now: datetime) -> None:
     # Read after the series: one that was submitted in between is not yet seen above.
     living = instances(ctx) if active else {}
     for series in active:
-        if series.id not in living:
+        origin = series.template.origin or ctx.here.origin
+        here = ctx.here.has_folders(origin) and origin.host == ctx.here.origin.host
+        if here and series.id not in living:
             _make_next(ctx, series, now)
 
 

@@ -1,4 +1,4 @@
-"""Run folders under ``<home>/runs/<job id>``: environment, units of work, one folder a start."""
+"""Run folders, ``<root>/<job id>``: environment, units of work, one folder a start."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class RunFolders:
     """Where jobs keep what never goes into the database."""
 
-    def __init__(self, home: Path) -> None:
-        self._root = home / "runs"
+    def __init__(self, root: Path) -> None:
+        self._root = root
 
     def of(self, job_id: str) -> Path:
         """The job's folder (0700)."""

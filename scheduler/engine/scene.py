@@ -35,6 +35,8 @@ CANDIDATES = 50_000_000
 
 # So far past the last deadline a place is sought for a job that cannot be in time.
 LOOK_PAST_S = 14 * 86400.0
+# More boards than any host has: of what cannot be counted from here nothing is forbidden.
+UNCOUNTED = 4096
 # Why no delay is worth it for a job.
 NO_DELAY = frozenset({"min_saving", "cautious", "forecast_error"})
 
@@ -259,7 +261,9 @@ def _unsure(place: Place) -> bool:
 
 
 def _boards(ctx: Context, region: str, holds: Sequence[Held]) -> int:
-    """Boards that are idle or held by our own jobs."""
+    """Boards that are idle or held by our own jobs; those of another host it counts itself."""
+    if ctx.regions[region].host not in {None, ctx.here.origin.host}:
+        return UNCOUNTED
     own = sum(hold.gpus for hold in holds if hold.region == region)
     return own + len(ctx.executor(region).free_gpus(ctx.store.jobs.held_gpus()))
 

@@ -65,13 +65,14 @@ def _records(job: Job, attempts: Sequence[Attempt]) -> list[sci.AttemptRecord]:
 
 
 def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
-    """What the job has really cost so far; None for a job that never started.
+    """What the job has really cost so far; None for a job that never started, or whose run
+    folders are not to be read from here.
 
     Provisional while it runs, while a source with actuals still owes some, and while a Boavizta
     server that should tell of its machine does not answer.
     """
     attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
-    if not attempts:
+    if not attempts or not ctx.here.has_folders(job.spec.origin):
         return None
     return settle_run(
         ctx.outlook,

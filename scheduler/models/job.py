@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from providers.base import PauseSignal, Triple
 from providers.series import Signal
+from scheduler.origin import Origin
 
 Basis = Literal["operational", "total"]
 # The source of a duration that the user gave; that of a learned one is a sentence.
@@ -105,6 +106,8 @@ class JobSpec(BaseModel):
     ``recurrence`` is the id of the series that it belongs to; ``after`` holds the ids of the
     jobs that must have succeeded before it starts. ``data_gb`` must be brought to any region but
     home; of two jobs that cannot both have their slots the one of higher ``priority`` goes first.
+    ``origin`` says who may start it; None: submitted before that was noted, by whoever has the
+    database.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -139,6 +142,7 @@ class JobSpec(BaseModel):
     objective: Objective = Objective()
     data_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     priority: int = 0
+    origin: Origin | None = None
 
     @model_validator(mode="after")
     def _one_figure(self) -> JobSpec:
@@ -322,7 +326,7 @@ class Recurrence:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One start of a job."""
+    """One start of a job; ``host`` is the machine whose lowtide started it."""
 
     job_id: str
     number: int
@@ -336,6 +340,7 @@ class Attempt:
     signal: int | None = None
     outcome: str | None = None
     gpus: tuple[str, ...] = ()
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from scheduler.errors import ConfigError
+from scheduler import address as addresses
+from scheduler.errors import ConfigError, StoreError
+from scheduler.store import migrations
 from scheduler.store.actuals import Actuals, StoredHistory
-from scheduler.store.database import Database
+from scheduler.store.database import Database, dialect_of
 from scheduler.store.forecasts import Forecasts
 from scheduler.store.jobs import LEGAL_MOVES, Jobs
+from scheduler.store.leases import Leases
 from scheduler.store.memory import Accuracies, Beats, QueuePlans, Settlements, Version
 from scheduler.store.recurrences import Recurrences
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
+    from scheduler.address import Address
+
 __all__ = ["LEGAL_MOVES", "Actuals", "Forecasts", "Store", "StoredHistory", "Version"]
+
+# How long a look at the whole database may keep a daemon or a command waiting (s).
+LOOK_S = 5.0
 
 
 class Store:
-    """Everything lowtide remembers, in ``lowtide.db`` within ``home``."""
+    """Everything lowtide remembers: at ``address``, else in ``lowtide.db`` within ``home``.
 
-    def __init__(self, home: Path, now: datetime) -> None:
+    ``environ`` holds the password where the address names a variable for it.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        now: datetime,
+        address: Address | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        prepare(home)
+        at = address or addresses.in_home(home)
+        self._database = Database(dialect_of(at, os.environ if environ is None else environ))
         try:
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            home.chmod(0o700)
-            (home / ".writable").touch()
-            (home / ".writable").unlink()
-        except OSError as e:
-            raise ConfigError(
-                f"home {home} cannot be written ({e.strerror}): set LOWTIDE_HOME to a folder "
-                "of your own"
-            ) from e
-        self._database = Database(home / "lowtide.db", now.timestamp())
+            self._database.bring_up(now.timestamp())
+        except StoreError:
+            self.close()
+            raise
         self.jobs = Jobs(self._database)
         self.recurrences = Recurrences(self._database)
         self.forecasts = Forecasts(self._database)
@@ -42,11 +58,37 @@ class Store:
         self.queue_plans = QueuePlans(self._database)
         self.accuracies = Accuracies(self._database)
         self.beats = Beats(self._database)
+        self.leases = Leases(self._database)
+
+    @property
+    def shown(self) -> str:
+        """Where the database is, without secrets."""
+        return self._database.dialect.shown
 
     def check(self) -> str:
-        """``ok``, or what is wrong with the database file."""
-        return self._database.check()
+        """``ok``, or what is wrong with the database, as far as a few seconds of looking tell."""
+        with self._database.read() as session:
+            return self._database.dialect.quick_check(session.connection(), LOOK_S)
+
+    def refuse_other_versions(self) -> None:
+        """:class:`StoreError` where another version has changed the schema since it was opened."""
+        with self._database.read() as session:
+            migrations.refuse_other_versions(session.connection(), self._database.dialect)
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+
+def prepare(home: Path) -> None:
+    """Make the home folder (0700); :class:`ConfigError` where it cannot be written."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        home.chmod(0o700)
+        (home / ".writable").touch()
+        (home / ".writable").unlink()
+    except OSError as e:
+        raise ConfigError(
+            f"home {home} cannot be written ({e.strerror}): set LOWTIDE_HOME to a folder "
+            "of your own"
+        ) from e

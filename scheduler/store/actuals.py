@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -137,8 +138,11 @@ class Actuals:
         if newest:
             query = query.where(col(ActualRow.id).in_(_vintages(zone, source, start_s, end_s)))
         query = query.order_by(col(ActualRow.day), col(ActualRow.id))
-        with self._db.read() as session:
-            for row in session.exec(query, execution_options={"yield_per": PAGE}):
+        with (
+            self._db.read() as session,
+            closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows,
+        ):
+            for row in rows:
                 found = _content(row).clip(start_s, end_s)
                 if len(found):
                     yield row.fetched_at, found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from scheduler.store.packing import pack, unpack
 from scheduler.store.rows import ForecastRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement
@@ -92,10 +93,12 @@ class Forecasts:
         """
         at = col(ForecastRow.issued_at)
         about = (chain, zone, start_s, end_s)
-        with self._db.read() as session:
-            older = _rows(session, *about, at <= start_s, newest_first=True)
+        with (
+            self._db.read() as session,
+            closing(_rows(session, *about, at <= start_s, newest_first=True)) as older,
+            closing(_rows(session, *about, at > start_s, newest_first=False)) as later,
+        ):
             first = next(older, None)
-            later = _rows(session, *about, at > start_s, newest_first=False)
             ordered = ([] if first is None else [first]), later, older
             return _filled((row for rows in ordered for row in rows), start_s, end_s)
 
@@ -103,8 +106,9 @@ class Forecasts:
         """The last forecast of each part of ``[start, end)``, as it was issued by ``end``."""
         by_then = col(ForecastRow.issued_at) <= end_s
         with self._db.read() as session:
-            rows = _rows(session, chain, zone, start_s, end_s, by_then, newest_first=True)
-            return _filled(rows, start_s, end_s)
+            told = _rows(session, chain, zone, start_s, end_s, by_then, newest_first=True)
+            with closing(told) as rows:
+                return _filled(rows, start_s, end_s)
 
     def of(self, row_ids: Sequence[int]) -> list[Series]:
         """The forecasts with these ids, in their order; those that are gone are left out."""
@@ -125,8 +129,11 @@ class Forecasts:
             )
             .order_by(col(ForecastRow.issued_at), col(ForecastRow.id))
         )
-        with self._db.read() as session:
-            for row in session.exec(query, execution_options={"yield_per": PAGE}):
+        with (
+            self._db.read() as session,
+            closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows,
+        ):
+            for row in rows:
                 assert row.id is not None
                 yield Issue(row.id, row.chain, _content(row)[0])
 
@@ -153,7 +160,7 @@ def _rows(
     when: ColumnElement[bool],
     *,
     newest_first: bool,
-) -> Iterator[ForecastRow]:
+) -> Generator[ForecastRow]:
     """Rows that tell a part of ``[start, end)``, read as they are needed."""
     order = (col(ForecastRow.issued_at), col(ForecastRow.id))
     query = (
@@ -167,7 +174,9 @@ def _rows(
         )
         .order_by(*(c.desc() if newest_first else c for c in order))
     )
-    yield from session.exec(query, execution_options={"yield_per": PAGE})
+    # A cursor of the server has to be closed before its transaction ends.
+    with closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows:
+        yield from rows
 
 
 def _filled(rows: Iterable[ForecastRow], start_s: float, end_s: float) -> Series | None:

@@ -116,8 +116,8 @@ class Jobs:
             select(JobRow)
             .where(
                 col(JobRow.state) == str(JobState.SUCCEEDED),
-                func.json_extract(JobRow.spec, "$.user") == user,
-                func.json_extract(JobRow.spec, "$.group") == group,
+                col(JobRow.user) == user,
+                col(JobRow.group) == group,
             )
             .order_by(col(JobRow.ended_at).desc(), col(JobRow.id).desc())
             .limit(limit)
@@ -164,13 +164,18 @@ class Jobs:
     def claim(self, job: Job, attempt: Attempt, gpus: Sequence[str], capacity: int) -> bool:
         """Planned or paused -> starting, with its attempt, unless slots would be exceeded.
 
-        Nor where another attempt has taken one of the boards since they were found free.
+        Nor where another attempt has taken one of the boards since they were found free. A region
+        without a host of its own has its slots on each host that jobs come from.
         """
         with self._db.write() as session:
             held = session.exec(
                 select(func.coalesce(func.sum(JobRow.slots), 0))
                 .join(AttemptRow, col(AttemptRow.job_id) == JobRow.id)
-                .where(AttemptRow.region == attempt.region, *_HOLDING)
+                .where(
+                    AttemptRow.region == attempt.region,
+                    col(AttemptRow.host).in_((attempt.host, "")),
+                    *_HOLDING,
+                )
             ).one()
             if held + job.spec.slots > capacity or not _held(session).isdisjoint(gpus):
                 return False
@@ -194,6 +199,7 @@ class Jobs:
                     token=attempt.token,
                     gpus=",".join(gpus),
                     claimed_at=attempt.claimed_at.timestamp(),
+                    host=attempt.host,
                 )
             )
             return True
@@ -283,6 +289,8 @@ def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
             slots=spec.slots,
             submitted_at=spec.submitted_at.timestamp(),
             latest_start=latest.timestamp() if latest else None,
+            user=spec.user,
+            group=spec.group,
         )
     )
     _tell(session, job_id, at, "submitted", f"by {spec.user}")
@@ -327,4 +335,5 @@ def _attempt(row: AttemptRow) -> Attempt:
         exit_code=row.exit_code,
         signal=row.signal,
         outcome=row.outcome,
+        host=row.host,
     )

@@ -1,7 +1,8 @@
 """Ordered, named changes of the schema; all that are missing run in one transaction.
 
 Append, never edit: the statements are frozen text, so that a database of any earlier version
-is brought up by exactly the names that it lacks.
+is brought up by exactly the names that it lacks. They are written for SQLite and put into
+another database's words by its dialect; where words are not enough, each has its own statement.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ from sqlalchemy import text
 from scheduler.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection
 
-MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    from scheduler.store.dialect import Dialect, Name
+
+Statement = str | dict["Name", str]
+
+MIGRATIONS: tuple[tuple[str, tuple[Statement, ...]], ...] = (
     (
         "0001-first",
         (
@@ -86,28 +93,81 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 mape_percent FLOAT NOT NULL, hours FLOAT NOT NULL, PRIMARY KEY (zone, source))""",
         ),
     ),
+    (
+        "0005-many-machines",
+        (
+            """ALTER TABLE job ADD COLUMN "user" VARCHAR NOT NULL DEFAULT ''""",
+            """ALTER TABLE job ADD COLUMN "group" VARCHAR""",
+            {
+                "sqlite": """UPDATE job SET "user" = json_extract(spec, '$.user'),
+                    "group" = json_extract(spec, '$.group')""",
+                "postgresql": """UPDATE job SET "user" = CAST(spec AS json) ->> 'user',
+                    "group" = CAST(spec AS json) ->> 'group'""",
+            },
+            """CREATE INDEX job_by_group ON job ("user", "group", state, ended_at)""",
+            "ALTER TABLE attempt ADD COLUMN host VARCHAR NOT NULL DEFAULT ''",
+            """CREATE TABLE lease (
+                name VARCHAR NOT NULL PRIMARY KEY, owner VARCHAR NOT NULL,
+                until FLOAT NOT NULL)""",
+        ),
+    ),
 )
+NAMES = tuple(name for name, _ in MIGRATIONS)
 
 
-def apply(connection: Connection, now_s: float) -> list[str]:
+def applied(connection: Connection, dialect: Dialect) -> list[str] | None:
+    """Names of the migrations that were run, in order; None where this is no database of ours."""
+    if dialect.is_empty(connection):
+        return None
+    table = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE name = 'migration'",
+        "postgresql": "SELECT to_regclass('migration')",
+    }[dialect.name]
+    if connection.scalar(text(table)) is None:
+        return None
+    return sorted(connection.scalars(text("SELECT name FROM migration")))
+
+
+def refuse_other_versions(connection: Connection, dialect: Dialect) -> None:
+    """:class:`StoreError` where the schema is not exactly that of this version."""
+    seen = applied(connection, dialect)
+    if seen is None:
+        raise StoreError(
+            f"database {dialect.shown} holds tables that are not lowtide's: give lowtide a "
+            "database or a schema of its own"
+        )
+    _refuse_newer(seen)
+    missing = [name for name in NAMES if name not in seen]
+    if missing:
+        raise StoreError(
+            f"database {dialect.shown} lacks {', '.join(missing)}: an earlier version may still "
+            "be at work on it; stop it on every machine, then run `lowtide db upgrade` once"
+        )
+
+
+def _refuse_newer(seen: Iterable[str]) -> None:
+    unknown = sorted(set(seen) - set(NAMES))
+    if unknown:
+        raise StoreError(
+            f"the database has {', '.join(unknown)}, which this lowtide does not know: "
+            "a newer version wrote it; upgrade lowtide"
+        )
+
+
+def apply(connection: Connection, dialect: Dialect, now_s: float) -> list[str]:
     """Run what is missing within the caller's transaction; returns the names run.
 
     A database written by a newer version is refused with :class:`StoreError`.
     """
-    connection.execute(
-        text("CREATE TABLE IF NOT EXISTS migration (name VARCHAR PRIMARY KEY, applied_at FLOAT)")
-    )
+    table = "CREATE TABLE IF NOT EXISTS migration (name VARCHAR PRIMARY KEY, applied_at FLOAT)"
+    connection.exec_driver_sql(dialect.statement(table))
     seen = set(connection.scalars(text("SELECT name FROM migration")))
-    unknown = seen - {name for name, _ in MIGRATIONS}
-    if unknown:
-        raise StoreError(
-            f"the database has {', '.join(sorted(unknown))}, which this lowtide does not know: "
-            "a newer version wrote it; upgrade lowtide"
-        )
+    _refuse_newer(seen)
     missing = [(name, statements) for name, statements in MIGRATIONS if name not in seen]
     for name, statements in missing:
         for statement in statements:
-            connection.execute(text(statement))
+            said = statement if isinstance(statement, str) else statement[dialect.name]
+            connection.exec_driver_sql(dialect.statement(said))
         connection.execute(
             text("INSERT INTO migration VALUES (:name, :at)"), {"name": name, "at": now_s}
         )

@@ -13,7 +13,10 @@ class JobRow(SQLModel, table=True):
     """One submitted job; ``spec`` and ``plan`` are JSON of the frozen values."""
 
     __tablename__ = "job"
-    __table_args__ = (Index("job_by_state", "state", "latest_start"),)
+    __table_args__ = (
+        Index("job_by_state", "state", "latest_start"),
+        Index("job_by_group", "user", "group", "state", "ended_at"),
+    )
 
     id: str = Field(primary_key=True)
     state: str
@@ -30,6 +33,8 @@ class JobRow(SQLModel, table=True):
     cancel_requested: bool = False
     reason: str = ""
     waited_s: float = 0.0
+    user: str = ""
+    group: str | None = None
 
 
 class EventRow(SQLModel, table=True):
@@ -63,6 +68,7 @@ class AttemptRow(SQLModel, table=True):
     exit_code: int | None = None
     signal: int | None = None
     outcome: str | None = None
+    host: str = ""
 
 
 class ForecastRow(SQLModel, table=True):
@@ -170,3 +176,13 @@ class BeatRow(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     at: float
+
+
+class LeaseRow(SQLModel, table=True):
+    """Who may do something that only one does at a time, and until when."""
+
+    __tablename__ = "lease"
+
+    name: str = Field(primary_key=True)
+    owner: str
+    until: float

@@ -295,8 +295,10 @@ def test_up_install_prints_a_cron_line_or_writes_a_unit(
     lowtide: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("LOWTIDE_DATABASE", "postgresql://me@db/q%20q")
     line = lowtide("up", "--install").out
     assert line.startswith("* * * * * LOWTIDE_HOME=")
+    assert r"LOWTIDE_DATABASE=postgresql://me@db/q\%20q" in line
     assert "tick" in line
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -308,6 +310,7 @@ def test_up_install_prints_a_cron_line_or_writes_a_unit(
     assert "systemctl --user" in lowtide("up", "--install").out
     unit = (tmp_path / ".config/systemd/user/lowtide.service").read_text()
     assert "KillMode=process" in unit
+    assert 'Environment="LOWTIDE_DATABASE=postgresql://me@db/q%%20q"' in unit
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

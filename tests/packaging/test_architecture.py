@@ -27,6 +27,7 @@ SCHEDULER = (
     {"hardware_settings"},
     {"sections"},
     {"quantities", "models", "scores", "zones"},
+    {"address", "origin"},
     {"errors"},
 )
 PROVIDERS = (

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,7 +15,8 @@ from providers.series import Series
 from scheduler.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from providers.series import Kind
 
@@ -28,12 +27,10 @@ zones = map("Z{}".format, itertools.count())
 
 
 @pytest.fixture(scope="module")
-def opened() -> Iterator[Store]:
+def opened(empty_store: Callable[[], AbstractContextManager[Store]]) -> Iterator[Store]:
     """One store for all examples; each has a zone of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder), NOW)
+    with empty_store() as store:
         yield store
-        store.close()
 
 
 class Answer(NamedTuple):

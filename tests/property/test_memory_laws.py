@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.series import Series, from_unix
-from scheduler.store import Store
 from scheduler.store.forecasts import same
 from scheduler.store.packing import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from scheduler.store import Store
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 # Three days in steps of four hours, from a midnight on: with intervals across the others.
@@ -72,14 +71,6 @@ def test_a_packed_series_comes_back_to_the_digit(series: Series, notes: tuple[st
     assert (found.zone, found.issued_at, said) == (series.zone, series.issued_at, notes)
 
 
-@contextmanager
-def _opened() -> Iterator[Store]:
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder), NOW)
-        yield store
-        store.close()
-
-
 def _series(cells: dict[int, float], **fields: Any) -> Series:
     starts = ZERO + STEP_S * np.array(sorted(cells), dtype=np.float64)
     g = np.array([cells[n] for n in sorted(cells)], dtype=np.float64)
@@ -110,12 +101,12 @@ told = st.dictionaries(st.integers(0, CELLS - 1), plain, min_size=1, max_size=CE
 
 
 @settings(max_examples=40)
-@given(st.lists(told, min_size=1, max_size=6))
+@given(words=st.lists(told, min_size=1, max_size=6))
 def test_the_last_word_on_each_value_counts_and_the_word_before_is_kept(
-    words: list[dict[int, float]],
+    empty_store: Callable[[], AbstractContextManager[Store]], words: list[dict[int, float]]
 ) -> None:
     believed: list[dict[int, float]] = [{}]
-    with _opened() as store:
+    with empty_store() as store:
         for n, word in enumerate(words):
             counts = store.actuals.remember("s", _series(word), NOW + timedelta(hours=n))
             known = {k: believed[-1].get(k) for k in word}
@@ -136,17 +127,20 @@ def test_the_last_word_on_each_value_counts_and_the_word_before_is_kept(
 
 @settings(max_examples=40)
 @given(
-    st.lists(st.tuples(st.integers(0, CELLS), told), min_size=1, max_size=6),
-    st.integers(0, CELLS - 1),
-    st.integers(1, CELLS),
+    rows=st.lists(st.tuples(st.integers(0, CELLS), told), min_size=1, max_size=6),
+    first=st.integers(0, CELLS - 1),
+    length=st.integers(1, CELLS),
 )
 def test_forecasts_in_force_and_last_told_are_those_of_a_plain_search(
-    rows: list[tuple[int, dict[int, float]]], first: int, length: int
+    empty_store: Callable[[], AbstractContextManager[Store]],
+    rows: list[tuple[int, dict[int, float]]],
+    first: int,
+    length: int,
 ) -> None:
     """Rows by when they were issued, in cells; of one moment the last written is the newest."""
     last = min(first + length, CELLS)
     wanted = range(first, last)
-    with _opened() as store:
+    with empty_store() as store:
         for n, (issued, cells) in enumerate(rows):
             # No two rows are alike, or the second would be none of its own.
             cells[max(cells)] += (n + 1) / 1000

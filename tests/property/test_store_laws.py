@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from providers.base import Triple
 from scheduler.models import Attempt, JobSpec, JobState, Plan, Power, Window
 from scheduler.store import LEGAL_MOVES, Store
 
+EmptyStore = Callable[[], AbstractContextManager[Store]]
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 name = text.filter(bool)
@@ -72,24 +78,24 @@ plans = st.builds(
 
 
 @settings(deadline=None)
-@given(specs, plans)
-def test_a_job_and_its_plan_come_back_as_they_went_in(spec: JobSpec, plan: Plan) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder), NOW)
+@given(spec=specs, plan=plans)
+def test_a_job_and_its_plan_come_back_as_they_went_in(
+    empty_store: EmptyStore, spec: JobSpec, plan: Plan
+) -> None:
+    with empty_store() as store:
         store.jobs.add("j", spec, NOW)
         assert store.jobs.get("j").spec == spec
         assert store.jobs.plan(store.jobs.get("j"), plan, NOW)
         assert store.jobs.get("j").plan == plan
-        store.close()
 
 
 class Moves(RuleBasedStateMachine):
     """Random moves, claims and plans against a model of one job."""
 
-    def __init__(self) -> None:
+    def __init__(self, empty_store: EmptyStore) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.store = Store(Path(self.folder.name), NOW)
+        self.stack = ExitStack()
+        self.store = self.stack.enter_context(empty_store())
         spec: dict[str, Any] = {
             "argv": ("true",), "cwd": "/", "name": "n", "user": "u", "duration_s": 60.0,
             "submitted_at": NOW, "release": NOW, "home": "local",
@@ -132,9 +138,9 @@ class Moves(RuleBasedStateMachine):
         assert len(self.store.jobs.attempts("j")) == self.attempts
 
     def teardown(self) -> None:
-        self.store.close()
-        self.folder.cleanup()
+        self.stack.close()
 
 
-TestMoves = Moves.TestCase
-TestMoves.settings = settings(deadline=None, max_examples=25, stateful_step_count=20)
+def test_random_moves_are_those_of_the_table(empty_store: EmptyStore) -> None:
+    bounds = settings(deadline=None, max_examples=25, stateful_step_count=20)
+    run_state_machine_as_test(lambda: Moves(empty_store), settings=bounds)

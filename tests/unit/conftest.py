@@ -31,11 +31,11 @@ regions:
 class Desk:
     """A context with fakes, and shortcuts. Jobs run for an hour; intensity never changes."""
 
-    def __init__(self, home: Path, now: datetime) -> None:
+    def __init__(self, home: Path, now: datetime, database: dict[str, str]) -> None:
         (home / "config.yaml").write_text(SETTINGS)
         self.clock = FixedClock(now)
         self.executor = FakeExecutor(clock=self.clock, run_s=3600)
-        self.config = config.load(None, {"LOWTIDE_HOME": str(home / "home")}, home)
+        self.config = config.load(None, {"LOWTIDE_HOME": str(home / "home")} | database, home)
         provider = FakeProvider(now - timedelta(days=1), {"DE": [100.0] * 24 * 60})
         self.ctx = Context.open(
             self.config, now, sources={"fake": provider}, executors={"local": self.executor}
@@ -74,8 +74,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, now: datetime) -> Iterator[Desk]:
+def desk(tmp_path: Path, now: datetime, database: dict[str, str]) -> Iterator[Desk]:
     """A desk on a Monday at 08:00 UTC."""
-    made = Desk(tmp_path, now)
+    made = Desk(tmp_path, now, database)
     yield made
     made.ctx.close()

@@ -38,9 +38,15 @@ regions:
 class Bench:
     """A context with fakes, and shortcuts."""
 
-    def __init__(self, tmp_path: Path, settings: str = SETTINGS, **provider: Any) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        database: dict[str, str],
+        settings: str = SETTINGS,
+        **provider: Any,
+    ) -> None:
         (tmp_path / "config.yaml").write_text(settings)
-        environ = {"LOWTIDE_HOME": str(tmp_path / "home")}
+        environ = {"LOWTIDE_HOME": str(tmp_path / "home")} | database
         self.clock = FixedClock(NOW)
         self.provider = FakeProvider(
             NOW - 2 * HOUR, {"DE": [600, 550, *DE], "FR": [50.0] * 14}, **provider
@@ -78,18 +84,18 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def bench(tmp_path: Path, database: dict[str, str]) -> Iterator[Bench]:
+    made = Bench(tmp_path, database)
     yield made
     made.ctx.close()
 
 
 @pytest.fixture
-def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+def make_bench(tmp_path: Path, database: dict[str, str]) -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
     def make(settings: str = SETTINGS, **provider: Any) -> Bench:
-        made.append(Bench(tmp_path, settings, **provider))
+        made.append(Bench(tmp_path, database, settings, **provider))
         return made[-1]
 
     yield make
@@ -143,8 +149,10 @@ def test_the_environment_is_kept_from_others_and_without_provider_keys(
     assert kept["EXTRA"] == "1"
     assert "WATTTIME_PASSWORD" not in kept
     assert path.stat().st_mode & 0o077 == 0
-    database = (bench.config.home / "lowtide.db").read_bytes()
-    assert b"s3cret" not in database
+    spec = bench.job(job_id).spec
+    assert "s3cret" not in spec.model_dump_json()
+    if bench.config.database is None:
+        assert b"s3cret" not in (bench.config.home / "lowtide.db").read_bytes()
     slim, _ = bench.submit(no_env=True)
     assert "MINE" not in json.loads(bench.ctx.runs.environment(slim).read_text())
 
@@ -345,14 +353,16 @@ def test_run_without_duration_starts_at_once(bench: Bench) -> None:
     assert set(plan.nulls) >= {"end", "expected_g", "run_now_g"}
 
 
-def test_a_job_whose_region_left_the_config_stops_nobody_else(tmp_path: Path) -> None:
-    before = Bench(tmp_path)
+def test_a_job_whose_region_left_the_config_stops_nobody_else(
+    tmp_path: Path, database: dict[str, str]
+) -> None:
+    before = Bench(tmp_path, database)
     gone, _ = before.submit(region=("lab",))
     before.tick(seconds=1)
     before.tick(seconds=1)
     assert before.job(gone).state is JobState.RUNNING
     before.ctx.close()
-    after = Bench(tmp_path, "providers: [fake]\nregions: {local: {zone: DE}}\n")
+    after = Bench(tmp_path, database, "providers: [fake]\nregions: {local: {zone: DE}}\n")
     other, _ = after.submit(min_saving="100%")
     after.tick(seconds=5)
     assert after.job(other).state.active

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.database import damage
 
 from providers.series import Series
 from scheduler.errors import StoreError
@@ -169,10 +168,7 @@ def test_what_is_stored_is_counted_once(store: Store, midnight: datetime) -> Non
 def test_several_zones_are_kept_together_or_not_at_all(store: Store, midnight: datetime) -> None:
     good = [_told(midnight, [1, 2], zone=zone) for zone in ("DE", "FR")]
     assert store.actuals.remember_all("s", good, midnight + DAY) == [Counts(new=2)] * 2
-    store._database.close()
-    with sqlite3.connect(store._database.path) as raw:
-        raw.execute("UPDATE actual SET payload = x'01' WHERE zone = 'FR'")
-    raw.close()
+    damage(store, "UPDATE actual SET payload = :torn WHERE zone = 'FR'", torn=b"\x01")
     changed = [_told(midnight, [3, 2], zone=zone) for zone in ("DE", "FR")]
     with pytest.raises(StoreError, match="of FR from s"):
         store.actuals.remember_all("s", changed, midnight + 2 * DAY)
@@ -250,10 +246,8 @@ def test_issued_rows_come_by_prefix_and_span_in_order(store: Store, now: datetim
     assert [r.chain for r in store.forecasts.issued(*_span(now + HOUR, 1))] == ["source:a"]
 
 
-def test_a_torn_forecast_is_named(store: Store, now: datetime, tmp_path: Path) -> None:
+def test_a_torn_forecast_is_named(store: Store, now: datetime) -> None:
     row_id = store.forecasts.remember("c", _forecast(now, now, [1]), now)
-    with sqlite3.connect(tmp_path / "home" / "lowtide.db") as raw:
-        raw.execute("UPDATE forecast SET payload = substr(payload, 1, 30)")
-    raw.close()
+    damage(store, "UPDATE forecast SET payload = substr(payload, 1, 30)")
     with pytest.raises(StoreError, match=f"forecast {row_id} of DE"):
         store.forecasts.newest("c", "DE")

@@ -1,87 +1,72 @@
-"""A database of an earlier version is brought up, and all that was in it is still there."""
+"""A database of any earlier version is brought up, and all that was in it is still there."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
-import zlib
-from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from scheduler.models import Settlement
-from scheduler.store import Store, migrations
+import pytest
+from sqlalchemy import inspect, text
+from sqlmodel import SQLModel
+from support.versions import ROWS, SETTLED, make_old
 
-# As versions up to this one made it; statements are frozen, so that they may be run here.
-LAST = "0003-pauses-and-queue-plan"
-SETTLED = {
-    "status": "provisional", "active_kwh": {"low": 1.0, "value": 1.0, "high": 1.0},
-    "reserved_kwh": None, "components": [], "measured_percent": None, "intensity": None,
-    "pue": {"low": 1.0, "value": 1.0, "high": 1.0}, "pue_source": "declared",
-    "operational_g": {"low": 4.0, "value": 5.0, "high": 6.0}, "embodied_g": None,
-    "total_g": None, "unit": "job", "unit_count": 1.0, "sci_g_per_unit": None,
-    "basis": "operational", "baseline_g": None, "saved_g": None, "saving_estimated": False,
-    "largest_uncertainty": "the meter", "conformance": [], "attempts": [],
-    "nulls": {"total_g": "no M"}, "notes": ["a note"],
-}  # fmt: skip
+from scheduler import address
+from scheduler.errors import StoreError
+from scheduler.models import JobState, Settlement
+from scheduler.store import Store, migrations, upkeep
 
+if TYPE_CHECKING:
+    from support import postgres
 
-def _forecast(now_s: float) -> bytes:
-    content = {
-        "zone": "DE",
-        "signal": "average",
-        "kind": "forecast",
-        "factors": None,
-        "flow": "consumption",
-        "issued_at": now_s,
-        "starts": [now_s, now_s + 3600],
-        "ends": [now_s + 3600, now_s + 7200],
-        "g_per_kwh": [200.5, 100.25],
-        "low": [190.0, 90.0],
-        "high": [210.0, 110.0],
-        "sources": ["neso", "climatology"],
-        "notes": ["climatology fills in"],
-    }
-    return zlib.compress(json.dumps(content).encode())
+    from scheduler.address import Address
+
+NAMES = migrations.NAMES
+HOUR = timedelta(hours=1)
 
 
-def _make_old(path: Path, now_s: float) -> None:
-    names = [name for name, _ in migrations.MIGRATIONS]
-    with closing(sqlite3.connect(path)) as raw, raw:
-        raw.execute("CREATE TABLE migration (name VARCHAR PRIMARY KEY, applied_at FLOAT)")
-        for name, statements in migrations.MIGRATIONS[: names.index(LAST) + 1]:
-            for statement in statements:
-                raw.execute(statement)
-            raw.execute("INSERT INTO migration VALUES (?, ?)", (name, now_s))
-        spec = {
-            "argv": ["true"], "cwd": "/", "name": "old", "user": "me", "duration_s": 60.0,
-            "submitted_at": "2026-03-02T08:00:00Z", "release": "2026-03-02T08:00:00Z",
-            "home": "local",
-        }  # fmt: skip
-        raw.execute(
-            "INSERT INTO job (id, state, spec, slots, attempt, submitted_at, ended_at, "
-            "cancel_requested, reason) VALUES ('j', 'succeeded', ?, 1, 1, ?, ?, 0, '')",
-            (json.dumps(spec), now_s, now_s),
-        )
-        raw.execute(
-            "INSERT INTO forecast (zone, chain, issued_at, checked_at, starts, ends, payload) "
-            "VALUES ('DE', 'c', ?, ?, ?, ?, ?)",
-            (now_s, now_s + 60, now_s, now_s + 7200, _forecast(now_s)),
-        )
-        raw.execute(
-            "INSERT INTO settlement (job_id, version, made_at, status, payload) "
-            "VALUES ('j', 1, ?, 'provisional', ?)",
-            (now_s, json.dumps(SETTLED)),
-        )
-        raw.execute("INSERT INTO queue_plan VALUES (1, ?, 3, 1, 9.5, 9.0, 0)", (now_s,))
-        raw.execute("INSERT INTO beat VALUES ('daemon', ?)", (now_s,))
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
+    """Where no database of ours is yet."""
+    if request.param == "sqlite":
+        return address.in_home(tmp_path)
+    databases: postgres.Databases = request.getfixturevalue("postgres_databases")
+    return address.parse(databases.fresh(), tmp_path)
 
 
-def test_a_database_before_actuals_is_brought_up(tmp_path: Path, now: datetime) -> None:
-    _make_old(tmp_path / "lowtide.db", now.timestamp())
-    hour = timedelta(hours=1)
-    store = Store(tmp_path, now + hour)
+def _rows(store: Store, table: str) -> list[dict[str, Any]]:
+    with store._database.read() as session:
+        found = session.connection().execute(text(f'SELECT * FROM "{table}"')).mappings()
+        return [dict(row) for row in found]
+
+
+@pytest.mark.parametrize("last", NAMES)
+def test_every_row_of_an_earlier_version_keeps_its_values(
+    empty: Address, last: str, tmp_path: Path, now: datetime
+) -> None:
+    written = make_old(empty, last, now.timestamp())
+    missing = list(NAMES[NAMES.index(last) + 1 :])
+    assert upkeep.upgrade(empty, {}, now) == missing
+    assert upkeep.upgrade(empty, {}, now) == [], "once more is without effect"
+    store = Store(tmp_path, now, empty)
+    for table, values in written:
+        kept = [{k: row[k] for k in values} for row in _rows(store, table)]
+        assert values in kept, table
+    jobs = {row["id"]: row for row in _rows(store, "job")}
+    assert (jobs["j"]["user"], jobs["j"]["group"]) == ("me", "g") or last == NAMES[-1]
+    assert jobs["q"]["group"] is None
+    store.close()
+    assert upkeep.check(empty, {}).ok
+
+
+@pytest.mark.parametrize("last", NAMES[:-1])
+def test_what_an_earlier_version_wrote_is_read_as_it_was_meant(
+    empty: Address, last: str, tmp_path: Path, now: datetime
+) -> None:
+    make_old(empty, last, now.timestamp())
+    upkeep.upgrade(empty, {}, now)
+    store = Store(tmp_path, now + HOUR, empty)
     newest = store.forecasts.newest("c", "DE")
     assert newest is not None
     assert newest.notes == ("climatology fills in",)
@@ -89,7 +74,7 @@ def test_a_database_before_actuals_is_brought_up(tmp_path: Path, now: datetime) 
     assert newest.series.g_per_kwh.tolist() == [200.5, 100.25]
     assert newest.series.sources.tolist() == ["neso", "climatology"]
     assert (newest.series.flow, newest.series.factors) == ("consumption", None)
-    assert store.forecasts.remember("c", newest.series, now + hour) == newest.row_id, "still said"
+    assert store.forecasts.remember("c", newest.series, now + HOUR) == newest.row_id, "still said"
     settled = store.settlements.latest("j")
     assert isinstance(settled, Settlement)
     assert settled.operational_g is not None
@@ -97,22 +82,94 @@ def test_a_database_before_actuals_is_brought_up(tmp_path: Path, now: datetime) 
     assert settled.notes == ("a note",)
     assert (settled.units, settled.metrics, settled.uncertainty) == ({}, {}, ())
     assert settled.planned_against_realized is None
-    assert store.settlements.owed(now + hour / 2, 3600) == [], "looked at when it was made"
-    assert store.settlements.owed(now + hour, 3600) == ["j"]
-    assert store.settlements.add("j", settled, now + hour) is None
-    assert store.settlements.owed(now + hour, 3600) == []
-    assert store.jobs.get("j").spec.name == "old"
-    plan = store.queue_plans.latest()
-    assert plan is not None
-    assert plan.jobs == 3
-    assert store.beats.last("daemon") == now
-    assert store.actuals.stored() == []
-    assert store.actuals.remember("s", newest.series, now).new == 2
-    assert store.check() == "ok"
+    assert store.settlements.owed(now + HOUR / 2, 3600) == [], "looked at when it was made"
+    assert store.settlements.owed(now + 2 * HOUR, 3600) == ["j"]
+    assert store.settlements.add("j", settled, now + HOUR) is None
+    assert store.settlements.owed(now + HOUR, 3600) == []
+    old, queued = store.jobs.find()
+    assert old.spec.argv == ("true", "ä'; DROP TABLE job")
+    assert (old.spec.origin, old.waited_s) == (None, 0.0)
+    assert (queued.state, queued.cancel_requested) == (JobState.QUEUED, True)
+    assert [job.id for job in store.jobs.succeeded("me", "g", 5)] == ["j"]
+    (attempt,) = store.jobs.attempts("j")
+    assert (attempt.gpus, attempt.host, attempt.exit_code) == (("GPU-1",), "", 0)
+    assert store.beats.last("daemon") == now + timedelta(seconds=0.5)
+    # What is new goes behind what was there, and nothing is taken for it.
+    store.jobs.tell("j", now, "note", "new")
+    assert [e.kind for e in store.jobs.events("j")] == ["submitted", "note"]
+    store.close()
+
+
+@pytest.mark.parametrize("last", NAMES[:-1])
+def test_a_database_that_others_may_be_at_work_on_is_not_changed_by_opening_it(
+    empty: Address, last: str, tmp_path: Path, now: datetime
+) -> None:
+    make_old(empty, last, now.timestamp())
+    missing = tuple(NAMES[NAMES.index(last) + 1 :])
+    assert upkeep.check(empty, {}).missing == missing
+    if empty.path is not None:
+        Store(tmp_path, now, empty).close()
+        assert upkeep.check(empty, {}).missing == ()
+        return
+    with pytest.raises(StoreError, match=r"lacks .*lowtide db upgrade") as caught:
+        Store(tmp_path, now, empty)
+    assert missing[0] in str(caught.value)
+    assert upkeep.check(empty, {}).missing == missing
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(
+    empty: Address, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_old(empty, NAMES[0], now.timestamp())
+    torn = (*migrations.MIGRATIONS, ("9999-torn", ("CREATE TABLE torn (a INTEGER)", "NO SQL")))
+    monkeypatch.setattr(migrations, "MIGRATIONS", torn)
+    with pytest.raises(StoreError, match="NO"):
+        upkeep.upgrade(empty, {}, now)
+    monkeypatch.undo()
+    assert upkeep.check(empty, {}).missing == NAMES[1:]
+    assert upkeep.upgrade(empty, {}, now) == list(NAMES[1:])
+
+
+def test_tables_of_somebody_else_are_left_alone(
+    postgres_databases: postgres.Databases, tmp_path: Path, now: datetime
+) -> None:
+    url = postgres_databases.fresh()
+    postgres_databases.execute(url, "CREATE TABLE job (theirs TEXT)")
+    where = address.parse(url, tmp_path)
+    with pytest.raises(StoreError, match="not lowtide's"):
+        Store(tmp_path, now, where)
+    assert not upkeep.check(where, {}).ok
+
+
+def test_the_schema_is_what_the_rows_expect(empty: Address, tmp_path: Path, now: datetime) -> None:
+    """Frozen statements and row classes must not drift apart."""
+    store = Store(tmp_path, now, empty)
+    kinds = {"REAL": "FLOAT", "DOUBLE PRECISION": "FLOAT", "BIGINT": "INTEGER", "BYTEA": "BLOB"}
+    kinds |= {"VARCHAR": "TEXT"}
+    with store._database.read() as session:
+        found = inspect(session.connection())
+        for table in SQLModel.metadata.sorted_tables:
+            columns = {}
+            for column in found.get_columns(table.name):
+                kind = str(column["type"]).split(" COLLATE")[0]
+                columns[column["name"]] = (kinds.get(kind, kind), bool(column["nullable"]))
+            wanted = {
+                c.name: (
+                    kinds.get(str(c.type.compile()), str(c.type.compile())),
+                    bool(c.nullable and not c.primary_key),
+                )
+                for c in table.columns
+            }
+            assert columns == wanted, table.name
     store.close()
 
 
 def test_what_was_added_since_stands_last() -> None:
-    names = [name for name, _ in migrations.MIGRATIONS]
-    assert names == sorted(names)
-    assert names[:3] == ["0001-first", "0002-recurrence", LAST]
+    assert list(NAMES) == sorted(NAMES)
+    assert NAMES[:4] == (
+        "0001-first",
+        "0002-recurrence",
+        "0003-pauses-and-queue-plan",
+        "0004-actuals",
+    )
+    assert set(ROWS) == set(NAMES), "each version's rows are tried"

@@ -36,11 +36,13 @@ regions:
 class Bench:
     """A context with fakes; jobs of two hours that may pause."""
 
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, database: dict[str, str]) -> None:
         (tmp_path / "config.yaml").write_text(SETTINGS)
         self.clock = FixedClock(NOW)
         self.executor = FakeExecutor(clock=self.clock, run_s=7200)
-        self.config = config.load(None, {"LOWTIDE_HOME": str(tmp_path / "home")}, tmp_path)
+        self.config = config.load(
+            None, {"LOWTIDE_HOME": str(tmp_path / "home")} | database, tmp_path
+        )
         self.provider = FakeProvider(NOW, {"DE": DE})
         self.ctx = Context.open(
             self.config, NOW, sources={"fake": self.provider}, executors={"local": self.executor}
@@ -68,8 +70,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def bench(tmp_path: Path, database: dict[str, str]) -> Iterator[Bench]:
+    made = Bench(tmp_path, database)
     yield made
     made.ctx.close()
 

@@ -28,11 +28,11 @@ DE = [500.0, 450, 400, 100, 200, 300, 350, *[500.0] * 40]
 class Bench:
     """One region with as many slots as asked for; jobs take an hour and 1 kW."""
 
-    def __init__(self, home: Path, slots: int) -> None:
+    def __init__(self, home: Path, database: dict[str, str], slots: int) -> None:
         (home / "config.yaml").write_text(
             f"providers: [fake]\nregions: {{local: {{zone: DE, slots: {slots}}}}}\n"
         )
-        self.config = config.load(None, {"LOWTIDE_HOME": str(home / "home")}, home)
+        self.config = config.load(None, {"LOWTIDE_HOME": str(home / "home")} | database, home)
         self.clock = FixedClock(NOW)
         self.executor = FakeExecutor(clock=self.clock, run_s=3600, capacity=slots)
         self.provider = FakeProvider(NOW, {"DE": list(DE)})
@@ -81,11 +81,11 @@ class Bench:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+def make(tmp_path: Path, database: dict[str, str]) -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
     def bench(slots: int = 1) -> Bench:
-        made.append(Bench(tmp_path, slots))
+        made.append(Bench(tmp_path, database, slots))
         return made[-1]
 
     yield bench

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.database import open_store
 
 from providers.series import Series
 from scheduler.errors import ConfigError, StoreError, UsageError
 from scheduler.models import Attempt, Job, JobSpec, JobState, Plan, Power, Window
 from scheduler.store import LEGAL_MOVES, Store
+from scheduler.store.rows import BeatRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,10 +95,10 @@ def test_a_move_from_a_state_that_the_job_has_left_does_nothing(
 
 
 def test_only_one_of_many_claims_wins(
-    tmp_path: Path, now: datetime, make_spec: Callable[..., JobSpec]
+    tmp_path: Path, now: datetime, database: dict[str, str], make_spec: Callable[..., JobSpec]
 ) -> None:
     """Threads with connections of their own, as daemons would have."""
-    stores = [Store(tmp_path, now) for _ in range(6)]
+    stores = [open_store(tmp_path, database, now) for _ in range(6)]
     job = _planned(stores[0], make_spec(), "j", now)
     won: list[bool] = []
     gate = threading.Barrier(len(stores))
@@ -199,24 +201,6 @@ def test_opening_again_changes_nothing(
     second.close()
 
 
-def test_the_migrated_schema_is_what_the_rows_expect(tmp_path: Path, now: datetime) -> None:
-    """Frozen statements and row classes must not drift apart."""
-    from sqlmodel import SQLModel
-
-    Store(tmp_path, now).close()
-    raw = sqlite3.connect(tmp_path / "lowtide.db")
-    for table in SQLModel.metadata.sorted_tables:
-        columns: dict[str, Any] = {
-            row[1]: (row[2], bool(row[3] or row[5]))
-            for row in raw.execute(f'PRAGMA table_info("{table.name}")')
-        }
-        wanted = {
-            c.name: (str(c.type.compile()), not c.nullable or c.primary_key) for c in table.columns
-        }
-        assert columns == wanted, table.name
-    raw.close()
-
-
 def test_home_that_cannot_be_written_is_a_config_error(tmp_path: Path, now: datetime) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="LOWTIDE_HOME") as caught:
@@ -246,3 +230,57 @@ def test_only_the_newest_successes_of_a_users_group_are_its_past(
     ended("f", JobState.SUCCEEDED, 6, user="somebody")
     ended("h", JobState.SUCCEEDED, 7, group=None)
     assert [job.id for job in store.jobs.succeeded("tester", "g", 2)] == ["b", "c"]
+
+
+def test_a_look_at_a_large_file_is_broken_off_in_time(
+    tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scheduler.store import sqlite
+
+    store = Store(tmp_path, now)
+    for n in range(50):
+        store.beats.beat(f"b{n}", now)
+    monkeypatch.setattr(sqlite, "STEPS", 1)
+    with store._database.read() as session:
+        looks = store._database.dialect.quick_check(session.connection(), -1.0)
+        assert looks == "ok", "nothing wrong as far as it looked"
+        assert session.connection().exec_driver_sql("SELECT count(*) FROM beat").scalar() == 50
+    store.close()
+
+
+def test_two_writers_are_one_after_the_other(
+    tmp_path: Path, now: datetime, database: dict[str, str]
+) -> None:
+    """A read-then-write under the lock loses nothing: versions and vintages rest on that."""
+    stores = [open_store(tmp_path, database, now) for _ in range(4)]
+    stores[0].beats.beat("n", datetime.fromtimestamp(0, UTC))
+
+    def add(store: Store) -> None:
+        for _ in range(10):
+            with store._database.write() as session:
+                row = session.get(BeatRow, "n")
+                assert row is not None
+                row.at += 1
+
+    threads = [threading.Thread(target=add, args=(store,)) for store in stores]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert stores[0].beats.last("n") == datetime.fromtimestamp(40, UTC)
+    for store in stores:
+        store.close()
+
+
+def test_a_reader_changes_nothing_and_sees_one_state(
+    tmp_path: Path, now: datetime, database: dict[str, str]
+) -> None:
+    one, other = (open_store(tmp_path, database, now) for _ in range(2))
+    with one._database.read() as session:
+        assert session.get(BeatRow, "late") is None
+        other.beats.beat("late", now)
+        session.expire_all()
+        assert session.get(BeatRow, "late") is None
+    assert one.beats.last("late") == now
+    one.close()
+    other.close()

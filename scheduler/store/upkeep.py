@@ -1,0 +1,135 @@
+"""Looking after the database itself: upgrade, check, backup."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from scheduler.errors import StoreError, UsageError
+from scheduler.models import JobState
+from scheduler.store import migrations
+from scheduler.store.database import Database, dialect_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from scheduler.address import Address
+    from scheduler.store.dialect import Finding
+
+# Rows of these tables belong to a job; a line of the story may be told of a series as well.
+OF_JOBS = ("attempt", "settlement", "event")
+HOLDING = ("starting", "running", "paused")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a check found; ``ok`` where nothing is wrong."""
+
+    database: str
+    kind: str
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check was passed."""
+        return all(ok for _, ok, _ in self.findings)
+
+
+def upgrade(address: Address, environ: Mapping[str, str], now: datetime) -> list[str]:
+    """Run the migrations that the database lacks; returns their names."""
+    with _opened(address, environ) as database:
+        return database.bring_up(now.timestamp(), upgrade=True)
+
+
+def check(address: Address, environ: Mapping[str, str]) -> Health:
+    """Look at all of it and change nothing; what it lacks is a finding, not an error."""
+    _must_exist(address)
+    with _opened(address, environ) as database, database.read() as session:
+        connection, dialect = session.connection(), database.dialect
+        seen = migrations.applied(connection, dialect)
+        missing = tuple(name for name in migrations.NAMES if name not in (seen or ()))
+        unknown = tuple(name for name in seen or () if name not in migrations.NAMES)
+        findings = [*dialect.integrity(connection), _versions(seen, missing, unknown)]
+        if seen and not missing:
+            findings += _rows(connection)
+        return Health(dialect.shown, dialect.name, missing, unknown, tuple(findings))
+
+
+def backup(address: Address, environ: Mapping[str, str], target: Path, *, force: bool) -> None:
+    """Write a consistent copy to ``target``, whole or not at all, while others go on.
+
+    :class:`UsageError` where ``target`` is there, without ``force``, or cannot be written.
+    """
+    _must_exist(address)
+    if target.exists() and not force:
+        raise UsageError(f"{target} is there already: name another file, or add --force")
+    if target.is_dir() or (address.path is not None and target.resolve() == address.path.resolve()):
+        raise UsageError(f"{target} is a folder or the database itself: name a new file")
+    part = target.with_name(f".{target.name}.part")
+    with _opened(address, environ) as database:
+        try:
+            part.unlink(missing_ok=True)
+            database.dialect.backup(part)
+            part.replace(target)
+        except OSError as e:
+            raise UsageError(f"{target} cannot be written: {e}") from e
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(address: Address, environ: Mapping[str, str]) -> Iterator[Database]:
+    database = Database(dialect_of(address, environ))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _must_exist(address: Address) -> None:
+    """Opening a file of SQLite would make it."""
+    if address.path is not None and not address.path.is_file():
+        raise StoreError(f"there is no database {address.path}: it is made by the first command")
+
+
+def _versions(
+    seen: list[str] | None, missing: tuple[str, ...], unknown: tuple[str, ...]
+) -> Finding:
+    if seen is None:
+        return "migrations", False, "this is no database of lowtide yet: run `lowtide db upgrade`"
+    if unknown:
+        return "migrations", False, f"{', '.join(unknown)} of a newer version: upgrade lowtide"
+    if missing:
+        return "migrations", False, f"{', '.join(missing)} missing: run `lowtide db upgrade`"
+    return "migrations", True, f"all {len(seen)} applied, the last is {seen[-1]}"
+
+
+def _rows(connection: Connection) -> Iterator[Finding]:
+    """What no constraint holds: rows of no job, unknown states, starts without an attempt."""
+    for table in OF_JOBS:
+        series = "AND job_id NOT IN (SELECT id FROM recurrence)" if table == "event" else ""
+        query = f"FROM {table} WHERE job_id NOT IN (SELECT id FROM job) {series}"  # noqa: S608
+        yield _none(connection, f"{table} rows", query, "belong to no job")
+    states = ", ".join(f"'{state}'" for state in JobState)
+    query = f"FROM job WHERE state NOT IN ({states})"
+    yield _none(connection, "job states", query, "are in a state that nobody knows")
+    holding = ", ".join(f"'{state}'" for state in HOLDING)
+    query = (
+        f"FROM job WHERE state IN ({holding}) AND NOT EXISTS (SELECT 1 FROM attempt "  # noqa: S608
+        "WHERE attempt.job_id = job.id AND attempt.number = job.attempt)"
+    )
+    yield _none(connection, "attempts", query, "have started without an attempt")
+
+
+def _none(connection: Connection, name: str, query: str, wrong: str) -> Finding:
+    count = connection.scalar(text(f"SELECT count(*) {query}")) or 0
+    return name, count == 0, f"{count} {wrong}" if count else "ok"
