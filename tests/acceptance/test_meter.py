@@ -431,3 +431,10 @@ def test_boards_of_running_commands_are_not_free() -> None:
     assert {"GPU-held-1", "GPU-held-2"} <= found
     assert "GPU-of-another" not in found
     assert "GPU-held-1" not in proc.held_boards()
+
+
+def test_a_shared_database_is_not_even_asked(meter: Meter) -> None:
+    meter.env["LOWTIDE_DATABASE"] = "postgresql://nobody@127.0.0.1:1/none"
+    done = meter.run("--zone", "DE", "--", "true")
+    assert done.returncode == 0, done.stderr
+    assert "g/kWh in DE" in done.stderr
