@@ -152,8 +152,6 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
         reasons.setdefault("planned_g", "it was not planned")
     elif plan.window.grams is None:
         reasons.setdefault("planned_g", plan.nulls.get("expected_g", "the plan had no forecast"))
-    elif plan is None:
-        reasons.setdefault("planned_g", "it was not planned")
     return reasons
 
 
