@@ -1,7 +1,8 @@
 """What all jobs of this user hold of this machine, so that idle power is shared out but once.
 
-Each runner has an empty file in a folder in memory: its name is the runner's identity and the
-slots that its job holds. A file whose runner is gone does not count and is taken away.
+Each runner has an empty file in a folder in memory: its name is the runner's identity, the slots
+that its job holds, and a number (one process may meter more than one). A file whose runner is
+gone does not count and is taken away.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from providers.runner import proc
 
 MEMORY = Path("/dev/shm")  # noqa: S108 -- the folder below is ours alone, or is not used
+_NUMBERS = count()
 
 
 def folder() -> Path:
@@ -32,7 +35,7 @@ class Holdings:
         with suppress(OSError):
             self._place.mkdir(mode=0o700, exist_ok=True)
             if me is not None and self._place.lstat().st_uid == os.geteuid():
-                self._file = self._place / f"{me.pid}-{me.start_ticks}-{slots}"
+                self._file = self._place / f"{me.pid}-{me.start_ticks}-{slots}-{next(_NUMBERS)}"
                 self._file.touch(mode=0o600)
 
     def total(self) -> int:
@@ -46,9 +49,9 @@ class Holdings:
             return held
         for name in names:
             parts = name.split("-")
-            if name == self._file.name or len(parts) != 3 or not all(p.isdigit() for p in parts):
+            if name == self._file.name or len(parts) != 4 or not all(p.isdigit() for p in parts):
                 continue
-            pid, ticks, slots = map(int, parts)
+            pid, ticks, slots, _ = map(int, parts)
             found = proc.stat(pid)
             if found is not None and found.start_ticks == ticks:
                 held += slots

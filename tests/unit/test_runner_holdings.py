@@ -17,14 +17,21 @@ def test_living_jobs_count_and_dead_ones_are_taken_away(tmp_path: Path) -> None:
     assert mine.total() == 2
     parent = holdings.proc.identify(os.getppid())
     assert parent is not None
-    (place / f"{parent.pid}-{parent.start_ticks}-3").touch()
-    (place / f"{parent.pid}-{parent.start_ticks + 1}-50").touch()
+    (place / f"{parent.pid}-{parent.start_ticks}-3-0").touch()
+    (place / f"{parent.pid}-{parent.start_ticks + 1}-50-0").touch()
     (place / "rubbish").touch()
     assert mine.total() == 5
-    assert not (place / f"{parent.pid}-{parent.start_ticks + 1}-50").exists()
+    assert not (place / f"{parent.pid}-{parent.start_ticks + 1}-50-0").exists()
     mine.close()
     assert len(list(place.iterdir())) == 2
     mine.close()
+
+
+def test_one_process_may_meter_more_than_one(tmp_path: Path) -> None:
+    one, other = Holdings(2, tmp_path), Holdings(2, tmp_path)
+    assert one.total() == other.total() == 4
+    one.close()
+    assert other.total() == 2
 
 
 def test_a_folder_of_somebody_else_is_not_used(
