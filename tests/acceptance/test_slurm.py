@@ -190,8 +190,11 @@ def test_cancelled_waiting_and_running(site: Site) -> None:
     running = site.submit("sleep", "600")
     site.until(lambda: site.job(running).state is JobState.RUNNING)
     site.until(lambda: "handed over" in site.kinds(waiting))
-    for job_id in (waiting, running):
-        engine.cancel(site.ctx, job_id, datetime.now(UTC))
+    engine.cancel(site.ctx, waiting, datetime.now(UTC))
+    site.tick()
+    assert site.job(waiting).state is JobState.CANCELLED
+    assert site.job(waiting).started_at is None
+    engine.cancel(site.ctx, running, datetime.now(UTC))
     site.until(lambda: site.ended(waiting) and site.ended(running))
     assert {site.job(j).state for j in (waiting, running)} == {JobState.CANCELLED}
     assert {row[0] for row in site.queued("%T")} <= {"CANCELLED", "COMPLETED", "FAILED"}

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # attributes for up to a minute by default (nfs(5), acregmax=60).
 LAG_S = 60.0
 HANDLE = "slurm.json"
+# Who wrote the start marker of an attempt that was stopped before it began.
+TAKEN_BACK = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class Slurm:
         started = journal.read_json(run_dir / "started")
         if started is None and not (run_dir / "started").exists():
             return self._before_start(run_dir, handle)
+        if started is not None and started.get("by") == TAKEN_BACK:
+            return RunState("gone", detail="stopped before it began")
         return self._after_start(run_dir, handle, _at(started))
 
     def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
@@ -125,7 +129,7 @@ class Slurm:
         job = None if handle is None else self._commands.job(handle.job_id)
         if handle is None or job is None or job.stage != "running":
             # Should a runner still be on its way, it finds the attempt taken.
-            journal.claim(run_dir / "started", {"at": self._clock()})
+            journal.claim(run_dir / "started", {"at": self._clock(), "by": TAKEN_BACK})
             if handle is not None and (job is None or job.stage == "waiting"):
                 self._commands.cancel(handle.job_id)
             return
