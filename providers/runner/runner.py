@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from providers.base import Launch, Receipt, Scope
 from providers.runner import journal, proc
+from providers.runner.asking import Asked
 from providers.runner.log import say
 from providers.runner.metering import Metering
 from providers.runner.pausing import PAUSE, RESUME, Pausing
@@ -67,7 +68,7 @@ def run(run_dir: Path) -> None:
     tree = Tree(pid)
     record = Record(run_dir, launch, clock, metering, tree)
     pausing = Pausing(run_dir, launch, clock, tree)
-    reason = _follow(launch, clock, tree, record, pausing)
+    reason = _follow(launch, clock, tree, record, pausing, Asked(run_dir, clock))
     pausing.end()
     record.close()
     receipt = _receipt(launch, clock, reason, tree.first_status, tree.final_cpu_s())
@@ -161,7 +162,7 @@ def _environment(launch: Launch) -> Mapping[str, str]:
 
 
 def _follow(
-    launch: Launch, clock: Clock, tree: Tree, record: Record, pausing: Pausing
+    launch: Launch, clock: Clock, tree: Tree, record: Record, pausing: Pausing, asked: Asked
 ) -> EndReason:
     """Wait for the whole tree to end; pause it where asked, end it where asked or at its limit.
 
@@ -192,14 +193,14 @@ def _follow(
         if pausing.look_at is not None and now >= pausing.look_at:
             pausing.look()
         limit = limit_at if reason == "exited" else None
-        wake = [w for w in (record.next_at, kill_at, pausing.look_at, limit) if w is not None]
+        due = (record.next_at, kill_at, pausing.look_at, limit, asked.look_at)
+        wake = [at for at in due if at is not None]
         woken = signal.sigtimedwait(WAITED, max(0.0, min(wake) - clock.elapsed()))
-        if woken is None:
-            continue
-        if woken.si_signo in STOP_SIGNALS:
-            asked_to_stop = True
-        elif reason == "exited":
-            pausing.obey(woken.si_signo)
+        for number in (*asked.look(), *(() if woken is None else (woken.si_signo,))):
+            if number in STOP_SIGNALS:
+                asked_to_stop = True
+            elif reason == "exited":
+                pausing.obey(number)
     return "paused" if reason == "exited" and pausing.checkpointed() else reason
 
 

@@ -69,7 +69,14 @@ KNOWS = {
         "transport",
     },
     "providers/forecaster": {"errors"},
-    "providers/executors": {"base", "errors", "runner", "meters.nvml", "settings"},
+    "providers/executors": {
+        "base",
+        "errors",
+        "runner",
+        "meters.nvml",
+        "settings",
+        "transport",
+    },
 }
 # What runs on the node, beside the job: light, so the standard library alone.
 LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/errors.py",
