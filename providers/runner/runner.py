@@ -201,7 +201,12 @@ def _follow(
                 asked_to_stop = True
             elif reason == "exited":
                 pausing.obey(number)
-    return "paused" if reason == "exited" and pausing.checkpointed() else reason
+    if reason == "exited" and pausing.checkpointed():
+        return "paused"
+    # Who stops a whole group reaches the job as well, which may be gone before we heard of it.
+    asked_to_stop = asked_to_stop or bool(signal.sigpending() & STOP_SIGNALS)
+    died_of_it = tree.first_status is not None and os.WIFSIGNALED(tree.first_status)
+    return "stopped" if reason == "exited" and asked_to_stop and died_of_it else reason
 
 
 def _receipt(
