@@ -97,7 +97,7 @@ class Cluster:
         except (OSError, ValueError):
             return
         patience = time.monotonic() + PATIENCE_S
-        while Path(f"/proc/{pid}").exists() and time.monotonic() < patience:
+        while _lives(pid) and time.monotonic() < patience:
             time.sleep(0.02)
 
     def stop(self) -> None:
@@ -133,6 +133,14 @@ def start_cluster(folder: Path) -> Cluster:
     cluster = Cluster(folder)
     cluster.start()
     return cluster
+
+
+def _lives(pid: int) -> bool:
+    """A zombie whose parent is slow to bury it does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def _start_munge() -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PATIENCE_S = 20.0
 # One look at the queue serves all jobs that are polled within this time.
 FRESH_S = 1.0
+# Nodes come and go more rarely; while the controller is silent the last count stands.
+NODES_FRESH_S = 30.0
 # What the commands need to find cluster, user and libraries.
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
 
@@ -31,6 +33,7 @@ class Commands:
     cluster: str | None = None
     clock: Callable[[], float] = time.monotonic
     _queue: list[SlurmJob] = field(default_factory=list)
+    _nodes: dict[tuple[str, ...], tuple[float, str]] = field(default_factory=dict)
     _asked_s: float = float("-inf")
 
     def run(self, *argv: str, stdin: str = "") -> str:
@@ -117,10 +120,22 @@ class Commands:
         self.run(*self.on_cluster("scancel"), *options, job_id)
         self._asked_s = float("-inf")
 
+    def _sinfo(self, *words: str) -> str:
+        known = self._nodes.get(words)
+        if known is None or self.clock() - known[0] > NODES_FRESH_S:
+            try:
+                said = self.run(*self.on_cluster("sinfo"), "--noheader", *words)
+            except ExecutorError:
+                if known is None:
+                    raise
+                said = known[1]
+            known = self._nodes[words] = (self.clock(), said)
+        return known[1]
+
     def gpus(self, partition: str | None) -> tuple[int, int]:
         """The most boards that one node of a partition has, and those of all its nodes."""
         where = [f"--partition={partition}"] if partition else []
-        said = self.run(*self.on_cluster("sinfo"), "--noheader", "-N", *where, "--format=%N %G")
+        said = self._sinfo("-N", *where, "--format=%N %G")
         nodes = dict(line.split(None, 1) for line in said.splitlines() if " " in line)
         boards = [_boards(gres) for gres in nodes.values()]
         return max(boards, default=0), sum(boards)
@@ -128,7 +143,7 @@ class Commands:
     def cpus(self, partition: str | None) -> int:
         """CPUs of a partition (all nodes, in use or not); of the cluster where None."""
         where = [f"--partition={partition}"] if partition else []
-        said = self.run(*self.on_cluster("sinfo"), "--noheader", *where, "--format=%C")
+        said = self._sinfo(*where, "--format=%C")
         counts = [line.split("/") for line in said.split() if line.count("/") == 3]
         if not counts:
             raise ExecutorError(f"sinfo tells of no partition {partition or '(any)'}")

@@ -15,6 +15,7 @@ from providers.executors.slurm.commands import Commands
 from providers.executors.slurm.energy import note_energy
 from providers.executors.slurm.settings import SlurmSettings, parse
 from providers.runner import journal, pausing
+from providers.runner.record import THINNING
 from providers.runner.runner import read_launch
 
 if TYPE_CHECKING:
@@ -169,7 +170,9 @@ class Slurm:
         if handle is None:
             return RunState("absent")
         if job is None:
-            return RunState("gone", detail=f"Slurm knows no job {handle.job_id} any more")
+            # A controller that died may have forgotten it; no runner of it can have begun.
+            (run_dir / HANDLE).unlink(missing_ok=True)
+            return RunState("absent", detail=f"Slurm knows no job {handle.job_id} any more")
         if job.stage == "ended" and not self._may_lag(job):
             return RunState("gone", detail=f"Slurm: {job.state}, before its runner began")
         return RunState("waiting", detail=f"Slurm job {handle.job_id}: {job.state} {job.reason}")
@@ -184,6 +187,8 @@ class Slurm:
             return replace(alive, detail=str(e))
         if job is not None and (job.stage != "ended" or self._may_lag(job)):
             return alive
+        if job is None and self._beats(run_dir, at):
+            return replace(alive, detail="Slurm does not know it, but its runner lives")
         # The receipt may have come while we asked.
         receipt = journal.read_receipt(run_dir)
         if receipt is not None:
@@ -193,6 +198,15 @@ class Slurm:
 
     def _may_lag(self, job: SlurmJob) -> bool:
         return job.ended_s is not None and self._clock() - job.ended_s < LAG_S
+
+    def _beats(self, run_dir: Path, at: float | None) -> bool:
+        """Whether the runner wrote to its journal lately (each 0.1 % of the run, at least)."""
+        try:
+            last = (run_dir / "journal.jsonl").stat().st_mtime
+        except OSError:
+            return False
+        now = self._clock()
+        return now - last < LAG_S + 2 * THINNING * (now - (at or now))
 
     def _job(self, handle: Handle) -> SlurmJob | None:
         found = self._commands.job(handle.job_id)
@@ -216,12 +230,19 @@ class Slurm:
             return None
         if (before.cluster, before.partition) != (self._settings.cluster, self._settings.partition):
             return None
+        job = self._commands.job(before.job_id)
+        if job is not None and job.stage == "running":
+            # Its runner has left its receipt, and Slurm is still at ending it.
+            raise ExecutorError(f"Slurm job {before.job_id} is still ending")
         try:
             self._commands.control("requeuehold", before.job_id)
             start = batch.when(begin_s) if begin_s is not None else "now"
             self._commands.update(before.job_id, Comment=batch.comment(launch), StartTime=start)
             self._commands.control("release", before.job_id)
         except ExecutorError:
+            return None
+        again = self._commands.job(before.job_id)
+        if again is None or again.stage == "ended":
             return None
         return replace(before, begin_s=begin_s)
 

@@ -114,12 +114,22 @@ def parse_lines(text: str) -> list[SlurmJob]:
 
 def _jobs(text: str, mouth: str) -> Iterator[dict[str, Any]]:
     try:
-        found = json.loads(text)["jobs"]
-    except (ValueError, LookupError, TypeError, RecursionError) as e:
+        content = json.loads(text)
+        found, errors = content["jobs"], content.get("errors")
+    except (AttributeError, ValueError, LookupError, TypeError, RecursionError) as e:
         raise ExecutorError(f"{mouth} --json gave no list of jobs: {text[:80]!r}") from e
     if not isinstance(found, list):
         raise ExecutorError(f"{mouth} --json gave no list of jobs: {text[:80]!r}")
+    if errors and not found:
+        # A dead controller is an empty queue to squeue, exit code 0 and an error in the answer.
+        raise ExecutorError(f"{mouth}: {_error(errors)}")
     return (job for job in found if isinstance(job, dict))
+
+
+def _error(errors: Any) -> str:
+    first = errors[0] if isinstance(errors, list) else errors
+    told = first if isinstance(first, dict) else {}
+    return f"{_word(told.get('description')) or _word(told.get('error')) or 'an error'}"
 
 
 def _word(value: Any) -> str:
