@@ -42,6 +42,7 @@ BUILTINS: Mapping[Group, Mapping[str, str]] = {
     "executors": {
         "local": "providers.executors.local:build",
         "slurm": "providers.executors.slurm:build",
+        "ray": "providers.executors.ray:build",
     },
 }
 

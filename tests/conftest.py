@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 from support import postgres
 from support.database import open_store
+from support.ray import RayCluster, start_ray
 from support.server import Play, SourceServer
 from support.slurm import Cluster, start_cluster
 
@@ -103,6 +104,14 @@ def slurm(slurm_session: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     monkeypatch.setenv("SLURM_CONF", slurm_session.conf)
     yield slurm_session
     slurm_session.clear()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RayCluster]:
+    """A real Ray cluster, as long as the tests of this process run."""
+    cluster = start_ray()
+    yield cluster
+    cluster.stop()
 
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)

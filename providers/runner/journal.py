@@ -136,7 +136,8 @@ def claim(path: Path, content: dict[str, Any]) -> bool:
 
 def _beside(path: Path, content: dict[str, Any]) -> Path:
     """A file of another name in the same folder with the content on disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Of this process alone, also where several machines write into the folder.
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as f:
         json.dump(content, f)

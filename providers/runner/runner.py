@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from providers.base import Launch, Receipt, Scope
 from providers.runner import foreground, group, journal, proc
+from providers.runner.asking import Asked
 from providers.runner.log import say
 from providers.runner.metering import Metering
 from providers.runner.pausing import PAUSE, RESUME, Pausing
@@ -76,7 +77,8 @@ def run(run_dir: Path) -> None:
     tree = Tree(pid, own)
     record = Record(run_dir, launch.interval_s, clock, metering, tree, launch.slots)
     pausing = Pausing(run_dir, launch, clock, tree)
-    reason = _follow(launch, clock, tree, record, pausing, waited)
+    asked = Asked(run_dir, clock)
+    reason = _follow(launch, clock, tree, record, pausing, waited, asked)
     pausing.end()
     left = proc.below(os.getpid())
     if left:
@@ -202,6 +204,7 @@ def _follow(
     record: Record,
     pausing: Pausing,
     waited: frozenset[signal.Signals],
+    asked: Asked,
 ) -> EndReason:
     """Wait for the whole tree to end; pause it where asked, end it where asked or at its limit.
 
@@ -235,15 +238,20 @@ def _follow(
         if pausing.look_at is not None and now >= pausing.look_at:
             pausing.look()
         limit = limit_at if reason == "exited" else None
-        wake = [w for w in (record.next_at, kill_at, pausing.look_at, limit) if w is not None]
+        due = (record.next_at, kill_at, pausing.look_at, limit, asked.look_at)
+        wake = [at for at in due if at is not None]
         woken = signal.sigtimedwait(waited, max(0.0, min(wake) - clock.elapsed()))
-        if woken is None:
-            continue
-        if woken.si_signo in STOP_SIGNALS:
-            asked_to_stop = True
-        elif reason == "exited":
-            pausing.obey(woken.si_signo)
-    return "paused" if reason == "exited" and pausing.checkpointed() else reason
+        for number in (*asked.look(), *(() if woken is None else (woken.si_signo,))):
+            if number in STOP_SIGNALS:
+                asked_to_stop = True
+            elif reason == "exited":
+                pausing.obey(number)
+    if reason == "exited" and pausing.checkpointed():
+        return "paused"
+    # Who stops a whole group reaches the job as well, which may be gone before we heard of it.
+    asked_to_stop = asked_to_stop or bool(signal.sigpending() & waited & STOP_SIGNALS)
+    died_of_it = tree.first_status is not None and os.WIFSIGNALED(tree.first_status)
+    return "stopped" if reason == "exited" and asked_to_stop and died_of_it else reason
 
 
 def _receipt(

@@ -19,10 +19,11 @@ from requests_cache import CachedSession
 from requests_cache.backends.base import BaseCache
 from requests_cache.models.response import CachedResponse
 
-from providers.errors import BadData, LowtideError, SettingsError
+from providers.errors import BadData
 from providers.transport.answers import kept_in
 from providers.transport.bounded import Bounded
-from providers.transport.question import Later, parsed
+from providers.transport.faults import CONNECT_S, as_it_is, fault
+from providers.transport.question import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
     from providers.transport.question import Question
 
-# A little more than a multiple of 3 s, after which TCP sends a lost packet again (the advice of
-# requests' own documentation).
-CONNECT_S = 3.05
 # An API that moved answers with one redirect, or two for https as well.
 REDIRECTS = 5
 # An answer is out of date on arrival, so that it is always asked for again, by its ETag where it
@@ -111,14 +109,14 @@ class Wire:
                 headers=dict(question.headers),
                 # Keys come from the surroundings alone: without an `auth`, requests would send
                 # what ~/.netrc has for the host, in place of the header.
-                auth=question.auth or _as_it_is,
+                auth=question.auth or as_it_is,
                 timeout=(min(CONNECT_S, self._timeout_s), self._timeout_s),
             )
         except BadData as e:
             raise BadData(f"{question.source} {e} ({question.where})") from None
         # Their own words hold the whole URL, with its keys: they are left out, also as a cause.
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as e:
-            raise _fault(e, question, self._timeout_s) from None
+            raise fault(e, question, self._timeout_s) from None
         if isinstance(response, CachedResponse):  # unchanged, says the host: young again
             self._session.cache.responses[response.cache_key] = response
         return Reply(
@@ -173,49 +171,3 @@ def _text(response: requests.Response) -> str:
         return response.content.decode(charset, errors="replace")
     except (LookupError, ValueError):  # no charset of this world
         return response.content.decode(errors="replace")
-
-
-# Why there was no answer; the first that fits.
-REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (urllib3.exceptions.NameResolutionError, "no such host"),
-    (urllib3.exceptions.ProxyError, "not let through by the proxy"),
-    (urllib3.exceptions.SSLError, "no secure connection (TLS)"),
-    (ConnectionRefusedError, "connection refused"),
-    (urllib3.exceptions.NewConnectionError, "no connection"),
-)
-
-
-def _fault(error: Exception, question: Question, timeout_s: float) -> LowtideError:
-    """What stopped an exchange, in words of our own."""
-    kinds = requests.exceptions
-    source, where = question.source, question.where
-    if isinstance(error, kinds.TooManyRedirects):
-        return BadData(f"{source} redirects in circles ({where})")
-    if isinstance(error, kinds.ContentDecodingError | urllib3.exceptions.DecodeError):
-        return BadData(f"{source} answered in a broken encoding ({where})")
-    if isinstance(error, kinds.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
-        return Later(f"{source} gave no whole answer within {timeout_s:g} s ({where})")
-    if isinstance(error, ValueError):
-        return SettingsError(
-            f"{source} cannot be asked: its address ({where}), its key or the proxy is malformed"
-        )
-    reason = next((said for kind, said in REASONS if _because(error, kind)), "connection cut off")
-    return Later(f"{source} does not answer: {reason} ({where})")
-
-
-def _because(error: BaseException | None, kind: type[Exception]) -> bool:
-    """Whether ``error`` is, holds or comes from one of ``kind``."""
-    seen: list[BaseException] = []
-    todo = [error]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, BaseException) and one not in seen:
-            seen.append(one)
-            if isinstance(one, kind):
-                return True
-            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
-    return False
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request

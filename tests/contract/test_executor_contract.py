@@ -30,11 +30,14 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def executor(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Executor:
+    settings = {}
     if name == "slurm":
         request.getfixturevalue("slurm")
+    if name == "ray":
+        settings["address"] = request.getfixturevalue("ray_cluster").address
     if name == "fake":
         return FakeExecutor(exit_codes={"sh": 7}, durations_s={"sleep": 600, "/bin/sh": 600})
-    built: Executor = registry.load("executors", name)({}, tmp_path)
+    built: Executor = registry.load("executors", name)(settings, tmp_path)
     return built
 
 
