@@ -16,6 +16,8 @@ class Asked:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    verb: str = "GET"
+    body: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ Play = Callable[[Asked], Reply]
 
 
 class SourceServer:
-    """Answers every GET by ``play``, which a test may replace at any time."""
+    """Answers every request by ``play``, which a test may replace at any time."""
 
     def __init__(self, play: Play) -> None:
         self.play = play
@@ -53,9 +55,14 @@ class SourceServer:
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
                 query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
-                asked = Asked(parts.path, query, dict(self.headers.items()))
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length).decode()
+                headers = dict(self.headers.items())
+                asked = Asked(parts.path, query, headers, self.command, body)
                 outer.asked.append(asked)
                 outer._send(self, outer.play(asked))
+
+            do_POST = do_DELETE = do_GET
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Quiet."""
