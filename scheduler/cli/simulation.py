@@ -10,6 +10,7 @@ import click
 
 from scheduler.cli import options
 from scheduler.cli.options import example, print_json
+from scheduler.cli.past import past_options, read_log, span
 from scheduler.errors import UsageError
 
 
@@ -17,7 +18,9 @@ from scheduler.errors import UsageError
     "simulate",
     epilog=example("lowtide simulate --jobs log.csv --trace de-2022.csv --capacity 500 --json"),
 )
-@click.option("--jobs", "log", metavar="FILE", required=True, help="Job log: CSV, .gz too.")
+@click.option("--jobs", "log", metavar="FILE", help="Job log: CSV, .gz too.")
+@click.option("--sacct", metavar="FILE", help="Or a cluster's past: output of `sacct -P`, .gz too.")
+@past_options
 @click.option("--trace", metavar="FILE", required=True, help="Actual intensity: CSV, .gz too.")
 @click.option("--forecast", metavar="FILE", help="Forecasts by issue; else all is known before.")
 @click.option("--region", "regions", multiple=True, metavar="R", help="Zones; the first is home.")
@@ -37,12 +40,14 @@ from scheduler.errors import UsageError
 @click.option("--max-segments", type=click.IntRange(1), metavar="K", help="Segments of a job.")
 @click.option("--out", metavar="FILE", help="Write the schedule as CSV.")
 @options.json_option
-def simulate_command(log: str, trace: str, as_json: bool, out: str | None, **given: Any) -> None:
-    """Replay a job log against recorded intensities, through the planner that runs live."""
+def simulate_command(trace: str, as_json: bool, out: str | None, **given: Any) -> None:
+    """Replay a job log, or what Slurm's accounting tells of a cluster's past, against recorded
+    intensities, through the planner that runs live.
+    """
     from scheduler import simulate
 
     rules = _rules(given)
-    jobs = simulate.read_jobs(Path(log))
+    jobs, past = read_log(given)
     forecast = given["forecast"]
     knowledge = simulate.read(Path(trace), forecast and Path(forecast), given["regions"])
     with click.progressbar(length=1000, label=f"{len(jobs)} jobs", file=sys.stderr) as bar:
@@ -53,19 +58,20 @@ def simulate_command(log: str, trace: str, as_json: bool, out: str | None, **giv
         with options.written(Path(out)) as file:
             outcome.write(file)
         options.say(f"wrote {len(outcome.schedule)} rows to {out}")
+    figures = outcome.as_dict() | past
     if as_json:
-        print_json(outcome.as_dict())
+        print_json(figures)
         return
     from scheduler.report import simulation
 
-    click.echo(simulation.summary(outcome.as_dict()))
+    click.echo(simulation.summary(figures))
 
 
 def _rules(given: dict[str, Any]) -> Any:
     from scheduler import simulate
     from scheduler.planner.segments import Pausing
 
-    spans = {name: _span(name, given[name]) for name in ("refresh", "resume_overhead", "min_run")}
+    spans = {name: span(name, given[name]) for name in ("refresh", "resume_overhead", "min_run")}
     if spans["refresh"] <= 0:
         raise UsageError("--refresh 0s: plans need some time between them, e.g. 1h")
     return simulate.Rules(
@@ -74,12 +80,3 @@ def _rules(given: dict[str, Any]) -> Any:
         refresh_s=spans["refresh"],
         pausing=Pausing(spans["resume_overhead"], spans["min_run"], given["max_segments"]),
     )
-
-
-def _span(name: str, text: str) -> float:
-    from scheduler import quantities
-
-    try:
-        return quantities.span_s(text)
-    except ValueError as e:
-        raise UsageError(f"--{name.replace('_', '-')}: {e}") from e

@@ -1,19 +1,25 @@
-"""Replays a job log against intensity traces, through the planner that runs live."""
+"""Replays a job log, or a cluster's accounting, against intensity traces, through the planner that
+runs live.
+"""
 
 from scheduler.simulate.admission import POLICIES, Policy, Rules
 from scheduler.simulate.knowledge import Knowledge, read
 from scheduler.simulate.log import LogJob, read_jobs
 from scheduler.simulate.outcome import Outcome
 from scheduler.simulate.replay import simulate
+from scheduler.simulate.sacct import Past, Rates, read_sacct
 
 __all__ = [
     "POLICIES",
     "Knowledge",
     "LogJob",
     "Outcome",
+    "Past",
     "Policy",
+    "Rates",
     "Rules",
     "read",
     "read_jobs",
+    "read_sacct",
     "simulate",
 ]

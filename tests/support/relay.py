@@ -38,7 +38,8 @@ async def _main(listen: str, target: str) -> None:
         server = await asyncio.start_unix_server(serve, where)
     else:
         server = await asyncio.start_server(serve, "127.0.0.1", int(where))
-        print(server.sockets[0].getsockname()[1], flush=True)
+        sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+        sys.stdout.flush()
     await server.serve_forever()
 
 

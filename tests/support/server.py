@@ -19,6 +19,7 @@ class Asked:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    verb: str = "GET"
     body: str = ""
 
 
@@ -43,7 +44,7 @@ Play = Callable[[Asked], Reply]
 
 
 class SourceServer:
-    """Answers every GET and POST by ``play``, which a test may replace at any time."""
+    """Answers every request by ``play``, which a test may replace at any time."""
 
     def __init__(self, play: Play) -> None:
         self.play = play
@@ -55,17 +56,16 @@ class SourceServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                self._answer("")
-
-            def do_POST(self) -> None:
-                self._answer(self.rfile.read(int(self.headers["Content-Length"])).decode())
-
-            def _answer(self, body: str) -> None:
                 parts = urlsplit(self.path)
                 query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
-                asked = Asked(parts.path, query, dict(self.headers.items()), body)
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length).decode()
+                headers = dict(self.headers.items())
+                asked = Asked(parts.path, query, headers, self.command, body)
                 outer.asked.append(asked)
                 outer._send(self, outer.play(asked))
+
+            do_POST = do_DELETE = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Quiet."""

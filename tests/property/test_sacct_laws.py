@@ -1,0 +1,75 @@
+"""Whatever sacct, or who edits its output, may write: jobs with sound figures, or one error."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from scheduler.errors import UsageError
+from scheduler.simulate import Rates, read_sacct
+
+COLUMNS = (
+    "JobID", "Submit", "Start", "State", "AllocCPUS", "Elapsed", "ElapsedRaw", "AllocTRES",
+    "ConsumedEnergyRaw", "Comment",
+)  # fmt: skip
+_TIMES = st.one_of(
+    st.datetimes().map(lambda t: t.isoformat()),
+    st.sampled_from(["Unknown", "None", "", "9999-12-31T23:59:59", "0001-01-01T00:00:00", "1e9"]),
+    st.integers(0, 10**12).map(str),
+)
+_WORDS = st.text(st.characters(codec="utf-8"), max_size=12)
+_FIELDS = {
+    "JobID": st.sampled_from(["1", "2", "3_4", "3_[1-9]", "1.batch", "1.0", "5+1", ""]),
+    "Submit": _TIMES,
+    "Start": _TIMES,
+    "State": st.sampled_from(["COMPLETED", "CANCELLED by 7", "REQUEUED", "RUNNING", "", "NEW"]),
+    "AllocCPUS": st.one_of(st.integers(-1, 10**8).map(str), _WORDS),
+    "Elapsed": st.sampled_from(
+        ["00:00:00", "1-00:00:01", "59:59", "INVALID", "", "99999-00:00:00"]
+    ),
+    "ElapsedRaw": st.one_of(st.integers(0, 10**11).map(str), st.just("")),
+    "AllocTRES": st.one_of(_WORDS, st.sampled_from(["cpu=1,gres/gpu=4", "gres/gpu:a100=2"])),
+    "ConsumedEnergyRaw": st.one_of(_WORDS, st.integers(0, 10**20).map(str)),
+    "Comment": _WORDS,
+}
+
+
+@st.composite
+def _outputs(draw: st.DrawFn) -> str:
+    columns = draw(st.permutations(COLUMNS))[: draw(st.integers(6, len(COLUMNS)))]
+    lines = ["|".join(columns)]
+    for _ in range(draw(st.integers(0, 5))):
+        row = [draw(st.one_of(_FIELDS[name], _FIELDS[name], _WORDS)) for name in columns]
+        lines.append("|".join(row))
+    return draw(st.sampled_from(["\n", "\r\n"])).join(lines)
+
+
+def _sound(text: str, zone: str, metered: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sacct"
+        path.write_text(text, encoding="utf-8", newline="")
+        try:
+            past = read_sacct(path, zone, 60.0, Rates(5.0, 100.0, metered))
+        except UsageError as e:
+            assert str(path) in str(e)  # noqa: PT017
+            return
+    assert len({job.id for job in past.jobs}) == len(past.jobs)
+    for job in past.jobs:
+        assert job.duration_s > 0
+        assert job.slots > 0
+        assert job.power_w > 0
+        assert job.deadline_s >= job.submitted_s + job.duration_s + 60.0 - 1e-3
+
+
+@given(_outputs(), st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu"]), st.booleans())
+def test_rows_of_any_kind_give_sound_jobs_or_one_error(text: str, zone: str, metered: bool) -> None:
+    _sound(text, zone, metered)
+
+
+@given(st.text(st.characters(codec="utf-8")))
+@example("JobID|Submit|Start|State|NCPUS|Elapsed\n\0|\n")
+def test_any_text_is_read_or_refused(text: str) -> None:
+    _sound(text, "UTC", False)
