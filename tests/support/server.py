@@ -62,7 +62,7 @@ class SourceServer:
                 outer.asked.append(asked)
                 outer._send(self, outer.play(asked))
 
-            do_POST = do_DELETE = do_GET
+            do_POST = do_DELETE = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Quiet."""

@@ -123,8 +123,9 @@ def test_an_answer_that_is_none_is_one_line(
     with pytest.raises(ExecutorError, match=said) as told:
         engine.look(launch)
     assert "\n" not in str(told.value)
-    with pytest.raises(ExecutorError):
-        engine.cancel(launch)
+    if reply.status != 200:
+        with pytest.raises(ExecutorError):
+            engine.cancel(launch)
 
 
 def test_a_refused_submission_tells_the_last_line_of_rays_trace(
@@ -144,7 +145,7 @@ def test_a_dashboard_that_was_silent_is_left_alone_for_a_while(
     client = Client(server.url, None)
     client._rest = rest.Rest("Ray", server.url, {}, 0.1, lambda: now[0])
     for _ in range(3):
-        with pytest.raises(ExecutorError, match="gave no whole answer within 0.1 s"):
+        with pytest.raises(ExecutorError, match=r"gave no whole answer within 0\.1 s"):
             client.job("x")
     assert len(server.asked) == 1
     now[0] = rest.QUIET_S
@@ -175,9 +176,11 @@ def test_an_address_that_is_none_is_refused(address: str, tmp_path: Path) -> Non
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["data", "result", "state", "resources_total", "status", "CPU"]), inner
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["data", "result", "state", "resources_total", "status", "CPU"]), inner
+        )
     ),
     max_leaves=12,
 )

@@ -118,9 +118,7 @@ def test_elapsed_is_read_as_sacct_writes_it(tmp_path: Path, elapsed: str, second
         ("1767265200", "1767265200", "2026-01-01T11:00:00"),
     ],
 )
-def test_times_are_those_of_the_cluster(
-    tmp_path: Path, submit: str, start: str, utc: str
-) -> None:
+def test_times_are_those_of_the_cluster(tmp_path: Path, submit: str, start: str, utc: str) -> None:
     (job,) = _read(tmp_path, HEAD + f"1|{submit}|{start}|COMPLETED|1|01:00||", "Europe/Berlin").jobs
     assert job.submitted_s == _at(utc)
 
