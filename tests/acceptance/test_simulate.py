@@ -296,3 +296,78 @@ def test_a_log_from_a_spreadsheet_is_read_as_any_other(
         (folder / name).write_bytes(text.encode("utf-8-sig"))
     again = lowtide("simulate", *FILES, "--region", "DE", "--json").json
     assert plain | {"planning_seconds": 0} == again | {"planning_seconds": 0}
+
+
+SACCT = ("--sacct", "sacct.txt", "--trace", "trace.csv", "--region", "DE")
+ROWS = [
+    ("1", _at(0), _at(1), "COMPLETED", "4", "02:00:00", "cpu=4"),
+    ("1.batch", _at(1), _at(1), "COMPLETED", "4", "02:00:00", "cpu=4"),
+    ("2", _at(3), _at(3), "TIMEOUT", "2", "01:30:00", "cpu=2,gres/gpu=1"),
+    ("3", _at(4), "Unknown", "CANCELLED by 5", "0", "00:00:00", ""),
+]
+
+
+def _sacct(folder: Path) -> None:
+    head = "JobID|Submit|Start|State|AllocCPUS|Elapsed|AllocTRES"
+    # Berlin's time, as sacct there would write it: an hour ahead, without an offset.
+    local = [[field.removesuffix("Z") for field in row] for row in ROWS]
+    for row in local:
+        for n in (1, 2):
+            if row[n] != "Unknown":
+                row[n] = (datetime.fromisoformat(row[n]) + timedelta(hours=1)).isoformat()
+    (folder / "sacct.txt").write_text("\n".join([head, *("|".join(row) for row in local)]))
+
+
+def test_a_cluster_s_accounting_gives_what_the_same_job_log_gives(
+    lowtide: Callable[..., Any], folder: Path
+) -> None:
+    _sacct(folder)
+    more = ("--tz", "Europe/Berlin", "--power-per-slot", "25W", "--power-per-gpu", "300W")
+    told = lowtide("simulate", *SACCT, *more, "--slack", "6h", "--json")
+    assert told.code == 0, told.err
+    header = "job_id,submitted_utc,duration_s,deadline_utc,slots,power_w"
+    rows = [("1", _at(0), 7200, _at(9), 4, 100), ("2", _at(3), 5400, _at(10.5), 2, 350)]
+    _csv(folder / "jobs.csv", header, rows)
+    same = lowtide("simulate", *FILES, "--region", "DE", "--json").json
+    figures = told.json
+    past = figures.pop("sacct")
+    assert figures | {"planning_seconds": 0} == same | {"planning_seconds": 0}
+    assert past["left_out"] == {"steps_of_jobs": 1, "never_ran": 1}
+    assert (past["jobs"], past["tz"], past["slack_s"]) == (2, "Europe/Berlin", 21600)
+    assert (past["power_per_slot_w"], past["power_per_gpu_w"]) == (25, 300)
+    assert "left out 1: never ran" in told.err
+    assert "run now is each job's submission" in told.err
+
+
+def test_power_that_nobody_gave_is_assumed_with_its_source_or_left_out(
+    lowtide: Callable[..., Any], folder: Path
+) -> None:
+    _sacct(folder)
+    told = lowtide("simulate", *SACCT, "--tz", "Europe/Berlin", "--json")
+    past = told.json["sacct"]
+    assert past["left_out"]["power_of_gpus_not_given"] == 1
+    assert past["jobs"] == 1
+    assert "Cloud Carbon Footprint" in past["power_per_slot_source"]
+    assert past["power_per_slot_w"] > 0
+    assert "give --power-per-gpu" in told.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("--trace", "trace.csv"), "give either --jobs FILE"),
+        ((*FILES, "--sacct", "sacct.txt"), "give either --jobs FILE"),
+        ((*FILES, "--slack", "2h"), "--slack belongs to --sacct"),
+        ((*FILES, "--slurm-energy"), "--slurm-energy belongs to --sacct"),
+        ((*SACCT, "--slack", "soon"), "--slack: 'soon'"),
+        ((*SACCT, "--tz", "Europe/Berln"), "did you mean 'Europe/Berlin'"),
+        ((*SACCT, "--power-per-slot", "9"), "--power-per-slot: '9'"),
+        (("--sacct", "nowhere", "--trace", "trace.csv"), "nowhere: sacct's output cannot be read"),
+        (("--sacct", "jobs.csv", "--trace", "trace.csv"), "write it with sacct -P"),
+    ],
+)
+def test_what_is_asked_wrongly_of_accounting_is_one_line(
+    lowtide: Callable[..., Any], folder: Path, argv: tuple[str, ...], said: str
+) -> None:
+    _sacct(folder)
+    _one_line(lowtide("simulate", *argv, "--json"), 2, said)

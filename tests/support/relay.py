@@ -38,8 +38,7 @@ async def _main(listen: str, target: str) -> None:
         server = await asyncio.start_unix_server(serve, where)
     else:
         server = await asyncio.start_server(serve, "127.0.0.1", int(where))
-        sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-        sys.stdout.flush()
+        print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201
     await server.serve_forever()
 
 

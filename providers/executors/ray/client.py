@@ -62,7 +62,7 @@ class Client:
         return RayJob(*(_word(found.get(name)) for name in ("status", "message", "error_type")))
 
     def stop(self, submission_id: str) -> None:
-        """Ask Ray to stop a job: TERM to its processes, then KILL; a waiting one may stay."""
+        """Ray's stop of a job: TERM to its processes, then KILL; one that waits may wait on."""
         said = self._ask("POST", f"/api/jobs/{quote(submission_id, safe='')}/stop")
         if said.status not in {200, 404}:
             raise _refused("does not stop the job", said)
