@@ -134,18 +134,23 @@ def _meters() -> list[dict[str, Any]]:
 
 def _engines(context: Context) -> list[dict[str, Any]]:
     from providers import registry
+    from providers.errors import LowtideError
 
     rows = []
     for name in registry.targets("executors"):
         users: list[Region] = [r for r in context.regions.configured if r.executor == name]
-        engine = registry.load("executors", name)({}, context.config.base_dir)
+        row: dict[str, Any] = {"name": name, "kind": "executor"}
+        try:
+            slots = [context.executor(r.name).slots() for r in users]
+            if not users:
+                settings = context.config.settings.executors.get(name, {})
+                slots = [
+                    registry.load("executors", name)(settings, context.config.base_dir).slots()
+                ]
+        except LowtideError as e:
+            rows.append(row | {"available": False, "detail": str(e)})
+            continue
         used_by = ", ".join(r.name for r in users) or "no region"
-        rows.append(
-            {
-                "name": name,
-                "kind": "executor",
-                "available": True,
-                "detail": f"{engine.slots()} slots; used by {used_by}",
-            }
-        )
+        detail = f"{'+'.join(map(str, slots))} slots; used by {used_by}"
+        rows.append(row | {"available": True, "detail": detail})
     return rows

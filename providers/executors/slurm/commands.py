@@ -59,6 +59,10 @@ class Commands:
         """A command with the cluster that it is to ask."""
         return [name, *([f"--clusters={self.cluster}"] if self.cluster else [])]
 
+    def forget(self) -> None:
+        """Ask afresh at the next look."""
+        self._asked_s = float("-inf")
+
     def queue(self, *, fresh: bool = False) -> list[SlurmJob]:
         """Our user's jobs that the controller remembers, ended ones included."""
         if fresh or self.clock() - self._asked_s > FRESH_S:
@@ -108,17 +112,21 @@ class Commands:
         """``scontrol update``: StartTime, Partition, Comment."""
         said = [f"{name}={value}" for name, value in fields.items()]
         self.run(*self.on_cluster("scontrol"), "update", f"JobId={job_id}", *said)
-        self._asked_s = float("-inf")
+        self.forget()
 
     def control(self, verb: str, job_id: str) -> None:
         """``scontrol hold|release|requeuehold``."""
         self.run(*self.on_cluster("scontrol"), verb, job_id)
-        self._asked_s = float("-inf")
+        self.forget()
 
     def cancel(self, job_id: str, *options: str) -> None:
-        """``scancel``; a job that Slurm does not know is no error of it."""
-        self.run(*self.on_cluster("scancel"), *options, job_id)
-        self._asked_s = float("-inf")
+        """``scancel``; a job that has ended meanwhile, or that Slurm does not know, is no error."""
+        try:
+            self.run(*self.on_cluster("scancel"), *options, job_id)
+        except ExecutorError as e:
+            if "Invalid job id" not in str(e):
+                raise
+        self.forget()
 
     def _sinfo(self, *words: str) -> str:
         known = self._nodes.get(words)

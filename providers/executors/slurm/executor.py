@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # attributes for up to a minute by default (nfs(5), acregmax=60).
 LAG_S = 60.0
 HANDLE = "slurm.json"
+# How often to look whether a requeued job is back in the queue, a fifth of a second apart.
+REQUEUE_LOOKS = 10
 # Who wrote the start marker of an attempt that was stopped before it began.
 TAKEN_BACK = "stop"
 
@@ -245,10 +247,17 @@ class Slurm:
             self._commands.control("release", before.job_id)
         except ExecutorError:
             return None
-        again = self._commands.job(before.job_id)
-        if again is None or again.stage == "ended":
-            return None
-        return replace(before, begin_s=begin_s)
+        return replace(before, begin_s=begin_s) if self._waits(before.job_id) else None
+
+    def _waits(self, job_id: str) -> bool:
+        """Whether a job is in the queue again; a busy controller takes a moment to say so."""
+        for _ in range(REQUEUE_LOOKS):
+            job = self._commands.job(job_id)
+            if job is not None and job.stage != "ended":
+                return True
+            time.sleep(0.2)
+            self._commands.forget()
+        return False
 
     def _begin(self, run_dir: Path, begin_s: float | None) -> None:
         """Let what is due and still waits for its hour begin now."""
