@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ZONE ?= DE
+EXTRAS ?= dev
 PYTEST_ARGS ?= -n auto
 
 .PHONY: help demo test check bench build clean
@@ -41,7 +42,7 @@ $(VENV)/.examples: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	touch $@
 
 $(VENV)/.bench: $(VENV)/bin/python pyproject.toml

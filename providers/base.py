@@ -69,6 +69,7 @@ class Component:
     set and version; ``max_w`` is what the held part can draw at most, where known: it
     widens the upper bound over gaps. ``poll_s``: a counter that wraps must be read at least
     this often (seconds), or what it counted is lost; None: any interval will do.
+    ``replayed``: its readings come from a record, whatever the method was there.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Component:
     source: str
     max_w: float | None = None
     poll_s: float | None = None
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +88,25 @@ class Scope:
     gpus: tuple[str, ...] = ()
 
 
+# How a tree's CPU seconds are counted: by its control group, by what was waited for, or, within
+# the process that is metered, by the kernel's usage of itself and its children.
+Counting = Literal["cgroup", "wait4", "rusage"]
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What the job's process tree has used so far (cumulative, never falling).
 
     ``pids`` are its living processes at this moment: whose work on a device is the job's.
+    ``held_slots`` is what all jobs on this machine hold at the moment, this one included; 0
+    where that is not known.
     """
 
     elapsed_s: float
     cpu_s: float
     rss_gb_s: float
     pids: frozenset[int] = frozenset()
+    held_slots: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +114,10 @@ class Reading:
     """Energy of one component so far, in joules, cumulative since the meter was opened.
 
     ``active_j`` is what the job's work drew; ``energy_j`` adds the idle draw of what the
-    job held: the larger of its slots and the CPUs that it used. ``covered_s`` is the time
-    that was really observed; a failed read is time not covered, never a zero. ``facts`` is what
-    else was seen so far, with its unit in the name: ``mean_utilisation_percent``.
+    job held: its slots, and of what nobody holds the CPUs that it used beyond them.
+    ``covered_s`` is the time that was really observed; a failed read is time not covered,
+    never a zero. ``facts`` is what else was seen so far, with its unit in the name:
+    ``mean_utilisation_percent``.
     """
 
     component: str
@@ -170,9 +181,13 @@ class Launch:
 
     ``run_dir`` belongs to this attempt alone; ``env_file`` is a JSON object (0600) that
     outlives the attempt only if it is run again. ``work_dir`` is the job's own, the same for
-    all its attempts (``LOWTIDE_RUN_DIR``). ``token`` marks every process of the attempt
-    (``LOWTIDE_RUN`` in its environment). ``pause_signal`` says how it may be paused: see
-    :meth:`Executor.pause`; None: it may not.
+    all its attempts (``LOWTIDE_RUN_DIR``). ``gpus`` are boards by UUID; an engine that assigns
+    boards itself gets their number alone, ``gpu_count``. ``inherit`` are prefixes of variables
+    that an engine made for the job in the runner's environment, ``drop`` those it never gets.
+    ``token`` marks every process of the attempt (``LOWTIDE_RUN`` in its environment).
+    ``pause_signal`` says how it may be paused: see :meth:`Executor.pause`; None: it may not.
+    ``foreground``: it keeps the caller's terminal, streams and process group, its record ends
+    with its first process, and ``env_file`` is deleted once it is read.
     """
 
     job_id: str
@@ -187,14 +202,18 @@ class Launch:
     region: str
     slots: int
     gpus: tuple[str, ...] = ()
+    gpu_count: int = 0
+    inherit: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
     meters: tuple[str, ...] = ("nvml", "rapl", "model")
     time_limit_s: float | None = None
     grace_s: float = 10.0
     interval_s: float = 1.0
     pause_signal: PauseSignal | None = None
+    foreground: bool = False
 
 
-Phase = Literal["absent", "running", "paused", "orphaned", "ended", "gone"]
+Phase = Literal["absent", "waiting", "running", "paused", "orphaned", "ended", "gone"]
 EndReason = Literal["exited", "stopped", "time_limit", "paused", "not_started"]
 
 
@@ -225,6 +244,7 @@ class RunState:
     """What the run folder and the process table say of an attempt.
 
     ``absent``: never started (no start marker; a runner may be on its way);
+    ``waiting``: an engine has it, and starts it when its hour and its resources are there;
     ``running``: its runner lives; ``paused``: the same, with the job's processes stopped;
     ``orphaned``: the runner died, the job's processes live;
     ``ended``: there is a receipt; ``gone``: started, but no runner, process or receipt.
@@ -238,7 +258,11 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do natively (DESIGN section 7)."""
+    """What an engine can do natively (DESIGN section 7).
+
+    ``begin_time``: it can be handed a job that is to begin later, and be told another time;
+    ``assigns_gpus``: it picks the boards, by their number.
+    """
 
     begin_time: bool = False
     hold: bool = False
@@ -246,6 +270,7 @@ class Capabilities:
     requeue: bool = False
     accounting: bool = False
     multi_region: bool = False
+    assigns_gpus: bool = False
 
 
 class Executor(Protocol):
@@ -261,8 +286,22 @@ class Executor(Protocol):
         """UUIDs of boards that no job of ours and no other process holds."""
         ...
 
-    def start(self, launch: Launch) -> None:
-        """Start the runner, detached; raises :class:`providers.errors.ExecutorError`."""
+    def assignable_gpus(self) -> tuple[int, int]:
+        """Boards that one job may get at most, and all jobs at once, of what the engine assigns."""
+        ...
+
+    def start(self, launch: Launch, begin_s: float | None = None) -> None:
+        """Start the runner, detached; raises :class:`providers.errors.ExecutorError`.
+
+        With ``begin_s`` (Unix time; only where the engine has ``begin_time``) no earlier.
+        """
+        ...
+
+    def move(self, launch: Launch, begin_s: float) -> bool:
+        """Move what was handed over, and has not begun, to ``begin_s`` in this region.
+
+        False where it cannot be moved; only asked of engines with ``begin_time``.
+        """
         ...
 
     def poll(self, run_dir: Path, token: str) -> RunState:

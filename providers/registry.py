@@ -15,6 +15,8 @@ from providers.errors import LowtideError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from providers.base import MeterKind
+
 Group = Literal["intensity", "meters", "executors"]
 
 BUILTINS: Mapping[Group, Mapping[str, str]] = {
@@ -35,9 +37,11 @@ BUILTINS: Mapping[Group, Mapping[str, str]] = {
         "nvml": "providers.meters.nvml:KIND",
         "rapl": "providers.meters.rapl:KIND",
         "model": "providers.meters.model:KIND",
+        "replay": "providers.meters.replay:KIND",
     },
     "executors": {
         "local": "providers.executors.local:build",
+        "slurm": "providers.executors.slurm:build",
     },
 }
 
@@ -74,3 +78,15 @@ def load(group: Group, name: str) -> Any:
         raise RegistryError(f"no {group} provider is called {name!r}: known are {known}")
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
+
+
+def meter(name: str) -> MeterKind:
+    """The meter that a config names: ``rapl``, or with what it is to use, ``replay:PATH``."""
+    head, colon, argument = name.partition(":")
+    kind: MeterKind = load("meters", head)
+    if not colon:
+        return kind
+    if not hasattr(kind, "using"):
+        raise RegistryError(f"meter {head} takes nothing after a colon, found {name!r}")
+    using: MeterKind = kind.using(argument)
+    return using

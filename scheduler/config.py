@@ -88,7 +88,8 @@ class Transfer(Section):
 class RegionSettings(Section):
     """A place where jobs can run, or that is only compared (no executor).
 
-    ``zones`` is what a source calls the grid zone where it has a name of its own for it.
+    ``zones`` is what a source calls the grid zone where it has a name of its own for it;
+    ``engine`` are settings of the executor for this region, laid over ``executors.<name>``.
     """
 
     zone: Zone | None = None
@@ -99,6 +100,7 @@ class RegionSettings(Section):
     lon: Annotated[float, Field(ge=-180, le=180)] | None = None
     executor: str | None = None
     host: Annotated[str, Field(min_length=1)] | None = None
+    engine: dict[str, Any] = Field(default_factory=dict)
     slots: Capacity | None = None
     price: Price | None = None
     pue: Pue | None = None
@@ -179,6 +181,7 @@ class Settings(Section):
     providers: tuple[str, ...] = ("forecaster", "climatology", "country_mean")
     order: Literal["stated", "accuracy"] = "stated"
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    executors: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     database: Annotated[DatabaseSettings, BeforeValidator(_database)] | None = None
     shared_runs: Annotated[str, Field(min_length=1)] | None = None
@@ -231,6 +234,15 @@ class Config:
         return self.path.parent
 
     @property
+    def meters(self) -> tuple[str, ...]:
+        """Meters, first choice first; a path that one is to use (``replay:PATH``) is absolute."""
+        named = (name.partition(":") for name in self.settings.meters)
+        return tuple(
+            f"{head}:{(self.base_dir / Path(path).expanduser()).absolute()}" if path else head
+            for head, _, path in named
+        )
+
+    @property
     def key_variables(self) -> frozenset[str]:
         """Environment variables that hold keys: of ``secrets``, any source, and the database."""
         named = (
@@ -265,7 +277,7 @@ def load(path: str | None, environ: Mapping[str, str], cwd: Path) -> Config:
     else:
         found = cwd / "config.yaml"
         if not found.is_file():
-            found = Path(str(files("scheduler") / "data" / "config.yaml"))
+            found = packaged()
     home = environ.get("LOWTIDE_HOME") or platformdirs.user_data_dir("lowtide", appauthor=False)
     settings = validate(Settings, read_yaml(found), found)
     database = _address(settings.database, environ.get("LOWTIDE_DATABASE"), found, cwd)
@@ -284,6 +296,11 @@ def _address(
         return None if url is None else address.parse(url, base_dir, password_env)
     except ValueError as e:
         raise ConfigError(f"{where} {e}") from e
+
+
+def packaged() -> Path:
+    """The file of defaults: it works offline, and names no place."""
+    return Path(str(files("scheduler") / "data" / "config.yaml"))
 
 
 def read_yaml(path: Path) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from providers import catalogue
 from providers.base import Triple
@@ -59,6 +59,7 @@ class Region:
     lat: float | None = None
     lon: float | None = None
     host: str | None = None
+    engine: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def provider(self) -> str:
@@ -155,6 +156,7 @@ def _region(
         lat=spot.lat if spot else None,
         lon=spot.lon if spot else None,
         host=own.host if own else None,
+        engine=own.engine if own else {},
     )
 
 

@@ -18,6 +18,7 @@ from hypothesis import settings
 from support import postgres
 from support.database import open_store
 from support.server import Play, SourceServer
+from support.slurm import Cluster, start_cluster
 
 from scheduler.cli import main
 from scheduler.models import JobSpec
@@ -86,6 +87,22 @@ def serve() -> Iterator[Callable[[Play], SourceServer]]:
     yield start
     for server in started:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def slurm_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real Slurm cluster, as long as the tests of this process run."""
+    cluster = start_cluster(tmp_path_factory.mktemp("slurm"))
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def slurm(slurm_session: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The cluster, for one test: its commands find it, and no job is left in it."""
+    monkeypatch.setenv("SLURM_CONF", slurm_session.conf)
+    yield slurm_session
+    slurm_session.clear()
 
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)

@@ -40,9 +40,14 @@ class Local:
 
     def free_gpus(self, taken: frozenset[str]) -> tuple[str, ...]:
         """Boards without any process, as NVML sees them, that no job of ours holds."""
-        return tuple(uuid for uuid in nvml.idle_boards() if uuid not in taken)
+        held = taken | proc.held_boards()
+        return tuple(uuid for uuid in nvml.idle_boards() if uuid not in held)
 
-    def start(self, launch: Launch) -> None:
+    def assignable_gpus(self) -> tuple[int, int]:
+        """None: boards are found free and held by name."""
+        return 0, 0
+
+    def start(self, launch: Launch, begin_s: float | None = None) -> None:
         """Start the runner; a second call for the same attempt starts nothing twice."""
         run_dir = Path(launch.run_dir)
         try:
@@ -55,6 +60,10 @@ class Local:
                 journal.write_json(run_dir / "launched.json", asdict(seen))
         except OSError as e:
             raise ExecutorError(f"the runner in {run_dir} cannot be started: {e}") from e
+
+    def move(self, launch: Launch, begin_s: float) -> bool:
+        """Nothing is ever handed over early."""
+        return False
 
     def poll(self, run_dir: Path, token: str) -> RunState:
         """Where an attempt stands; a receipt that comes while we look wins."""

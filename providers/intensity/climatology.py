@@ -8,19 +8,16 @@ possible for jobs up to 4 h, and nothing for jobs of a day.
 
 from __future__ import annotations
 
-import gzip
-import re
-import zlib
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from providers.errors import BadData, NoData
+from providers.errors import NoData
 from providers.series import Series, SourceInfo, empty, to_unix
 from providers.settings import ProviderSettings, checked
+from providers.typical import NAME, table, zones
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +26,6 @@ if TYPE_CHECKING:
 
     from providers.surroundings import Surroundings
 
-NAME = "climatology (Electricity Maps 2022)"
-TABLE = "data/climatology/electricitymaps-2022-month-hour.csv.gz"
 HOUR_S = 3600.0
 # Longer than the 24 lines of a month.
 MONTH_CHARS = 24 * 80
@@ -54,11 +49,11 @@ class Climatology:
 
     def zones(self) -> frozenset[str] | None:
         """The zones of the table."""
-        return frozenset(_zones())
+        return frozenset(zones())
 
     def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
         """Hourly means over ``[start, end)``; the band is the 10th to 90th percentile of days."""
-        if zone not in _zones():
+        if zone not in zones():
             raise NoData(f"{NAME} has no zone {zone}")
         low_s, high_s = to_unix(start), to_unix(end)
         first = np.floor(low_s / HOUR_S)
@@ -69,10 +64,10 @@ class Climatology:
         months = np.array([(midnight + timedelta(days=d)).month - 1 for d in range(days)])
         day = ((starts - midnight.timestamp()) // (24 * HOUR_S)).astype(int)
         hour = (starts // HOUR_S % 24).astype(int)
-        table = np.full((12, 24, 3), np.nan)
+        hourly = np.full((12, 24, 3), np.nan)
         for month in set(months.tolist()):
-            table[month] = _month(zone, month)
-        values = table[months[day], hour]
+            hourly[month] = _month(zone, month)
+        values = hourly[months[day], hour]
         mean = values[:, 0]
         whole = Series(
             zone=zone,
@@ -97,33 +92,17 @@ class Climatology:
 
 
 @cache
-def _text() -> str:
-    """The whole table; the lines of a zone stand together."""
-    try:
-        return gzip.decompress((files("providers") / TABLE).read_bytes()).decode()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as e:
-        raise BadData(f"{NAME}: the embedded table is damaged ({e}): reinstall lowtide") from e
-
-
-@cache
-def _zones() -> dict[str, int]:
-    """Where in the table each zone begins."""
-    found = re.finditer(r"^([^,\n]+),1,0,", _text(), re.MULTILINE)
-    return {match[1]: match.start() for match in found}
-
-
-@cache
 def _month(zone: str, month: int) -> NDArray[np.float64]:
     """Hours x (mean, 10th percentile, 90th percentile) of a month from 0, g/kWh."""
-    first = _text().index(f"{zone},{month + 1},0,", _zones()[zone])
-    rows = [line.split(",") for line in _text()[first : first + MONTH_CHARS].split("\n")[:24]]
+    first = table().index(f"{zone},{month + 1},0,", zones()[zone])
+    rows = [line.split(",") for line in table()[first : first + MONTH_CHARS].split("\n")[:24]]
     return np.array([[float(x) for x in row[3:6]] for row in rows])
 
 
 @cache
 def months(zone: str) -> NDArray[np.float64] | None:
     """Mean intensity by month x hour of the day in UTC (12 x 24); None for an unknown zone."""
-    if zone not in _zones():
+    if zone not in zones():
         return None
     return np.stack([_month(zone, month)[:, 0] for month in range(12)])
 

@@ -1,7 +1,7 @@
 """The energy journal, the receipt and the units of work in a run folder: writing and reading.
 
 ``journal.jsonl``: a header (components, notes about the machine), then one line a sample with
-cumulative readings. Reading never fails on rubbish: what cannot be read becomes a note.
+cumulative readings (read back in :mod:`providers.journal`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from providers.base import ZERO, Component, Journal, Reading, Receipt, Sample, Triple
+from providers.base import ZERO, Component, Journal, Reading, Receipt, Triple
+from providers.journal import read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+NAME = "journal.jsonl"
 FSYNC_S = 20.0
 UNITS_LIMIT_BYTES = 1 << 20
 
@@ -36,7 +38,7 @@ class JournalWriter:
         self, run_dir: Path, components: Sequence[Component], meta: dict[str, Any], start: float
     ) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._fd = os.open(run_dir / "journal.jsonl", flags, 0o600)
+        self._fd = os.open(run_dir / NAME, flags, 0o600)
         self._index = {c.name: i for i, c in enumerate(components)}
         self._synced = time.monotonic()
         header = {"components": [asdict(c) for c in components], "meta": meta}
@@ -71,6 +73,10 @@ class JournalWriter:
         """A fault that the runner met, for the report."""
         self._write(_text({"note": text}))
 
+    def tell(self, meta: dict[str, Any]) -> None:
+        """What is known only later than the header; a later word replaces an earlier one."""
+        self._write(_text({"meta": meta}))
+
     def sync(self) -> None:
         """Make sure that all lines are on disk."""
         os.fsync(self._fd)
@@ -90,6 +96,12 @@ class JournalWriter:
         self._owed = ""
 
 
+def append_note(run_dir: Path, text: str) -> None:
+    """Add a note to a journal whose runner has ended; harmless where it cannot be written."""
+    with suppress(OSError), (run_dir / "journal.jsonl").open("a", encoding="ascii") as f:
+        f.write("\n" + _text({"note": text}))
+
+
 def _text(line: dict[str, Any]) -> str:
     return json.dumps(line, separators=(",", ":")) + "\n"
 
@@ -100,67 +112,7 @@ def _flat(figure: Triple) -> tuple[float, float, float]:
 
 def read_journal(run_dir: Path) -> Journal:
     """The journal of an attempt; an absent one has no components and a note."""
-    try:
-        lines = (run_dir / "journal.jsonl").read_text(encoding="utf-8", errors="replace")
-    except OSError as e:
-        return Journal((), (), (f"no energy journal: {e.strerror}",))
-    components: tuple[Component, ...] = ()
-    meta: dict[str, Any] = {}
-    samples: list[Sample] = []
-    notes: list[str] = []
-    torn = 0
-    for text in filter(None, lines.split("\n")):
-        try:
-            line = json.loads(text)
-            if "components" in line:
-                components = tuple(Component(**c) for c in line["components"])
-                meta = dict(line["meta"])
-            elif "note" in line:
-                notes.append(str(line["note"]))
-            else:
-                sample = _sample(line, components, samples[-1] if samples else None)
-                samples.append(sample)
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ):
-            torn += 1
-    if torn:
-        notes.append(f"{torn} damaged line(s) of the energy journal were left out")
-    return Journal(components, tuple(samples), tuple(notes), meta)
-
-
-def _sample(line: dict[str, Any], components: Sequence[Component], last: Sample | None) -> Sample:
-    """A sample that is finite and does not run backwards; else :class:`ValueError`."""
-    readings = []
-    for index, *numbers in line["read"]:
-        told = numbers.pop() if isinstance(numbers[-1], dict) else {}
-        values = [float(x) for x in numbers]
-        if len(values) != 7 or not all(math.isfinite(x) and x >= 0 for x in values):
-            raise ValueError("a reading is seven finite numbers from 0 up")
-        low, value, high, e_low, e_value, e_high, covered = values
-        facts = {str(name): float(x) for name, x in told.items()}
-        if not all(math.isfinite(x) for x in facts.values()):
-            raise ValueError("facts are finite numbers")
-        readings.append(
-            Reading(
-                components[index].name,
-                Triple(low, value, high),
-                Triple(e_low, e_value, e_high),
-                covered,
-                facts,
-            )
-        )
-    at, cpu_s = float(line["at"]), float(line["cpu_s"])
-    if not math.isfinite(at) or (last is not None and at < last.at):
-        raise ValueError("samples stand in order of time")
-    if not math.isfinite(cpu_s) or cpu_s < 0:
-        raise ValueError("CPU seconds are finite, from 0 up")
-    return Sample(at, cpu_s, tuple(readings))
+    return read(run_dir / NAME)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ class Metering:
         missing: dict[str, Component] = {}
         for name in names:
             try:
-                meter: Meter = registry.load("meters", name).open(scope)
+                meter: Meter = registry.meter(name).open(scope)
                 offered = meter.components()
             except Exception as e:  # noqa: BLE001 -- a meter may never harm the job
                 self.notes.append(f"meter {name} is not used: {e}")

@@ -8,6 +8,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROC = Path("/proc")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -130,7 +134,22 @@ def marked(token: str) -> list[int]:
     Looks at every process of the machine: for the rare case that a runner died.
     """
     wanted = f"LOWTIDE_RUN={token}".encode()
-    found = []
+    return [pid for pid, variables in _environments() if wanted in variables]
+
+
+def held_boards() -> frozenset[str]:
+    """UUIDs of the boards that were given to commands of ours, of any queue or of none."""
+    prefix = b"CUDA_VISIBLE_DEVICES="
+    found: set[str] = set()
+    for _, variables in _environments():
+        if any(v.startswith(b"LOWTIDE_RUN=") for v in variables):
+            told = [v.removeprefix(prefix).decode() for v in variables if v.startswith(prefix)]
+            found.update(uuid for text in told for uuid in text.split(","))
+    return frozenset(found)
+
+
+def _environments() -> Iterator[tuple[int, list[bytes]]]:
+    """The environment of each living process of our own user."""
     for entry in os.listdir(PROC):  # noqa: PTH208
         if entry.isdigit():
             try:
@@ -138,6 +157,5 @@ def marked(token: str) -> list[int]:
             except OSError:
                 continue
             state = stat(int(entry))
-            if wanted in variables and state is not None and state.state not in {"Z", "X"}:
-                found.append(int(entry))
-    return found
+            if state is not None and state.state not in {"Z", "X"}:
+                yield int(entry), variables

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from providers.base import Usage
 from providers.meters import microarchitecture
+from providers.runner.holdings import Holdings
 from providers.runner.journal import JournalWriter
 from providers.runner.log import say
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from providers.base import Launch
+    from providers.base import Counting
     from providers.runner.metering import Metering
-    from providers.runner.tree import Tree
 
 # The journal grows with the logarithm of time: a crash loses at most this share of the run.
 THINNING = 0.001
@@ -43,23 +43,49 @@ class Clock:
         return self.wall + self.elapsed()
 
 
+class Uses(Protocol):
+    """What is metered; ``pids`` are its living processes at the last look."""
+
+    pids: frozenset[int]
+
+    def usage(self) -> tuple[float, int]:
+        """CPU seconds so far (never falling), and resident bytes now."""
+        ...
+
+    def counted_by(self) -> Counting:
+        """How its CPU seconds are counted."""
+        ...
+
+    def final_cpu_s(self) -> float:
+        """CPU seconds at its end."""
+        ...
+
+
 class Record:
     """Samples into the journal; what cannot be written is a gap, and the job runs on."""
 
     def __init__(
-        self, run_dir: Path, launch: Launch, clock: Clock, metering: Metering, tree: Tree
+        self,
+        run_dir: Path,
+        interval_s: float,
+        clock: Clock,
+        metering: Metering,
+        tree: Uses,
+        slots: int,
     ) -> None:
         self._clock, self._metering, self._tree = clock, metering, tree
-        self._interval = self.next_at = metering.poll_s(launch.interval_s)
-        self._awake = self._written = self._rss_gb_s = 0.0
+        self._interval = self.next_at = metering.poll_s(interval_s)
+        self._holdings = Holdings(slots)
+        self._awake = self._written = self._rss_gb_s = self._seen_cpu_s = 0.0
         self._lost = self._noted = 0
         self._writer: JournalWriter | None = None
         try:
             meta = {
-                "interval_s": launch.interval_s,
+                "interval_s": interval_s,
                 "meters": metering.used,
                 "cpu": microarchitecture.here().name,
                 "cpus": os.cpu_count(),
+                "attribution": {"counted_by": tree.counted_by()},
             }
             self._writer = JournalWriter(run_dir, metering.components, meta, clock.wall)
         except Exception as e:  # noqa: BLE001 -- metering may never harm the job
@@ -72,7 +98,11 @@ class Record:
         self._rss_gb_s += rss_bytes / 1e9 * (awake - self._awake)
         self._awake = awake
         self.next_at = elapsed + self._interval
-        readings = self._metering.sample(Usage(awake, cpu_s, self._rss_gb_s, self._tree.pids))
+        if not last:
+            self._seen_cpu_s = cpu_s
+        held = self._holdings.total()
+        usage = Usage(awake, cpu_s, self._rss_gb_s, self._tree.pids, held)
+        readings = self._metering.sample(usage)
         due = last or elapsed - self._written >= elapsed * THINNING
         if self._writer is None or not due:
             return
@@ -86,11 +116,22 @@ class Record:
             self._lost += 1
 
     def close(self) -> None:
-        """The last sample, the notes, and all of it to disk."""
+        """The last sample, the notes, how the job was counted, and all of it to disk."""
         self.sample(last=True)
+        self._holdings.close()
         if self._writer is None:
             return
         try:
+            self._writer.tell(
+                {
+                    "attribution": {
+                        "counted_by": self._tree.counted_by(),
+                        "seen_cpu_s": self._seen_cpu_s,
+                        "cpu_s": self._tree.final_cpu_s(),
+                    },
+                    "suspended_s": max(0.0, self._clock.elapsed() - self._clock.awake()),
+                }
+            )
             self._write_notes(self._writer)
             if self._lost:
                 self._writer.note(f"{self._lost} sample(s) could not be written")

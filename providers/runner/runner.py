@@ -14,11 +14,12 @@ import shutil
 import signal
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.base import Launch, Receipt, Scope
-from providers.runner import journal, proc
+from providers.runner import foreground, group, journal, proc
 from providers.runner.log import say
 from providers.runner.metering import Metering
 from providers.runner.pausing import PAUSE, RESUME, Pausing
@@ -31,18 +32,18 @@ if TYPE_CHECKING:
     from providers.base import EndReason
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-WAITED = STOP_SIGNALS | {signal.SIGCHLD, PAUSE, RESUME}
 # While a tree is being killed, look again for processes that it has just made.
 KILL_AGAIN_S = 0.2
 # A full disk may be emptied: try this long to leave the receipt.
 RECEIPT_PATIENCE_S = 60.0
+LEFT_BEHIND = "{count} process(es) outlived the command: they count up to its end"
 
 
 def read_launch(run_dir: Path) -> Launch:
     """What the executor wrote."""
     content = json.loads((run_dir / "launch.json").read_text(encoding="utf-8"))
-    for name in ("argv", "gpus", "meters"):
-        content[name] = tuple(content[name])
+    for name in ("argv", "gpus", "meters", "inherit", "drop"):
+        content[name] = tuple(content.get(name, ()))
     return Launch(**content)
 
 
@@ -50,30 +51,60 @@ def run(run_dir: Path) -> None:
     """Run the attempt in ``run_dir`` (absolute); returns at once where it was started before."""
     os.chdir(run_dir)
     launch = read_launch(run_dir)
-    signal.pthread_sigmask(signal.SIG_BLOCK, WAITED)
+    ignored = foreground.ignored() if launch.foreground else frozenset()
+    if launch.foreground:
+        foreground.leave_to_command()
+    waited = _waited(launch, ignored)
+    signal.pthread_sigmask(signal.SIG_BLOCK, waited)
     if not _mark_started(run_dir):
         say("this attempt was started before")
         return
     become_subreaper()
     clock = Clock()
-    metering = Metering(launch.meters, Scope(launch.slots, launch.gpus))
+    metering = Metering(launch.meters, Scope(launch.slots, launch.gpus or _assigned(launch)))
+    own = group.make(group.own_folder())
     try:
-        pid = _spawn(launch, run_dir)
+        start = partial(_spawn, launch, run_dir, ignored)
+        pid = own.spawn(start) if own else start()
     except (OSError, ValueError, TypeError) as e:
+        if own:
+            own.remove()
         error = f"cannot start {launch.argv[0]!r}: {_said(e)}"
         _leave(run_dir, _receipt(launch, clock, "not_started", None, 0.0, error))
         return
     _identify_first(run_dir, pid)
-    tree = Tree(pid)
-    record = Record(run_dir, launch, clock, metering, tree)
+    tree = Tree(pid, own)
+    record = Record(run_dir, launch.interval_s, clock, metering, tree, launch.slots)
     pausing = Pausing(run_dir, launch, clock, tree)
-    reason = _follow(launch, clock, tree, record, pausing)
+    reason = _follow(launch, clock, tree, record, pausing, waited)
     pausing.end()
+    left = proc.below(os.getpid())
+    if left:
+        metering.notes.append(LEFT_BEHIND.format(count=len(left)))
     record.close()
     receipt = _receipt(launch, clock, reason, tree.first_status, tree.final_cpu_s())
     # The receipt comes first: releasing a device may hang.
     _leave(run_dir, replace(receipt, pauses=pausing.pauses()))
+    if own:
+        own.remove()
     metering.close()
+
+
+def _assigned(launch: Launch) -> tuple[str, ...]:
+    """Boards that an engine gave, as it calls them; an index is no UUID, so it is not metered."""
+    if not launch.gpu_count:
+        return ()
+    told = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    named = tuple(name.strip() for name in told if name.strip())
+    return named or tuple(f"unnamed {n + 1}" for n in range(launch.gpu_count))
+
+
+def _waited(launch: Launch, ignored: frozenset[signal.Signals]) -> frozenset[signal.Signals]:
+    """The signals that this runner obeys."""
+    own = frozenset({signal.SIGCHLD, PAUSE, RESUME})
+    if launch.foreground:
+        return own | STOP_SIGNALS - foreground.FROM_TERMINAL - ignored
+    return own | STOP_SIGNALS
 
 
 def _said(error: Exception) -> str:
@@ -98,8 +129,8 @@ def _mark_started(run_dir: Path) -> bool:
     return journal.claim(run_dir / "started", {"at": time.time(), **(asdict(me) if me else {})})
 
 
-def _spawn(launch: Launch, run_dir: Path) -> int:
-    """Start the command in a session of its own.
+def _spawn(launch: Launch, run_dir: Path, ignored: frozenset[signal.Signals]) -> int:
+    """Start the command in a session of its own, or in the foreground of the caller.
 
     Raises :class:`OSError` where folder, environment file or executable cannot be used, and
     :class:`ValueError` or :class:`TypeError` where the environment is no environment.
@@ -111,18 +142,20 @@ def _spawn(launch: Launch, run_dir: Path) -> int:
         if path is None:
             raise FileNotFoundError(errno.ENOENT, "no such executable on the job's PATH")
         log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        to_files = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(run_dir / "stdout.log"), log_flags, 0o600),
+            (os.POSIX_SPAWN_OPEN, 2, str(run_dir / "stderr.log"), log_flags, 0o600),
+        ]
+        kept = _UNCHANGEABLE | ignored
         return os.posix_spawn(
             path,
             launch.argv,
             environment,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, str(run_dir / "stdout.log"), log_flags, 0o600),
-                (os.POSIX_SPAWN_OPEN, 2, str(run_dir / "stderr.log"), log_flags, 0o600),
-            ],
-            setsid=True,
+            file_actions=[*foreground.file_actions()] if launch.foreground else to_files,
+            setsid=not launch.foreground,
             setsigmask=[],
-            setsigdef=[s for s in signal.valid_signals() if s not in _UNCHANGEABLE],
+            setsigdef=[s for s in signal.valid_signals() if s not in kept],
         )
     finally:
         os.chdir(run_dir)
@@ -135,14 +168,25 @@ def _environment(launch: Launch) -> Mapping[str, str]:
     kept = json.loads(Path(launch.env_file).read_text(encoding="utf-8"))
     if not isinstance(kept, dict):
         raise ValueError(f"{launch.env_file} holds no JSON object of environment variables")
-    variables: dict[str, str] = kept | {
-        "LOWTIDE_JOB_ID": launch.job_id,
-        "LOWTIDE_ATTEMPT": str(launch.attempt),
-        "LOWTIDE_REGION": launch.region,
-        "LOWTIDE_UNITS": launch.units_file,
-        "LOWTIDE_RUN": launch.token,
-        "LOWTIDE_RUN_DIR": launch.work_dir,
+    if launch.foreground:
+        foreground.forget(launch.env_file)
+    made = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(launch.inherit) and name not in launch.drop
     }
+    variables: dict[str, str] = (
+        kept
+        | made
+        | {
+            "LOWTIDE_JOB_ID": launch.job_id,
+            "LOWTIDE_ATTEMPT": str(launch.attempt),
+            "LOWTIDE_REGION": launch.region,
+            "LOWTIDE_UNITS": launch.units_file,
+            "LOWTIDE_RUN": launch.token,
+            "LOWTIDE_RUN_DIR": launch.work_dir,
+        }
+    )
     if launch.gpus:
         variables |= {
             "CUDA_VISIBLE_DEVICES": ",".join(launch.gpus),
@@ -152,16 +196,24 @@ def _environment(launch: Launch) -> Mapping[str, str]:
 
 
 def _follow(
-    launch: Launch, clock: Clock, tree: Tree, record: Record, pausing: Pausing
+    launch: Launch,
+    clock: Clock,
+    tree: Tree,
+    record: Record,
+    pausing: Pausing,
+    waited: frozenset[signal.Signals],
 ) -> EndReason:
     """Wait for the whole tree to end; pause it where asked, end it where asked or at its limit.
 
-    A job that has checkpointed is over: what its first process has left behind is ended too.
+    A job that has checkpointed is over: what its first process has left behind is ended too. A
+    command in the foreground is over with its first process: a shell would not wait longer.
     """
     reason: EndReason = "exited"
     kill_at: float | None = None
     asked_to_stop = False
     while not tree.reap():
+        if launch.foreground and reason == "exited" and tree.first_status is not None:
+            break
         now, limit_at = clock.elapsed(), pausing.limit_at()
         if reason == "exited":
             if pausing.checkpointed():
@@ -175,7 +227,7 @@ def _follow(
                 tree.send(signal.SIGTERM)
                 pausing.end()
         if kill_at is not None and now >= kill_at:
-            tree.send(signal.SIGKILL)
+            tree.kill()
             kill_at = now + KILL_AGAIN_S
         if now >= record.next_at:
             record.sample()
@@ -184,7 +236,7 @@ def _follow(
             pausing.look()
         limit = limit_at if reason == "exited" else None
         wake = [w for w in (record.next_at, kill_at, pausing.look_at, limit) if w is not None]
-        woken = signal.sigtimedwait(WAITED, max(0.0, min(wake) - clock.elapsed()))
+        woken = signal.sigtimedwait(waited, max(0.0, min(wake) - clock.elapsed()))
         if woken is None:
             continue
         if woken.si_signo in STOP_SIGNALS:

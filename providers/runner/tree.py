@@ -4,7 +4,7 @@ The runner is a subreaper, so every orphan below it becomes its child: what it r
 ``wait4`` carries the CPU seconds of each exited descendant, short-lived ones included. Living
 ones are read from ``/proc``; nothing outside the tree is ever looked at. Not seen are only the
 CPU seconds of a child that lived between two looks under a parent that ignores SIGCHLD: the
-kernel keeps them nowhere.
+kernel keeps them nowhere but in a control group.
 """
 
 from __future__ import annotations
@@ -12,13 +12,21 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from typing import TYPE_CHECKING
 
 from providers.runner import proc
+
+if TYPE_CHECKING:
+    from providers.base import Counting
+    from providers.runner.group import Group
+
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 # States of /proc/PID/stat in which nothing runs on: stopped, traced and halted, exited, or asleep
 # in the kernel (a vfork whose child is stopped), where a stop that was sent comes first.
 STILL = frozenset("TtZXD")
+# A group that has counted less than this of what was reaped was left by the job.
+LEFT = 0.99
 
 
 def become_subreaper() -> None:
@@ -29,10 +37,10 @@ def become_subreaper() -> None:
 
 
 class Tree:
-    """Everything below this process."""
+    """Everything below this process; ``group`` counts the same, where there is one."""
 
-    def __init__(self, first: int) -> None:
-        self.first = first
+    def __init__(self, first: int, group: Group | None = None) -> None:
+        self.first, self._group = first, group
         self.first_status: int | None = None
         self._reaped_cpu_s = 0.0
         self._cpu_s = 0.0
@@ -57,6 +65,7 @@ class Tree:
         Parents are read before their children, so a child that ends meanwhile is never counted
         twice; it may be missed by this look and is in the next, so the sum is kept from falling.
         ``pids`` are then those of the look.
+        Neither this nor the group counts what is not the job's: the larger has missed less.
         """
         cpu_s, rss = self._reaped_cpu_s, 0
         living = proc.below(os.getpid())
@@ -64,18 +73,36 @@ class Tree:
         for found in living.values():
             cpu_s += found.cpu_s
             rss += found.rss_bytes
-        self._cpu_s = max(self._cpu_s, cpu_s)
-        return self._cpu_s, rss
+        self._cpu_s = max(self._cpu_s, cpu_s, self._grouped_s())
+        resident = self._group.resident_bytes() if self._group is not None else None
+        return self._cpu_s, rss if resident is None else resident
+
+    def _grouped_s(self) -> float:
+        return (self._group.cpu_s() if self._group is not None else None) or 0.0
 
     def final_cpu_s(self) -> float:
-        """Exact CPU seconds, once all have been reaped."""
+        """Exact CPU seconds, once all have been reaped and :meth:`usage` was asked after that.
+
+        The group is not asked again: a later word of it would differ from the last sample.
+        """
         self._cpu_s = max(self._cpu_s, self._reaped_cpu_s)
         return self._cpu_s
+
+    def counted_by(self) -> Counting:
+        """Which of the two has counted; a job may take itself out of its group."""
+        grouped = self._group is not None and self._grouped_s() >= LEFT * self._reaped_cpu_s
+        return "cgroup" if grouped else "wait4"
 
     def send(self, number: int) -> None:
         """Signal every process of the tree; stopped ones are woken to receive it."""
         for pid in proc.below(os.getpid()):
             _signal(pid, number, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End every process; those of the group at once, however fast they fork."""
+        self.send(signal.SIGKILL)
+        if self._group is not None:
+            self._group.kill()
 
     def send_first(self, number: int) -> None:
         """Signal the first process alone, woken to receive it, unless it has ended."""

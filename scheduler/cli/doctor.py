@@ -15,7 +15,7 @@ from scheduler.cli import options
 from scheduler.cli.options import example, opened, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from scheduler.engine import Context
 
@@ -49,7 +49,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
         findings.append(
             ("watcher", watched, "seen" if watched else "no daemon or tick for 2 minutes")
         )
-    findings += list(_meters())
+        findings += _meters(context.config.meters)
     if as_json:
         rows = [{"check": n, "ok": ok, "detail": d} for n, ok, d in findings]
         print_json({"schema_version": schema.SCHEMA_VERSION, "checks": rows})
@@ -104,12 +104,18 @@ def _sources(context: Context) -> Iterator[Finding]:
             yield f"source {name}", True, info.title
 
 
-def _meters() -> Iterator[Finding]:
+def _meters(names: Sequence[str]) -> Iterator[Finding]:
+    """Those that the config names."""
     from providers import registry
+    from providers.errors import LowtideError
 
-    for name in registry.targets("meters"):
-        probe = registry.load("meters", name).probe()
-        yield f"meter {name}", probe.available, probe.detail
+    for name in names:
+        try:
+            probe = registry.meter(name).probe()
+        except LowtideError as e:
+            yield f"meter {name}", False, str(e)
+        else:
+            yield f"meter {name}", probe.available, probe.detail
 
 
 @click.command("completion", epilog=example('eval "$(lowtide completion bash)"'))

@@ -16,6 +16,7 @@ COMMANDS = {
     "submit": ("jobs", "Queue a job and print its plan."),
     "plan": ("jobs", "Show the plan a job would get; submit nothing."),
     "run": ("foreground", "Submit, wait for the window, run in the foreground."),
+    "meter": ("meter", "Run a command at once under the meter, with no queue."),
     "wait": ("foreground", "Sleep until the greenest window; needs no daemon."),
     "status": ("look", "List jobs."),
     "show": ("look", "Show a job, its plan and its forecast."),

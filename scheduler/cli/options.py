@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scheduler import config as configuration
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ def example(text: str) -> str:
 @contextmanager
 def opened(ctx: click.Context) -> Iterator[Context]:
     """Configuration and store, closed at the end."""
+    from scheduler import config as configuration
     from scheduler.engine import Context
 
     loaded = configuration.load(ctx.obj, os.environ, Path.cwd())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from providers import catalogue
 from providers.intensity import climatology, country_mean
+from providers.typical import NAME as CLIMATOLOGY
 from scheduler.comparison import Bringing, Comparison, Row, Told, Typical
 from scheduler.engine import places, planner, planning, selection, verdict
 from scheduler.engine.field import Sight, field_of
@@ -58,7 +59,7 @@ def typical(zone: str) -> Typical | None:
     table = climatology.months(zone)
     if table is not None:
         seasons = {name: float(table[list(m)].mean()) for name, m in SEASONS.items()}
-        return Typical(float(table.mean()), climatology.NAME, seasons)
+        return Typical(float(table.mean()), CLIMATOLOGY, seasons)
     told = country_mean.yearly(zone)
     return None if told is None else Typical(*told, seasons=None)
 

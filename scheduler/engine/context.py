@@ -22,6 +22,7 @@ from scheduler.store import Store, StoredHistory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from providers.base import Executor
     from providers.series import IntensityProvider
@@ -42,7 +43,8 @@ class Context:
     runs: RunFolders
     here: Here
     surroundings: Surroundings
-    _executors: dict[str, Executor] = field(default_factory=dict)
+    _executors: Mapping[str, Executor] = field(default_factory=dict)
+    _by_region: dict[str, Executor] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -53,14 +55,18 @@ class Context:
         sources: Mapping[str, IntensityProvider] | None = None,
         executors: Mapping[str, Executor] | None = None,
         clock: Callable[[], datetime] | None = None,
+        scratch: Path | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> Context:
         """Open the home of ``config``; the database is made or brought up where needed.
 
         ``sources`` and ``executors`` stand in for those of the registry with the same name,
-        ``clock`` for that of the machine, by which answers of sources grow old.
+        ``clock`` for that of the machine, by which answers of sources grow old. With ``scratch``
+        nothing is remembered: the database lies there, and goes with that folder; only what
+        spares live sources (their limits and recent answers) stays in the home.
         """
-        store = Store(config.home, now, config.database, environ)
+        where = None if scratch else config.database
+        store = Store(scratch or config.home, now, where, environ)
         history = StoredHistory(store.actuals, config.settings.providers)
         here = Surroundings(config.base_dir, config.home / "cache", environ, history)
         marks = this_process(config.home, config.shared_runs, environ)
@@ -79,21 +85,26 @@ class Context:
 
     def executor(self, region: str) -> Executor:
         """The engine that runs jobs in ``region``; :class:`UsageError` where there is none."""
+        if region in self._by_region:
+            return self._by_region[region]
         name = self.regions[region].executor
         if name is None:
             raise UsageError(
                 f"nothing can run jobs in {region}: give it an executor in {self.config.path}, "
                 "or plan for it with `lowtide plan`"
             )
-        if name not in self._executors:
-            if name not in registry.targets("executors"):
-                known = ", ".join(registry.targets("executors"))
-                raise ConfigError(
-                    f"{self.config.path}: regions.{region}.executor {name!r} is unknown: "
-                    f"known are {known}"
-                )
-            self._executors[name] = registry.load("executors", name)({}, self.config.base_dir)
-        return self._executors[name]
+        if name in self._executors:
+            return self._executors[name]
+        if name not in registry.targets("executors"):
+            known = ", ".join(registry.targets("executors"))
+            raise ConfigError(
+                f"{self.config.path}: regions.{region}.executor {name!r} is unknown: "
+                f"known are {known}"
+            )
+        settings = {**self.config.settings.executors.get(name, {}), **self.regions[region].engine}
+        found = registry.load("executors", name)(settings, self.config.base_dir)
+        self._by_region[region] = found
+        return self._by_region[region]
 
     def capacity(self, region: str, now: datetime) -> int:
         """Slots that jobs may hold in ``region`` at once, at the hour of ``now``."""

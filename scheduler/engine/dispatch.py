@@ -85,6 +85,11 @@ def cancel_waiting(ctx: Context, job: Job, now: datetime) -> bool:
     """Cancel a job of ours that holds nothing; False for any other."""
     if job.holds or not ctx.here.has_folders(job.spec.origin):
         return False
+    handed = ctx.store.jobs.handed(job) if job.state is JobState.PLANNED else None
+    if handed is not None:
+        # Its engine may begin it at any moment: it is stopped there, as one that has begun.
+        ctx.store.jobs.claim(job, handed, (), None)
+        return False
     said = "cancelled before it started" if job.started_at is None else "cancelled while it waited"
     done = ctx.store.jobs.transition(job.id, job.state, JobState.CANCELLED, now, said, ended_at=now)
     if done:
@@ -176,21 +181,16 @@ def _start(ctx: Context, job: Job, now: datetime) -> bool:
     assert job.plan is not None
     region = job.plan.window.region
     executor = ctx.executor(region)
-    gpus = executor.free_gpus(ctx.store.jobs.held_gpus())[: job.spec.gpus]
-    if len(gpus) < job.spec.gpus:
-        ctx.store.jobs.tell(job.id, now, "waiting", f"{job.spec.gpus} free GPUs in {region}")
-        return False
-    number = job.attempt + 1
-    attempt = Attempt(
-        job_id=job.id,
-        number=number,
-        region=region,
-        run_dir=str(ctx.runs.attempt(job.id, number)),
-        token=secrets.token_hex(16),
-        claimed_at=now,
-        gpus=tuple(gpus),
-        host=ctx.here.origin.host,
-    )
+    gpus: tuple[str, ...] = ()
+    if not executor.capabilities.assigns_gpus:
+        gpus = executor.free_gpus(ctx.store.jobs.held_gpus())[: job.spec.gpus]
+        if len(gpus) < job.spec.gpus:
+            ctx.store.jobs.tell(job.id, now, "waiting", f"{job.spec.gpus} free GPUs in {region}")
+            return False
+    handed = ctx.store.jobs.handed(job)
+    if handed is not None and handed.region != region:
+        return False  # it is taken back there first
+    attempt = draft(ctx, job, now, gpus) if handed is None else replace(handed, claimed_at=now)
     if not ctx.store.jobs.claim(job, attempt, gpus, ctx.capacity(region, now)):
         ctx.store.jobs.tell(
             job.id,
@@ -199,34 +199,57 @@ def _start(ctx: Context, job: Job, now: datetime) -> bool:
             f"no free slots in {region}" if not gpus else f"no free slots or GPUs in {region}",
         )
         return False
-    launch(ctx, replace(job, attempt=number, region=region), attempt, now)
+    launch(ctx, replace(job, attempt=attempt.number, region=region), attempt, now)
     return True
+
+
+def draft(ctx: Context, job: Job, now: datetime, gpus: tuple[str, ...]) -> Attempt:
+    """The next attempt at a planned job, with a run folder of its own."""
+    assert job.plan is not None
+    number = job.attempt + 1
+    return Attempt(
+        job_id=job.id,
+        number=number,
+        region=job.plan.window.region,
+        run_dir=str(ctx.runs.attempt(job.id, number)),
+        token=secrets.token_hex(16),
+        claimed_at=now,
+        gpus=gpus,
+        host=ctx.here.origin.host,
+    )
 
 
 def launch(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
     """Hand an attempt to its executor; safe to repeat: an attempt runs at most once."""
-    settings = ctx.config.settings
     try:
-        ctx.executor(attempt.region).start(
-            Launch(
-                job_id=job.id,
-                attempt=attempt.number,
-                token=attempt.token,
-                argv=job.spec.argv,
-                cwd=job.spec.cwd,
-                run_dir=attempt.run_dir,
-                env_file=str(ctx.runs.environment(job.id)),
-                units_file=str(ctx.runs.units(job.id)),
-                work_dir=str(ctx.runs.work(job.id)),
-                region=attempt.region,
-                slots=job.spec.slots,
-                gpus=attempt.gpus,
-                meters=settings.meters,
-                time_limit_s=rest.time_limit_s(ctx, job, now),
-                grace_s=settings.grace,
-                interval_s=settings.sample_interval,
-                pause_signal=job.spec.pausable.signal if job.spec.pausable else None,
-            )
-        )
+        ctx.executor(attempt.region).start(launch_of(ctx, job, attempt, now))
     except (ExecutorError, OSError) as e:
         ctx.store.jobs.tell(job.id, now, "start failed", f"{e}; tried again at the next pass")
+
+
+def launch_of(
+    ctx: Context, job: Job, attempt: Attempt, now: datetime, region: str | None = None
+) -> Launch:
+    """An attempt as its executor is handed it; in another ``region`` where it is to be moved."""
+    settings, where = ctx.config.settings, region or attempt.region
+    assigns = ctx.executor(where).capabilities.assigns_gpus
+    return Launch(
+        job_id=job.id,
+        attempt=attempt.number,
+        token=attempt.token,
+        argv=job.spec.argv,
+        cwd=job.spec.cwd,
+        run_dir=attempt.run_dir,
+        env_file=str(ctx.runs.environment(job.id)),
+        units_file=str(ctx.runs.units(job.id)),
+        work_dir=str(ctx.runs.work(job.id)),
+        region=where,
+        slots=job.spec.slots,
+        gpus=attempt.gpus,
+        gpu_count=job.spec.gpus if assigns else 0,
+        meters=ctx.config.meters,
+        time_limit_s=rest.time_limit_s(ctx, job, now),
+        grace_s=settings.grace,
+        interval_s=settings.sample_interval,
+        pause_signal=job.spec.pausable.signal if job.spec.pausable else None,
+    )

@@ -14,6 +14,7 @@ from scheduler.engine import (
     accuracy,
     dependencies,
     dispatch,
+    handover,
     leading,
     planner,
     reap,
@@ -89,6 +90,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     with _one_at_a_time(ctx.config.home / "tick.lock"):
         ctx.store.refuse_other_versions()
         ctx.store.beats.beat(_watch(ctx), now)
+        handover.look(ctx, now)
         reap.reap(ctx, now)
         dispatch.cancel_asked(ctx, now)
         recurring.spawn(ctx, now)
@@ -99,6 +101,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
             dispatch.urgent(ctx, now, soon + patience)
         leads = leading.take(ctx, now)
         planner.replan(ctx, now, leads=leads)
+        handover.hand_over(ctx, now)
         dispatch.dispatch(ctx, now, soon)
         settling.settle(ctx, now)
         if leads:
@@ -119,6 +122,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
 def follow(ctx: Context, now: datetime) -> None:
     """Look what became of the jobs that hold slots; starts and plans nothing."""
     with _one_at_a_time(ctx.config.home / "tick.lock"):
+        handover.look(ctx, now)
         reap.reap(ctx, now)
 
 

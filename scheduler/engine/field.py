@@ -118,13 +118,16 @@ def _can_run(ctx: Context, region: Region, spec: JobSpec) -> bool:
         return False
     if not spec.gpus or host != ctx.here.origin.host:
         return True  # only the host itself can count its boards
-    return len(_boards(ctx, region)) >= spec.gpus
+    return _boards(ctx, region) >= spec.gpus
 
 
-def _boards(ctx: Context, region: Region) -> frozenset[str]:
+def _boards(ctx: Context, region: Region) -> int:
     """Boards that a job can have, now or once another of our own jobs gives them back."""
-    free = ctx.executor(region.name).free_gpus(frozenset())
-    return ctx.store.jobs.held_gpus(region.name).union(free)
+    executor = ctx.executor(region.name)
+    if executor.capabilities.assigns_gpus:
+        return executor.assignable_gpus()[0]
+    free = executor.free_gpus(frozenset())
+    return len(ctx.store.jobs.held_gpus(region.name).union(free))
 
 
 def _nothing_runs(ctx: Context, spec: JobSpec, named: list[Region]) -> str:
@@ -143,7 +146,7 @@ def _nothing_runs(ctx: Context, spec: JobSpec, named: list[Region]) -> str:
                 f"{region.name} has {max(ctx.capacity_by_hour(region.name))} of {spec.slots} slots"
             )
         else:
-            gpus = len(_boards(ctx, region))
+            gpus = _boards(ctx, region)
             whys.append(f"{region.name} has {gpus} of {spec.gpus} GPUs")
     return (
         f"no region can run this job: {', '.join(whys)}; compare places with `lowtide plan`, or "

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from providers.errors import ProviderError, Unavailable
+from providers.errors import ExecutorError, ProviderError, Unavailable
 from scheduler.engine import dependencies, pareto, planning, queue, rest
 from scheduler.engine.field import Sight, field_of
 from scheduler.engine.scene import Member
@@ -98,7 +98,7 @@ def _replan(ctx: Context, job: Job, sight: Sight, now: datetime) -> bool:
             return False
         field = field_of(ctx, spec, now, to_run=True, sight=sight)
         made = _make(ctx, spec, field, now, job.plan, left.done)
-    except (ProviderError, UsageError) as e:
+    except (ExecutorError, ProviderError, UsageError) as e:
         ctx.store.jobs.tell(job.id, now, "no plan", str(e))
         if job.plan is not None and not paused:
             return False
@@ -136,7 +136,7 @@ def _members(
             spec = _after_started(ctx, left.spec, ids, now)
             field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
             case = _case(ctx, spec, field, now, job.plan, left.done)
-        except (ProviderError, UsageError):
+        except (ExecutorError, ProviderError, UsageError):
             continue  # its own plan stands, and its story says why
         found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
     return found

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # The runner's exit code for a command that could not be started, as a shell would give it.
 NOT_STARTED_EXIT = 127
+ALIVE = frozenset({"running", "paused", "orphaned"})
 # How long the runner of an attempt may take to leave its mark before it is started again.
 LAUNCH_PATIENCE = timedelta(seconds=5)
 # A job that checkpoints so often in a row without progress has failed.
@@ -39,12 +40,16 @@ def reap(ctx: Context, now: datetime) -> None:
             executor = ctx.executor(attempt.region)
             state = executor.poll(Path(attempt.run_dir), attempt.token)
             _follow(ctx, job, attempt, state, now)
-            if job.cancel_requested and state.phase in {"running", "paused", "orphaned"}:
+            if job.cancel_requested and state.phase in {"waiting", *ALIVE}:
                 executor.stop(Path(attempt.run_dir), attempt.token, ctx.config.settings.grace)
 
 
 def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: datetime) -> None:
     jobs = ctx.store.jobs
+    if state.phase == "waiting":
+        if state.detail:
+            jobs.tell(job.id, now, "engine", state.detail)
+        return
     if state.phase == "absent":
         if job.cancel_requested:
             grace = ctx.config.settings.grace
@@ -56,7 +61,7 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
     if attempt.started_at is None and state.started_at is not None:
         begun = from_unix(state.started_at)
         jobs.update_attempt(attempt, started_at=begun)
-        if job.state is JobState.STARTING and state.phase in {"running", "paused", "orphaned"}:
+        if job.state is JobState.STARTING and state.phase in ALIVE:
             jobs.transition(
                 job.id,
                 job.state,
@@ -86,22 +91,16 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
 def _ended(ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: datetime) -> None:
     code = receipt.exit_code
     if receipt.reason == "not_started":
-        outcome, said, code = JobState.FAILED, f"not started: {receipt.error}", NOT_STARTED_EXIT
-    elif receipt.reason == "time_limit":
+        code = NOT_STARTED_EXIT
+    if receipt.reason == "time_limit":
         outcome, said = JobState.FAILED, f"stopped at its time limit ({job.spec.time_limit_s:g} s)"
     elif receipt.reason == "paused" and not job.cancel_requested:
         _checkpointed(ctx, job, attempt, receipt, now)
         return
     elif receipt.reason == "paused":
         outcome, said = JobState.CANCELLED, "stopped at its checkpoint"
-    elif receipt.reason == "stopped":
-        outcome, said = JobState.CANCELLED, "stopped"
-    elif receipt.exit_code == 0:
-        outcome, said = JobState.SUCCEEDED, "exit code 0"
-    elif receipt.signal is not None:
-        outcome, said = JobState.FAILED, f"killed by signal {receipt.signal}"
     else:
-        outcome, said = JobState.FAILED, f"exit code {receipt.exit_code}"
+        outcome, said = verdict(receipt)
     if outcome is JobState.CANCELLED and not job.cancel_requested:
         said = "stopped by a signal to its runner"
     ctx.store.jobs.update_attempt(
@@ -120,6 +119,19 @@ def _ended(ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: date
         from_unix(receipt.ended_at),
         from_unix(receipt.started_at),
     )
+
+
+def verdict(receipt: Receipt) -> tuple[JobState, str]:
+    """What became of an attempt that nothing but its command, or a stop, has ended."""
+    if receipt.reason == "not_started":
+        return JobState.FAILED, f"not started: {receipt.error}"
+    if receipt.reason == "stopped":
+        return JobState.CANCELLED, "stopped"
+    if receipt.exit_code == 0:
+        return JobState.SUCCEEDED, "exit code 0"
+    if receipt.signal is not None:
+        return JobState.FAILED, f"killed by signal {receipt.signal}"
+    return JobState.FAILED, f"exit code {receipt.exit_code}"
 
 
 def _checkpointed(

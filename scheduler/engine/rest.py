@@ -51,7 +51,8 @@ def of(ctx: Context, job: Job, now: datetime) -> Rest:
     spec, pausable = job.spec, job.spec.pausable
     if pausable is None or spec.duration_s is None or job.attempt == 0:
         return Rest(spec)
-    attempts = ctx.store.jobs.attempts(job.id)
+    # One that only waits at its engine is no part of what was done.
+    attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.number <= job.attempt]
     changes: dict[str, Any] = {}
     if any(a.outcome == INTERRUPTED for a in attempts):
         changes["pausable"] = None

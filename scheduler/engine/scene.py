@@ -265,7 +265,10 @@ def _boards(ctx: Context, region: str, holds: Sequence[Held]) -> int:
     if ctx.regions[region].host not in {None, ctx.here.origin.host}:
         return UNCOUNTED
     own = sum(hold.gpus for hold in holds if hold.region == region)
-    return own + len(ctx.executor(region).free_gpus(ctx.store.jobs.held_gpus()))
+    executor = ctx.executor(region)
+    if executor.capabilities.assigns_gpus:
+        return executor.assignable_gpus()[1]
+    return own + len(executor.free_gpus(ctx.store.jobs.held_gpus()))
 
 
 def _cells(series: Series | None, grid: NDArray[np.float64]) -> NDArray[np.float64]:

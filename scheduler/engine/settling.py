@@ -11,6 +11,7 @@ from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
 from scheduler.engine.expectation import expectation
+from scheduler.engine.outlook import Realized
 from scheduler.engine.reap import exit_status
 from scheduler.models import JobState
 from scheduler.report.versions import difference
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler.engine.context import Context
+    from scheduler.engine.outlook import Outlook
     from scheduler.models import Attempt, Job, Settlement
+    from scheduler.regions import Region
+
+NOT_PLANNED = "it was not planned, so there is nothing that it is compared with"
 
 
 def settle(ctx: Context, now: datetime) -> None:
@@ -69,14 +74,45 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
     if not attempts or not ctx.here.has_folders(job.spec.origin):
         return None
-    records = _records(job, attempts)
+    return settle_run(
+        ctx.outlook,
+        job,
+        ctx.regions[attempts[-1].region],
+        _records(job, attempts),
+        read_work(ctx.runs.units(job.id)),
+        now,
+        baseline=(ctx.regions[job.spec.home], dependencies.ready_at(ctx, job.spec, now)),
+        expected=expectation(ctx, job, attempts),
+    )
+
+
+def settle_run(
+    outlook: Outlook,
+    job: Job,
+    region: Region,
+    records: Sequence[sci.AttemptRecord],
+    work: Sequence[tuple[str, float]],
+    now: datetime,
+    *,
+    baseline: tuple[Region, datetime] | None,
+    expected: sci.Expectation | str = NOT_PLANNED,
+    no_zone: str = "",
+) -> Settlement:
+    """What the runs of one job in ``region`` have cost; ``records`` is not empty.
+
+    ``baseline`` is where and when it would have run without lowtide; None where nothing was
+    planned, and nothing can have been saved. ``work`` is what the job counted, line by line,
+    ``expected`` what its plan counted with, or why that is not known. ``no_zone`` is what to do
+    about a region without a grid zone, where that is more than the config's affair.
+    """
     start = records[0].started_at
-    end = max(a.ended_at or now for a in attempts)
-    region = ctx.regions[attempts[-1].region]
-    home = ctx.regions[job.spec.home]
-    here = ctx.outlook.realized(region, start, end, now)
-    release = dependencies.ready_at(ctx, job.spec, now)
-    there = ctx.outlook.realized(home, release, release + (end - start), now)
+    end = max(record.ended_at or now for record in records)
+    here = outlook.realized(region, start, end, now)
+    if baseline is None:
+        home, release, there = region, start, Realized(None, NOT_PLANNED)
+    else:
+        home, release = baseline
+        there = outlook.realized(home, release, release + (end - start), now)
     home_site = home.site
     if job.plan is not None and job.plan.basis == "operational":
         # The saving stands on the basis of the plan, so that both can be compared.
@@ -93,9 +129,9 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
         slots=job.spec.slots,
         gpus=job.spec.gpus,
         unit=job.spec.unit,
-        work=sci.count(read_work(ctx.runs.units(job.id))),
-        no_intensity_reason=here.reason,
+        work=sci.count(work),
+        no_intensity_reason=no_zone if no_zone and region.zone is None else here.reason,
         no_baseline_reason=there.reason,
-        expected=expectation(ctx, job, attempts),
+        expected=expected,
         notes=tuple(dict.fromkeys((*here.notes, *there.notes))),
     )

@@ -61,6 +61,7 @@ class ComponentEnergy:
     """Energy of one component over all attempts; energies None where nothing was read.
 
     ``facts`` is what its meter saw beside energy in the last attempt, units in the names.
+    ``replayed``: it comes from a record, and was not metered here.
     """
 
     name: str
@@ -70,16 +71,21 @@ class ComponentEnergy:
     active_kwh: Triple | None
     energy_kwh: Triple | None
     facts: dict[str, float] = field(default_factory=dict)
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnergy:
-    """One attempt in the report; ``exit_code`` is 128 + n for a signal, None if unknown."""
+    """One attempt in the report; ``exit_code`` is 128 + n for a signal, None if unknown.
+
+    ``attribution`` is how its CPU seconds were counted.
+    """
 
     started_at: datetime
     ended_at: datetime | None
     exit_code: int | None
     energy_kwh: Triple | None
+    attribution: str = "not recorded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from scheduler.report.schema import overrun
 from scheduler.report.units import energy, grams, per_unit, signed, significant, triple
 
 if TYPE_CHECKING:
-    from scheduler.models import Contributor, HardwareUsed, Job, Settlement
+    from scheduler.models import ComponentEnergy, Contributor, HardwareUsed, Job, Settlement
 
 
 def headline(job: Job, s: Settlement, zone: str | None) -> list[str]:
@@ -60,6 +60,11 @@ def _hardware(used: HardwareUsed) -> list[str]:
         f"lifespan     {years:.3g} years: {used.lifespan_source}",
         f"reserved     {share}: {used.reserved_share_source}",
     ]
+
+
+def method(c: ComponentEnergy) -> str:
+    """How a component's energy is known, and whether that was elsewhere."""
+    return f"{c.method}, replayed" if c.replayed else c.method
 
 
 def _deviation(s: Settlement) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from scheduler.report.headline import headline
+from scheduler.report.headline import headline, method
 from scheduler.report.units import energy, grams, printable, triple
 from scheduler.report.versions import changes
 from scheduler.sci import boundary, methodology
@@ -46,7 +46,7 @@ def report(
         [
             (
                 c.name,
-                c.method,
+                method(c),
                 triple(c.active_kwh, energy),
                 triple(c.energy_kwh, energy),
                 f"{c.coverage_percent:.0f} %",
@@ -72,13 +72,14 @@ def report(
         )
     lines += ["", "## Attempts", ""]
     lines += _rows(
-        ("started", "ended", "exit code", "energy"),
+        ("started", "ended", "exit code", "energy", "CPU seconds counted by"),
         [
             (
                 f"{a.started_at.astimezone(tz):%Y-%m-%d %H:%M:%S %z}",
                 f"{a.ended_at.astimezone(tz):%Y-%m-%d %H:%M:%S %z}" if a.ended_at else "running",
                 "unknown" if a.exit_code is None else str(a.exit_code),
                 triple(a.energy_kwh, energy),
+                a.attribution,
             )
             for a in s.attempts
         ],

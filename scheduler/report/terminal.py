@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from scheduler.models import GIVEN, saving_percent
 from scheduler.quantities import duration
-from scheduler.report.headline import contribution, headline
+from scheduler.report.headline import contribution, headline, method
 from scheduler.report.tables import draw, table
 from scheduler.report.units import change, clock, energy, grams, printable, redact, triple
 from scheduler.report.versions import changes
@@ -255,7 +255,7 @@ def report(
     for c in s.components:
         drawn.add_row(
             c.name,
-            c.method,
+            method(c),
             triple(c.active_kwh, energy),
             triple(c.energy_kwh, energy),
             f"{c.coverage_percent:.0f} %",
@@ -267,6 +267,7 @@ def report(
     limits = boundary(s)
     lines = [head, *("  " + printable(line) for line in headline(job, s, zone))]
     tail = [f"  attempt    {_attempt(a, tz)}" for a in s.attempts]
+    tail += [f"  attributed {how}" for how in dict.fromkeys(a.attribution for a in s.attempts)]
     tail += [f"  settled    {line}" for line in changes(versions, tz)]
     tail += [f"  unsure     {contribution(c)}" for c in s.uncertainty]
     tail += [f"  counted    {part}" for part in limits.inside]

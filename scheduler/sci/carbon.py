@@ -106,10 +106,13 @@ def _weights(profiles: Sequence[Profile], series: Series, shift: float) -> NDArr
 
 def used(profiles: Sequence[Profile], series: Series | None) -> IntensityUsed | None:
     """The intensity weighted by energy."""
-    total = sum(float(p.kwh[:, 1].sum()) for p in profiles)
-    if series is None or total <= 0:
+    if series is None:
         return None
-    shares = _weights(profiles, series, 0.0)[1] / total
+    # Over what the intervals hold: of a short run, rounding of Unix times leaves a part outside.
+    weights = _weights(profiles, series, 0.0)[1]
+    if weights.sum() <= 0:
+        return None
+    shares = weights / weights.sum()
     low, value, high = (float(shares @ g) for g in (series.low, series.g_per_kwh, series.high))
     start = min(float(p.times[0]) for p in profiles)
     end = max(float(p.times[-1]) for p in profiles)

@@ -13,6 +13,7 @@ import numpy as np
 
 from providers.base import JOULES_PER_KWH, Triple
 from scheduler.models import AttemptEnergy, ComponentEnergy
+from scheduler.sci.attribution import describe, suspended_s
 from scheduler.sci.uncertainty import Part, total
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
                 attempt.ended_at,
                 attempt.exit_code,
                 total(_known((p.energy_kwh, p.component.method) for p in own)),
+                describe(attempt.journal, ended=attempt.ended_at is not None),
             )
         )
     components = tuple(part.as_component(run_s) for part in parts.values())
@@ -218,6 +220,7 @@ class _Part:
             self.active_kwh,
             self.energy_kwh,
             dict(self.facts),
+            self.component.replayed,
         )
 
 
@@ -234,7 +237,7 @@ def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
     energy = _cumulative([(r.energy_j.low, r.energy_j.value, r.energy_j.high) for _, r in readings])
     active = _cumulative([(r.active_j.low, r.active_j.value, r.active_j.high) for _, r in readings])
     covered_s = readings[-1][1].covered_s
-    hole_s = max(0.0, attempt.run_s - covered_s)
+    hole_s = max(0.0, attempt.run_s - covered_s - suspended_s(attempt.journal))
     part = f"{component.name} energy ({component.method})"
     counted = component.method == COUNTED
     profiles = [Profile(at, np.diff(energy, axis=0), part, counted)]

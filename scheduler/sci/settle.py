@@ -206,6 +206,6 @@ def _measured_percent(energy: Energy, nulls: dict[str, str]) -> float | None:
     measured = sum(
         c.energy_kwh.value
         for c in energy.components
-        if c.energy_kwh is not None and c.method in {"measured", "integrated"}
+        if c.energy_kwh is not None and c.method in {"measured", "integrated"} and not c.replayed
     )
     return 100.0 * measured / energy.reserved_kwh.value

@@ -161,11 +161,57 @@ class Jobs:
             planned_start=plan.start.timestamp(),
         )
 
-    def claim(self, job: Job, attempt: Attempt, gpus: Sequence[str], capacity: int) -> bool:
+    def handed(self, job: Job) -> Attempt | None:
+        """The attempt at a planned job that waits at its engine, or None."""
+        return next((a for a in self.attempts(job.id) if a.number > job.attempt), None)
+
+    def handed_over(self) -> list[Attempt]:
+        """Those of all planned jobs."""
+        query = (
+            select(AttemptRow)
+            .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
+            .where(
+                JobRow.state == str(JobState.PLANNED),
+                col(AttemptRow.number) > JobRow.attempt,
+                col(AttemptRow.ended_at).is_(None),
+            )
+            .order_by(col(AttemptRow.id))
+        )
+        with self._db.read() as session:
+            return [_attempt(row) for row in session.exec(query)]
+
+    def hand_over(self, job: Job, attempt: Attempt, said: str) -> bool:
+        """Note the attempt of a planned job that is handed to its engine; it stays planned."""
+        with self._db.write() as session:
+            row = session.get(JobRow, job.id)
+            if row is None or (row.state, row.attempt) != (JobState.PLANNED, job.attempt):
+                return False
+            if _attempt_row(session, attempt) is not None:
+                return False
+            session.add(_new_attempt(attempt, ()))
+            _tell(session, job.id, attempt.claimed_at, "handed over", said)
+            return True
+
+    def withdraw(self, job: Job, attempt: Attempt, at: datetime, said: str) -> None:
+        """Close an attempt that has never begun; its number is not used again."""
+        with self._db.write() as session:
+            row = _attempt_row(session, attempt)
+            if row is None or row.ended_at is not None:
+                return
+            row.ended_at, row.outcome = at.timestamp(), "withdrawn"
+            session.exec(
+                update(JobRow)
+                .where(col(JobRow.id) == job.id, col(JobRow.state) == str(JobState.PLANNED))
+                .values(attempt=attempt.number)
+            )
+            _tell(session, job.id, at, "withdrawn", said)
+
+    def claim(self, job: Job, attempt: Attempt, gpus: Sequence[str], capacity: int | None) -> bool:
         """Planned or paused -> starting, with its attempt, unless slots would be exceeded.
 
         Nor where another attempt has taken one of the boards since they were found free. A region
-        without a host of its own has its slots on each host that jobs come from.
+        without a host of its own has its slots on each host that jobs come from. ``capacity``
+        None: its engine has begun it already.
         """
         with self._db.write() as session:
             held = session.exec(
@@ -177,7 +223,9 @@ class Jobs:
                     *_HOLDING,
                 )
             ).one()
-            if held + job.spec.slots > capacity or not _held(session).isdisjoint(gpus):
+            if capacity is not None and held + job.spec.slots > capacity:
+                return False
+            if not _held(session).isdisjoint(gpus):
                 return False
             if not self._move(
                 session,
@@ -190,18 +238,11 @@ class Jobs:
                 region=attempt.region,
             ):
                 return False
-            session.add(
-                AttemptRow(
-                    job_id=job.id,
-                    number=attempt.number,
-                    region=attempt.region,
-                    run_dir=attempt.run_dir,
-                    token=attempt.token,
-                    gpus=",".join(gpus),
-                    claimed_at=attempt.claimed_at.timestamp(),
-                    host=attempt.host,
-                )
-            )
+            handed = _attempt_row(session, attempt)
+            if handed is None:
+                session.add(_new_attempt(attempt, gpus))
+            else:
+                handed.claimed_at = attempt.claimed_at.timestamp()
             return True
 
     def attempts(self, job_id: str) -> list[Attempt]:
@@ -294,6 +335,27 @@ def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
         )
     )
     _tell(session, job_id, at, "submitted", f"by {spec.user}")
+
+
+def _attempt_row(session: Session, attempt: Attempt) -> AttemptRow | None:
+    return session.exec(
+        select(AttemptRow).where(
+            AttemptRow.job_id == attempt.job_id, AttemptRow.number == attempt.number
+        )
+    ).first()
+
+
+def _new_attempt(attempt: Attempt, gpus: Sequence[str]) -> AttemptRow:
+    return AttemptRow(
+        job_id=attempt.job_id,
+        number=attempt.number,
+        region=attempt.region,
+        run_dir=attempt.run_dir,
+        token=attempt.token,
+        gpus=",".join(gpus),
+        claimed_at=attempt.claimed_at.timestamp(),
+        host=attempt.host,
+    )
 
 
 def _tell(session: Session, job_id: str, at: datetime, kind: str, detail: str) -> None:

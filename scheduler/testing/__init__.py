@@ -28,6 +28,7 @@ from providers.base import (
 from providers.errors import NoData, ProviderError
 from providers.runner import journal
 from providers.series import Series, SourceInfo, empty, to_unix
+from scheduler.testing.powercap import FakePowercap as FakePowercap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -200,10 +201,26 @@ class FakeExecutor:
         }
         return tuple(uuid for uuid in self.gpus if uuid not in taken | running)
 
-    def start(self, launch: Launch) -> None:
-        """Note the launch; a second one for the same folder changes nothing."""
-        if launch.run_dir not in self.stopped:
-            self.launches.setdefault(launch.run_dir, (launch, self.clock.now))
+    def assignable_gpus(self) -> tuple[int, int]:
+        """Two for one job, four for all, where it is to assign them."""
+        return 2, 4
+
+    def start(self, launch: Launch, begin_s: float | None = None) -> None:
+        """Note the launch; a second one for the same folder only lets it begin now."""
+        if launch.run_dir in self.stopped:
+            return
+        begin = self.clock.now if begin_s is None else datetime.fromtimestamp(begin_s, UTC)
+        known = self.launches.setdefault(launch.run_dir, (launch, begin))
+        if known[1] > begin:
+            self.launches[launch.run_dir] = (known[0], begin)
+
+    def move(self, launch: Launch, begin_s: float) -> bool:
+        """To another hour, unless it has begun."""
+        found = self.launches.get(launch.run_dir)
+        if found is None or launch.run_dir in self.stopped or found[1] <= self.clock.now:
+            return False
+        self.launches[launch.run_dir] = (launch, datetime.fromtimestamp(begin_s, UTC))
+        return True
 
     def poll(self, run_dir: Path, token: str) -> RunState:
         """Absent, running or paused until its time is over, then ended with a receipt."""
@@ -213,6 +230,10 @@ class FakeExecutor:
         if found is None:
             return RunState("absent" if stop is None else "gone")
         launch, begun = found
+        if stop is not None and stop < begun:
+            return RunState("gone")
+        if self.clock.now < begun:
+            return RunState("waiting")
         if key in self.standing:
             return RunState("paused", begun.timestamp())
         end = stop or checkpoint or self._end(launch, begun)
@@ -263,7 +284,7 @@ class FakeExecutor:
 
     def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
         """End it now, unless it has ended; one that was never started will not be."""
-        if self.poll(run_dir, token).phase in {"running", "paused", "absent"}:
+        if self.poll(run_dir, token).phase in {"waiting", "running", "paused", "absent"}:
             self.resume(run_dir, token)
             self.stopped.setdefault(str(run_dir), self.clock.now)
 

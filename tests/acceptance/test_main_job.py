@@ -151,6 +151,7 @@ def test_a_killed_runner_leaves_a_running_job_with_a_gap_then_lost(
     report = shell.json("report", job_id)["jobs"][0]
     assert report["state"] == "lost"
     assert report["attempts"][0]["exit_code"] is None
+    assert "cut off" in report["attempts"][0]["attribution"]
 
 
 def test_a_job_whose_runner_died_can_be_cancelled(shell: Shell) -> None:

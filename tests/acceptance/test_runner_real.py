@@ -3,81 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from support.bench import BURN, PYTHON, Bench
 
-from providers.base import Launch, Receipt
 from providers.executors.local import build
 from providers.runner import journal, proc
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-PATIENCE_S = 60.0
-PYTHON = [sys.executable, "-I", "-S", "-c"]
-BURN = "import os,time\nwhile time.process_time() < {s}: pass\nos._exit(0)"
-
-
-@dataclass
-class Bench:
-    """Starts attempts in folders of one test."""
-
-    root: Path
-
-    def start(self, *argv: str, env: str | None = None, **fields: Any) -> Launch:
-        number = len(list(self.root.glob("run-*")))
-        environment = self.root / f"env-{number}.json"
-        environment.write_text(env or json.dumps({"PATH": os.environ["PATH"], "KEPT": "yes"}))
-        launch = Launch(
-            **{
-                "job_id": "j1",
-                "attempt": 2,
-                "token": f"token-of-{self.root}-{number}",
-                "argv": argv,
-                "cwd": str(self.root),
-                "run_dir": str(self.root / f"run-{number}"),
-                "env_file": str(environment),
-                "units_file": str(self.root / "units"),
-                "work_dir": str(self.root),
-                "region": "local",
-                "slots": 1,
-                "meters": ("model",),
-                "interval_s": 0.2,
-                **fields,
-            }
-        )
-        build({}, self.root).start(launch)
-        return launch
-
-    def wait(self, launch: Launch, patience_s: float = PATIENCE_S) -> Receipt:
-        executor = build({}, self.root)
-        run_dir = Path(launch.run_dir)
-        self.until(
-            lambda: executor.poll(run_dir, launch.token).phase not in {"running", "absent"},
-            patience_s,
-        )
-        receipt = executor.poll(run_dir, launch.token).receipt
-        assert receipt is not None, (run_dir / "runner.log").read_text()
-        return receipt
-
-    def run(self, *argv: str, **fields: Any) -> tuple[Receipt, Path]:
-        launch = self.start(*argv, **fields)
-        return self.wait(launch), Path(launch.run_dir)
-
-    @staticmethod
-    def until(done: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-        deadline = time.monotonic() + patience_s
-        while not done():
-            assert time.monotonic() < deadline, "it did not come"
-            time.sleep(0.02)
 
 
 @pytest.fixture

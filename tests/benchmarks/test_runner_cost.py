@@ -83,3 +83,27 @@ def test_memory_and_cpu_time_over_a_tree_of_ten(
             f"\nrunner at 1 Hz over a tree of 10: {100 * share:.3f} % of a core, "
             f"{found.rss_bytes / 1e6:.1f} MB resident"
         )
+
+
+def test_start_up_without_a_queue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Until the command runs, and until the block of ``track()`` begins; import included."""
+    lowtide = Path(sys.executable).with_name("lowtide")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("LOWTIDE")}
+    says = [sys.executable, "-I", "-S", "-c", "import time; print(time.time())"]
+    block = "from scheduler.meter import track\nwith track(zone='DE'): import time; t = time.time()"
+    whole: dict[str, list[float]] = {}
+    for _ in range(15):
+        for name, argv in (
+            ("a bare interpreter", says),
+            ("lowtide meter", [str(lowtide), "meter", "--zone", "DE", "--", *says]),
+            ("an interpreter with track()", [sys.executable, "-c", f"{block}\nprint(t)"]),
+        ):
+            begun = time.time()
+            done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, check=True)
+            whole.setdefault(name, []).append(float(done.stdout) - begun)
+    bare = min(whole["a bare interpreter"])
+    with capsys.disabled():
+        print()
+        for name, times in whole.items():
+            added = min(times) - bare
+            print(f"{name}: {1000 * min(times):.0f} ms, {1000 * added:.0f} ms added")

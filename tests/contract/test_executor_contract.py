@@ -29,7 +29,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def executor(name: str, tmp_path: Path) -> Executor:
+def executor(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Executor:
+    if name == "slurm":
+        request.getfixturevalue("slurm")
     if name == "fake":
         return FakeExecutor(exit_codes={"sh": 7}, durations_s={"sleep": 600, "/bin/sh": 600})
     built: Executor = registry.load("executors", name)({}, tmp_path)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SCHEDULER = (
     {"__main__"},
     {"cli"},
-    {"daemon"},
+    {"daemon", "meter"},
     {"testing"},
     {"engine"},
     {"backtest", "report", "simulate"},
@@ -37,8 +37,8 @@ PROVIDERS = (
     {"hardware"},
     {"intensity", "meters"},
     {"transport"},
-    {"forecaster", "catalogue", "settings", "surroundings"},
-    {"series"},
+    {"forecaster", "catalogue", "settings", "surroundings", "typical"},
+    {"series", "journal"},
     {"base"},
     {"errors"},
 )
@@ -61,8 +61,8 @@ DOORS = {
 # What a folder of providers may import of providers besides itself: siblings of one kind are
 # strangers to the other kinds, and what runs beside the job stays light.
 KNOWS = {
-    "providers/runner": {"base", "errors", "registry", "meters.microarchitecture"},
-    "providers/meters": {"base", "errors"},
+    "providers/runner": {"base", "errors", "journal", "registry", "meters.microarchitecture"},
+    "providers/meters": {"base", "errors", "journal"},
     "providers/intensity": {
         "base",
         "errors",
@@ -71,6 +71,7 @@ KNOWS = {
         "settings",
         "surroundings",
         "transport",
+        "typical",
     },
     "providers/forecaster": {"errors"},
     "providers/hardware": {
@@ -80,11 +81,12 @@ KNOWS = {
         "surroundings",
         "transport",
     },
-    "providers/executors": {"base", "errors", "runner", "meters.nvml"},
+    "providers/executors": {"base", "errors", "runner", "meters.nvml", "settings"},
 }
 # What runs on the node, beside the job: light, so the standard library alone.
 LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/errors.py",
-         "providers/registry.py", "providers/executors")  # fmt: skip
+         "providers/journal.py", "providers/registry.py", "providers/executors/local.py",
+         "providers/executors/foreground.py")  # fmt: skip
 ALLOWED_AT_ROOT = {
     ".ci", ".editorconfig", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile",
     "README.md", "config.yaml", "docs", "examples", "providers", "pyproject.toml", "scheduler",
@@ -211,6 +213,21 @@ def test_the_runner_loads_nothing_heavy() -> None:
     code = (
         "import sys, providers.runner.runner, providers.meters.model, providers.meters.rapl;"
         "print([m for m in ('numpy', 'pydantic', 'sqlmodel', 'click') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_metering_loads_nothing_heavy_before_the_run_has_ended() -> None:
+    """Neither a command in the foreground nor a tracked program waits for, or holds, numpy."""
+    code = (
+        "import sys, scheduler.cli.main, scheduler.cli.meter, scheduler.meter;"
+        "import scheduler.meter.command, providers.executors.foreground;"
+        "from scheduler.meter.place import place; import pathlib;"
+        "place(None, 'DE', config=None, environ={}, cwd=pathlib.Path('/nowhere'));"
+        "print([m for m in ('numpy', 'pydantic', 'sqlmodel', 'rich', 'yaml') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True

@@ -18,8 +18,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 NEEDS_SETTINGS = {"trace", "constant"}
 
 
-def _rows() -> dict[str, str]:
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
+def _rows(page: Path = PAGE) -> dict[str, str]:
+    lines = page.read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("| `")]
     return {name: line for line in rows for name in re.findall(r"`(\w+)`", line.split("|")[1])}
 
@@ -65,3 +65,7 @@ def test_the_page_on_reports_has_every_column_of_the_csv_in_its_order() -> None:
         )
         == COLUMNS
     )
+
+
+def test_every_meter_has_its_row_and_no_other_has() -> None:
+    assert set(_rows(PAGE.with_name("metering.md"))) == set(registry.BUILTINS["meters"])

@@ -18,8 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_0_0
 from support.reports import START, component, entry, job, settlement
 
 from providers.base import Triple
+from providers.surroundings import Surroundings
 from scheduler.config import RegionSettings
 from scheduler.errors import UsageError
+from scheduler.machines import Machines
 from scheduler.models import JobState
 from scheduler.regions import Region
 from scheduler.report import exports, markdown, terminal
@@ -231,7 +233,7 @@ def _region(name: str, **settings: Any) -> Region:
     own = RegionSettings(**settings)
     return Region(
         name, own.place or "own", own.zone, None, None, Triple.exact(1.0), "x", (), own.hardware,
-        country=own.country, lat=own.lat, lon=own.lon,
+        Machines(Surroundings.at(Path())), country=own.country, lat=own.lat, lon=own.lon,
     )  # fmt: skip
 
 

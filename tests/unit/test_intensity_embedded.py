@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from providers import typical
 from providers.base import Triple
 from providers.errors import NoData, SettingsError
 from providers.intensity import climatology, constant, country_mean
@@ -24,7 +25,7 @@ HERE = Surroundings.at(Path())
 
 
 def _table() -> dict[tuple[str, int, int], dict[str, str]]:
-    raw = (files("providers") / climatology.TABLE).read_bytes()
+    raw = (files("providers") / typical.TABLE).read_bytes()
     rows = csv.DictReader(gzip.decompress(raw).decode().splitlines())
     return {(row["zone"], int(row["month"]), int(row["hour_utc"])): row for row in rows}
 

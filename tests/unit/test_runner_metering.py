@@ -56,7 +56,7 @@ def test_a_counter_that_wraps_is_read_oftener_than_asked(metering: Metering) -> 
 
 def test_facts_and_notes_are_on_disk_before_the_end(tmp_path: Path, metering: Metering) -> None:
     launch = Launch("j", 1, "t", ("true",), "/", str(tmp_path), "", "", "", "local", 1)
-    record = Record(tmp_path, launch, Clock(), metering, Tree(os.getpid()))
+    record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), 1)
     assert record.next_at == 0.5
     record.sample()
     assert journal.read_journal(tmp_path).notes == ()
@@ -71,7 +71,7 @@ def test_facts_and_notes_are_on_disk_before_the_end(tmp_path: Path, metering: Me
 
 def test_a_meter_is_told_which_processes_are_the_jobs(tmp_path: Path, metering: Metering) -> None:
     launch = Launch("j", 1, "t", ("true",), "/", str(tmp_path), "", "", "", "local", 1)
-    record = Record(tmp_path, launch, Clock(), metering, Tree(os.getpid()))
+    record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), 1)
     with subprocess.Popen(["sleep", "60"]) as child:
         record.sample()
         child.kill()

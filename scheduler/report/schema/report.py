@@ -57,6 +57,7 @@ def report_json(
                 "active_kwh": figure(c.active_kwh),
                 "energy_kwh": figure(c.energy_kwh),
                 "facts": c.facts,
+                "replayed": c.replayed,
             }
             for c in (s.components if s else ())
         ],
@@ -108,6 +109,7 @@ def report_json(
                 "ended_at": iso(a.ended_at),
                 "exit_code": a.exit_code,
                 "energy_kwh": figure(a.energy_kwh),
+                "attribution": a.attribution,
             }
             for a in (s.attempts if s else ())
         ],
@@ -146,7 +148,9 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons.setdefault("exit_code", "it has not ended, or nobody saw how")
     reasons.setdefault("energy_kwh", "no meter could be read in this attempt")
     reasons.setdefault("saved_percent", "the baseline is zero")
-    if plan is not None and plan.window.grams is None:
+    if plan is None:
+        reasons.setdefault("planned_g", "it was not planned")
+    elif plan.window.grams is None:
         reasons.setdefault("planned_g", plan.nulls.get("expected_g", "the plan had no forecast"))
     return reasons
 

@@ -1,0 +1,96 @@
+"""The batch script that starts a runner, and the words for sbatch. No word of a user is in either.
+
+The script follows ``slurm-run`` in the job's own folder to the attempt that is due, so that one
+Slurm job can be requeued for the next attempt of a job that has checkpointed.
+"""
+
+from __future__ import annotations
+
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from providers.base import Launch
+    from providers.executors.slurm.settings import SlurmSettings
+
+# Beside lowtide's packages nothing of ours is imported on the node.
+PACKAGES = Path(__file__).parents[3]
+POINTER = "slurm-run"
+# What Slurm sets for a job and the job may want; SLURM_EXPORT_ENV would empty its own srun steps.
+INHERITED = (
+    "SLURM_", "SLURMD_", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
+    "ZE_AFFINITY_MASK", "TMPDIR",
+)  # fmt: skip
+NEVER_INHERITED = ("SLURM_EXPORT_ENV", "SLURM_GET_USER_ENV")
+
+
+def comment(launch: Launch) -> str:
+    """How the attempt is found again: any user can read comments, so only ids stand there."""
+    return f"lowtide:{launch.job_id}:{launch.attempt}:{launch.token[:12]}"
+
+
+def pointer(launch: Launch) -> Path:
+    """The file that names the run folder of the attempt which is due."""
+    return Path(launch.run_dir).parent / POINTER
+
+
+def script(launch: Launch, settings: SlurmSettings) -> str:
+    """A batch script whose process becomes the runner, so that signals reach it."""
+    packages = settings.packages or str(PACKAGES)
+    return "\n".join(
+        (
+            "#!/bin/bash",
+            *settings.setup,
+            f"export PYTHONPATH={shlex.quote(packages)}",
+            f"run=$(cat {shlex.quote(str(pointer(launch)))}) || exit 1",
+            f'exec {shlex.quote(settings.python)} -P -m providers.runner "$run"',
+            "",
+        )
+    )
+
+
+def options(launch: Launch, settings: SlurmSettings, begin_s: float | None) -> list[str]:
+    """Words for ``sbatch``; the script comes on its standard input.
+
+    The daemon's environment is never passed on (``--export`` with a list of names).
+    """
+    log = str(Path(launch.run_dir) / "slurm.log").replace("%", "%%")
+    exported = ",".join(settings.export) or "NIL"
+    found = [
+        "--parsable",
+        f"--job-name=lowtide-{launch.job_id}",
+        f"--comment={comment(launch)}",
+        f"--output={log}",
+        f"--export={exported}",
+        "--chdir=/",
+        "--ntasks=1",
+        f"--cpus-per-task={launch.slots}",
+        "--requeue" if launch.pause_signal == "checkpoint" else "--no-requeue",
+        "--open-mode=append",
+    ]
+    if launch.gpu_count:
+        found.append(f"--gres=gpu:{launch.gpu_count}")
+    if launch.time_limit_s is not None:
+        # Ours is enforced by the runner; Slurm's, in whole minutes, only ends what outlives it.
+        found.append(f"--time={int(launch.time_limit_s + launch.grace_s) // 60 + 3}")
+    if begin_s is not None:
+        found.append(f"--begin={when(begin_s)}")
+    for name in ("partition", "account", "qos"):
+        value = getattr(settings, name)
+        if value is not None:
+            found.append(f"--{name}={value}")
+    return [*found, *settings.options]
+
+
+def when(moment_s: float) -> str:
+    """A time as Slurm reads it: seconds from now, since without an offset it is taken as local."""
+    left = moment_s - datetime.now(UTC).timestamp()
+    return f"now+{max(0, round(left))}" if left > 0.5 else "now"
+
+
+def parse_id(parsable: str) -> tuple[str, str | None]:
+    """Job id and cluster of ``sbatch --parsable``: ``17`` or ``17;grid2``."""
+    job_id, _, cluster = parsable.strip().splitlines()[-1].partition(";")
+    return str(int(job_id)), cluster or None

@@ -1,0 +1,160 @@
+"""Slurm's own commands, bounded in time, with no more environment than they need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from providers.errors import ExecutorError
+from providers.executors.slurm import jobs
+from providers.executors.slurm.jobs import SlurmJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A controller that is busy or on its way up answers late; one that is dead does not.
+PATIENCE_S = 20.0
+# One look at the queue serves all jobs that are polled within this time.
+FRESH_S = 1.0
+# Nodes come and go more rarely; while the controller is silent the last count stands.
+NODES_FRESH_S = 30.0
+# What the commands need to find cluster, user and libraries.
+KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
+
+
+@dataclass
+class Commands:
+    """The commands against one cluster (None: the default one)."""
+
+    cluster: str | None = None
+    clock: Callable[[], float] = time.monotonic
+    _queue: list[SlurmJob] = field(default_factory=list)
+    _nodes: dict[tuple[str, ...], tuple[float, str]] = field(default_factory=dict)
+    _asked_s: float = float("-inf")
+
+    def run(self, *argv: str, stdin: str = "") -> str:
+        """stdout; :class:`ExecutorError` with the command's last line where it fails."""
+        environment = {k: os.environ[k] for k in KEPT if k in os.environ}
+        try:
+            done = subprocess.run(
+                argv, env=environment, input=stdin, capture_output=True, text=True,
+                timeout=PATIENCE_S, check=False, errors="replace",
+            )  # fmt: skip
+        except FileNotFoundError as e:
+            raise ExecutorError(
+                f"{argv[0]} is not on PATH: is this a machine that may submit to Slurm?"
+            ) from e
+        except subprocess.TimeoutExpired as e:
+            raise ExecutorError(f"{argv[0]} did not answer within {PATIENCE_S:g} s") from e
+        if done.returncode:
+            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            raise ExecutorError(f"{argv[0]}: {said[-1] if said else f'exit {done.returncode}'}")
+        return done.stdout
+
+    def on_cluster(self, name: str) -> list[str]:
+        """A command with the cluster that it is to ask."""
+        return [name, *([f"--clusters={self.cluster}"] if self.cluster else [])]
+
+    def queue(self, *, fresh: bool = False) -> list[SlurmJob]:
+        """Our user's jobs that the controller remembers, ended ones included."""
+        if fresh or self.clock() - self._asked_s > FRESH_S:
+            user = str(os.getuid())
+            said = self.run(*self.on_cluster("squeue"), "--json", "--states=all", f"--user={user}")
+            self._queue, self._asked_s = jobs.parse_queue(said), self.clock()
+        return self._queue
+
+    def by_comment(self, comment: str) -> SlurmJob | None:
+        """The newest job that carries ``comment``; asks afresh."""
+        found = [job for job in self.queue(fresh=True) if job.comment == comment]
+        return max(found, key=lambda job: int(job.job_id), default=None)
+
+    def job(self, job_id: str) -> SlurmJob | None:
+        """A job by its id: from the queue, else accounting, else the controller, else None."""
+        for found in self.queue():
+            if found.job_id == job_id:
+                return found
+        return self.accounted(job_id) or self._shown(job_id)
+
+    def accounted(self, job_id: str) -> SlurmJob | None:
+        """What accounting has of a job; None also where the site keeps none."""
+        try:
+            said = self.run(*self.on_cluster("sacct"), "--json", f"--jobs={job_id}")
+            found = jobs.parse_accounting(said)
+        except ExecutorError:
+            return None
+        return next((job for job in reversed(found) if job.job_id == job_id), None)
+
+    def _shown(self, job_id: str) -> SlurmJob | None:
+        try:
+            said = self.run(*self.on_cluster("scontrol"), "show", "job", "-o", job_id)
+        except ExecutorError:
+            return None
+        return next((job for job in jobs.parse_lines(said) if job.job_id == job_id), None)
+
+    def completed(self, path: str, job_id: str) -> SlurmJob | None:
+        """What a jobcomp file says last of a job."""
+        try:
+            told = Path(path).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+        found = [job for job in jobs.parse_lines(told) if job.job_id == job_id]
+        return found[-1] if found else None
+
+    def update(self, job_id: str, **fields: str) -> None:
+        """``scontrol update``: StartTime, Partition, Comment."""
+        said = [f"{name}={value}" for name, value in fields.items()]
+        self.run(*self.on_cluster("scontrol"), "update", f"JobId={job_id}", *said)
+        self._asked_s = float("-inf")
+
+    def control(self, verb: str, job_id: str) -> None:
+        """``scontrol hold|release|requeuehold``."""
+        self.run(*self.on_cluster("scontrol"), verb, job_id)
+        self._asked_s = float("-inf")
+
+    def cancel(self, job_id: str, *options: str) -> None:
+        """``scancel``; a job that Slurm does not know is no error of it."""
+        self.run(*self.on_cluster("scancel"), *options, job_id)
+        self._asked_s = float("-inf")
+
+    def _sinfo(self, *words: str) -> str:
+        known = self._nodes.get(words)
+        if known is None or self.clock() - known[0] > NODES_FRESH_S:
+            try:
+                said = self.run(*self.on_cluster("sinfo"), "--noheader", *words)
+            except ExecutorError:
+                if known is None:
+                    raise
+                said = known[1]
+            known = self._nodes[words] = (self.clock(), said)
+        return known[1]
+
+    def gpus(self, partition: str | None) -> tuple[int, int]:
+        """The most boards that one node of a partition has, and those of all its nodes."""
+        where = [f"--partition={partition}"] if partition else []
+        said = self._sinfo("-N", *where, "--format=%N %G")
+        nodes = dict(line.split(None, 1) for line in said.splitlines() if " " in line)
+        boards = [_boards(gres) for gres in nodes.values()]
+        return max(boards, default=0), sum(boards)
+
+    def cpus(self, partition: str | None) -> int:
+        """CPUs of a partition (all nodes, in use or not); of the cluster where None."""
+        where = [f"--partition={partition}"] if partition else []
+        said = self._sinfo(*where, "--format=%C")
+        counts = [line.split("/") for line in said.split() if line.count("/") == 3]
+        if not counts:
+            raise ExecutorError(f"sinfo tells of no partition {partition or '(any)'}")
+        return sum(int(total) - int(other) for _, _, other, total in counts)
+
+
+def _boards(gres: str) -> int:
+    """``gpu:a100:4(S:0-1),gpu:2`` is 6: of each kind the last number before a bracket."""
+    found = 0
+    for part in gres.split(","):
+        words = part.partition("(")[0].split(":")
+        if words[0] == "gpu":
+            found += int(words[-1]) if words[-1].isdigit() else 1
+    return found

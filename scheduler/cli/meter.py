@@ -1,0 +1,174 @@
+"""``meter``: a command at once, in the foreground, with no queue.
+
+Nothing heavy is imported before the command has ended: it starts without waiting for us, and
+beside it stand the runner and little else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from providers.errors import LowtideError
+from scheduler.cli import options
+from scheduler.cli.options import example, say
+from scheduler.errors import UsageError
+
+if TYPE_CHECKING:
+    from scheduler.meter.place import Place
+    from scheduler.meter.report import Report
+
+
+@click.command("meter", epilog=example("lowtide meter --zone DE -- python train.py"))
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED)
+@click.option("--region", metavar="NAME", help="Where it runs; default: the config's home.")
+@click.option("--zone", metavar="ZONE", help="The grid zone that this machine stands in: DE.")
+@click.option("--name", help="A name for people; default: the executable's.")
+@click.option("--slots", type=click.IntRange(1), default=1, help="Logical CPUs that it holds.")
+@click.option("--gpus", type=click.IntRange(0), default=0, help="Free GPUs to give it, by UUID.")
+@click.option("--unit", metavar="NAME", help="Unit of work that it counts in $LOWTIDE_UNITS.")
+@click.option("--interval", metavar="SPAN", help="Time between two samples; default 1s.")
+@click.option("--out", "--output", metavar="FILE", help="Write the report as JSON to FILE.")
+@click.option("--run-dir", metavar="DIR", help="Keep the record in DIR, which is made.")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout; its stdout to stderr.")
+@options.config_option
+@click.pass_context
+def meter_command(
+    ctx: click.Context,
+    argv: tuple[str, ...],
+    region: str | None,
+    zone: str | None,
+    name: str | None,
+    slots: int,
+    gpus: int,
+    unit: str | None,
+    interval: str | None,
+    out: str | None,
+    run_dir: str | None,
+    as_json: bool,
+) -> int:
+    """Run a command at once under the meter, and report what it cost.
+
+    It keeps the terminal: input, output, Ctrl-C. The exit code is the command's; the report
+    comes on stderr. Without --region, --zone or a home with a zone there is energy and no CO2.
+    """
+    from providers.base import Launch
+    from providers.executors.foreground import exit_code, run
+    from scheduler.meter.command import report
+    from scheduler.meter.place import place
+
+    if not argv:
+        raise UsageError("no command was given: put it after --, e.g. lowtide meter -- make")
+    where = place(region, zone, config=ctx.obj, environ=os.environ, cwd=Path.cwd())
+    interval_s = _interval_s(interval, where)
+    boards = _boards(gpus)
+    if out is not None:
+        _check_out(Path(out))
+    folder = _folder(run_dir)
+    launch = Launch(
+        job_id=secrets.token_hex(4),
+        attempt=1,
+        token=secrets.token_hex(16),
+        argv=argv,
+        cwd=str(Path.cwd()),
+        run_dir=str(folder),
+        env_file=str(folder / "env.json"),
+        units_file=str(folder / "units"),
+        work_dir=str(folder / "work"),
+        region=where.name,
+        slots=slots,
+        gpus=boards,
+        meters=where.meters,
+        grace_s=where.grace_s,
+        interval_s=interval_s,
+        foreground=True,
+    )
+    code = 1
+    kept = run_dir is not None
+    try:
+        receipt = run(launch, quiet_stdout=as_json)
+        code = exit_code(receipt)
+        if receipt.reason == "not_started":
+            say(f"lowtide: {receipt.error}")
+        else:
+            _tell(report(launch, receipt, where, name=name, unit=unit), out, as_json=as_json)
+    except LowtideError as e:
+        # Whatever became of the report: the command has run, and its record can be read again.
+        kept = True
+        say(f"lowtide: {e}\nlowtide: the record of the run is kept in {folder}")
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+    return code
+
+
+def _tell(made: Report, out: str | None, *, as_json: bool) -> None:
+    from scheduler.cli.views import local_zone
+
+    content = made.json() if as_json or out is not None else None
+    if out is not None:
+        with options.written(Path(out)) as f:
+            json.dump(content, f, ensure_ascii=False, indent=2, allow_nan=False)
+            f.write("\n")
+    if as_json:
+        options.print_json(content)
+    else:
+        say(made.text(local_zone()))
+
+
+def _interval_s(text: str | None, where: Place) -> float:
+    from scheduler import quantities
+
+    if text is None:
+        return where.interval_s
+    try:
+        return quantities.duration_s(text)
+    except ValueError as e:
+        raise UsageError(f"--interval: {e}") from e
+
+
+def _boards(count: int) -> tuple[str, ...]:
+    """Boards on which nothing runs and that no other command of ours was given."""
+    from providers.executors import local
+
+    if not count:
+        return ()
+    free = local.Local().free_gpus(frozenset())
+    if len(free) < count:
+        raise UsageError(
+            f"--gpus {count}: {len(free)} free GPU(s) are here (`lowtide doctor` lists them); "
+            "wait for one, or leave the option out"
+        )
+    return free[:count]
+
+
+def _check_out(path: Path) -> None:
+    """Before the run: what it cost is not to be lost to a typo."""
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"--out {path} cannot be written: name a file in a folder that is there")
+
+
+def _folder(wanted: str | None) -> Path:
+    """The run folder with the environment in it, which nobody else can read."""
+    try:
+        if wanted is None:
+            folder = Path(tempfile.mkdtemp(prefix="lowtide-meter-"))
+        else:
+            folder = Path(wanted).absolute()
+            folder.mkdir(mode=0o700)
+        (folder / "work").mkdir(mode=0o700)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(folder / "env.json", flags, 0o600), "w") as f:
+            json.dump(dict(os.environ), f)
+    except OSError as e:
+        where = f"--run-dir {wanted}" if wanted else "a folder for the record"
+        raise UsageError(f"{where} cannot be made: {e}") from e
+    return folder

@@ -1,0 +1,110 @@
+"""Handing planned jobs early to engines that keep begin times themselves.
+
+Such an engine starts a job at its hour though nobody of ours looks. The job stays ``planned``,
+with its next attempt open, until the engine has begun it; a new plan moves it there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from providers.errors import ExecutorError
+from scheduler.engine import dependencies
+from scheduler.engine.context import alone
+from scheduler.engine.dispatch import draft, launch_of
+from scheduler.models import JobState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from scheduler.engine.context import Context
+    from scheduler.models import Attempt, Job
+
+BEGUN = frozenset({"running", "paused", "orphaned", "ended"})
+
+
+def look(ctx: Context, now: datetime) -> None:
+    """See what has begun at its engine, or is no longer there."""
+    for attempt in ctx.store.jobs.handed_over():
+        with alone(ctx, attempt.job_id, now):
+            job = ctx.store.jobs.get(attempt.job_id)
+            if ctx.follows(job, attempt):
+                _look(ctx, job, attempt, now)
+
+
+def hand_over(ctx: Context, now: datetime) -> None:
+    """Hand over what may wait at its engine; move or take back what is planned otherwise."""
+    waiting = {attempt.job_id: attempt for attempt in ctx.store.jobs.handed_over()}
+    for job in ctx.store.jobs.find({JobState.PLANNED}):
+        if not ctx.here.has_folders(job.spec.origin):
+            continue
+        with alone(ctx, job.id, now):
+            attempt = waiting.get(job.id)
+            assert job.plan is not None  # planned jobs have one
+            if attempt is None:
+                if job.plan.start > now and _may_wait_there(ctx, job):
+                    _hand(ctx, job, now)
+            elif job.plan.start > now:
+                _follow_plan(ctx, job, attempt, now)
+
+
+def take(ctx: Context, job: Job, attempt: Attempt) -> bool:
+    """Count a job as started that its engine has begun, or is to be stopped there."""
+    return ctx.store.jobs.claim(job, attempt, (), None)
+
+
+def _look(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
+    state = ctx.executor(attempt.region).poll(Path(attempt.run_dir), attempt.token)
+    if state.phase in BEGUN:
+        take(ctx, job, attempt)
+    elif state.phase == "gone":
+        # Cancelled behind our back, or refused: what is due is planned and started anew.
+        ctx.store.jobs.withdraw(job, attempt, now, state.detail or "the engine has let go of it")
+    elif state.detail:
+        ctx.store.jobs.tell(job.id, now, "engine", state.detail)
+
+
+def _may_wait_there(ctx: Context, job: Job) -> bool:
+    assert job.plan is not None
+    begins = ctx.executor(job.plan.window.region).capabilities.begin_time
+    return begins and not dependencies.missing(ctx, job.spec)
+
+
+def _hand(ctx: Context, job: Job, now: datetime) -> None:
+    assert job.plan is not None
+    attempt = draft(ctx, job, now, ())
+    begin = job.plan.start
+    said = f"to {attempt.region}, to begin {begin:%Y-%m-%dT%H:%M:%SZ}"
+    if ctx.store.jobs.hand_over(job, attempt, said):
+        _submit(ctx, job, attempt, begin.timestamp(), now)
+
+
+def _submit(ctx: Context, job: Job, attempt: Attempt, begin_s: float, now: datetime) -> None:
+    """Safe to repeat: an engine looks before it takes a job."""
+    try:
+        ctx.executor(attempt.region).start(launch_of(ctx, job, attempt, now), begin_s)
+    except (ExecutorError, OSError) as e:
+        said = f"{e}; tried again at the next pass"
+        ctx.store.jobs.tell(job.id, now, "hand over failed", said)
+
+
+def _follow_plan(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
+    """Move what waits to where and when it is planned now; take it back where it cannot be."""
+    assert job.plan is not None
+    region, begin_s = job.plan.window.region, job.plan.start.timestamp()
+    here, there = ctx.executor(attempt.region), ctx.executor(region)
+    if here.poll(Path(attempt.run_dir), attempt.token).phase == "absent":
+        _submit(ctx, job, attempt, begin_s, now)
+        return
+    launch = launch_of(ctx, job, attempt, now, region)
+    if there.capabilities.begin_time and there.move(launch, begin_s):
+        if region != attempt.region:
+            ctx.store.jobs.update_attempt(attempt, region=region)
+            ctx.store.jobs.tell(job.id, now, "moved", f"from {attempt.region} to {region}")
+        return
+    if region != attempt.region:
+        here.stop(Path(attempt.run_dir), attempt.token, ctx.config.settings.grace)
+        # Not before it is known to be gone may it be started elsewhere.
+        if here.poll(Path(attempt.run_dir), attempt.token).phase == "gone":
+            ctx.store.jobs.withdraw(job, attempt, now, f"taken back from {attempt.region}")

@@ -1,0 +1,94 @@
+"""What is known of the process that is metered from within: its CPU seconds, its boards."""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import TYPE_CHECKING
+
+from providers.meters import nvml
+from providers.runner import proc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from providers.base import Counting
+
+NO_BOARDS = frozenset({"", "-1", "NoDevFiles"})
+
+
+class OwnTree:
+    """This process and all below it, from now on.
+
+    Exact for what it has waited for, short-lived children included. Not seen is what a child
+    leaves behind when it ends (a daemon): the kernel gives that to init.
+    """
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self.pids: frozenset[int] = frozenset()
+        self._before = self._cpu_s = 0.0
+        self._before = self.usage()[0]
+        self._cpu_s = 0.0
+
+    def usage(self) -> tuple[float, int]:
+        """CPU seconds since it was made (never falling), and resident bytes now.
+
+        Those that have ended are read before those that live, so none is counted twice; one
+        that ends meanwhile is missed by this look and is in the next.
+        """
+        own, ended = (resource.getrusage(who) for who in (_SELF, _CHILDREN))
+        cpu_s = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+        me = proc.stat(self._pid)
+        rss = 0 if me is None else me.rss_bytes
+        living = proc.below(self._pid)
+        self.pids = frozenset((self._pid, *living))
+        for found in living.values():
+            cpu_s += found.cpu_s
+            rss += found.rss_bytes
+        self._cpu_s = max(self._cpu_s, cpu_s - self._before)
+        return self._cpu_s, rss
+
+    def counted_by(self) -> Counting:
+        """By what the kernel tells of itself and its children."""
+        return "rusage"
+
+    def final_cpu_s(self) -> float:
+        """CPU seconds up to the last look."""
+        return self._cpu_s
+
+
+_SELF, _CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+
+
+def visible_boards(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """UUIDs of the boards that CUDA shows to this process, and what cannot be told of them.
+
+    An entry of ``CUDA_VISIBLE_DEVICES`` that no UUID can be found for stands for itself: no
+    meter reads it, and the report says that it is missing.
+    """
+    told = environ.get("CUDA_VISIBLE_DEVICES")
+    if told is not None and told.strip() in NO_BOARDS:
+        return (), ()
+    here = tuple(nvml.gpu_limits_w())
+    if told is None:
+        every = (
+            f"CUDA_VISIBLE_DEVICES is not set, so all {len(here)} boards here are counted: name "
+            "fewer with gpus=[UUID]"
+        )
+        return here, (every,) if len(here) > 1 else ()
+    by_bus = environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len(here) == 1
+    found = tuple(_board(entry.strip(), here, by_bus=by_bus) for entry in told.split(","))
+    if set(found) <= set(here):
+        return found, ()
+    return found, (
+        f"CUDA_VISIBLE_DEVICES={told} tells no boards that NVML knows here (numbers count in "
+        "CUDA's own order unless CUDA_DEVICE_ORDER=PCI_BUS_ID): name them with gpus=[UUID]",
+    )
+
+
+def _board(entry: str, here: Sequence[str], *, by_bus: bool) -> str:
+    """The UUID that an entry means: CUDA takes a number, or the beginning of a UUID."""
+    if entry.isdecimal():
+        return here[int(entry)] if by_bus and int(entry) < len(here) else entry
+    return next((uuid for uuid in here if uuid.startswith(entry)), entry)

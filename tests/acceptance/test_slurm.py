@@ -1,0 +1,266 @@
+"""Jobs on a real Slurm: two partitions as regions, moved, paused, cancelled, found again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from providers import registry
+from providers.errors import SettingsError
+from scheduler import config, engine
+from scheduler.engine import Context, submission
+from scheduler.engine.dispatch import launch_of
+from scheduler.engine.request import Request
+from scheduler.models import JobState
+from scheduler.testing import FakeProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from support.slurm import Cluster
+
+    from scheduler.models import Attempt, Job
+
+PATIENCE_S = 240.0
+SETTINGS = """
+providers: [fake]
+home: north
+refresh: 1s
+tick: 1s
+executors:
+  slurm: {options: ["--nice=10"], setup: ["export SITE=here"]}
+regions:
+  north: {zone: SE-SE3, executor: slurm, engine: {partition: eu-north-1}}
+  south: {zone: DE, executor: slurm, engine: {partition: eu-central-1}}
+"""
+
+
+class Site:
+    """lowtide beside a cluster, with the machine's clock."""
+
+    def __init__(self, folder: Path, cluster: Cluster) -> None:
+        (folder / "config.yaml").write_text(SETTINGS)
+        self.folder, self.cluster = folder, cluster
+        self.config = config.load(None, {"LOWTIDE_HOME": str(folder / "home")}, folder)
+        begin = datetime.now(UTC) - timedelta(hours=1)
+        self.source = FakeProvider(begin, {"SE-SE3": [50.0] * 72, "DE": [500.0] * 72})
+        self.ctx = self.open()
+
+    def open(self) -> Context:
+        return Context.open(self.config, datetime.now(UTC), sources={"fake": self.source})
+
+    def submit(self, *argv: str, **fields: Any) -> str:
+        now = datetime.now(UTC)
+        request = Request(argv=argv, **({"duration": "1m", "power": "100W"} | fields))
+        spec = submission.to_spec(request, self.config, now, "me", self.folder, need_duration=True)
+        return engine.submit(self.ctx, request, spec, dict(os.environ), now)[0]
+
+    def tick(self) -> None:
+        now = datetime.now(UTC)
+        engine.tick(self.ctx, now, now + timedelta(seconds=1))
+
+    def until(self, done: Callable[[], bool]) -> None:
+        patience = time.monotonic() + PATIENCE_S
+        while not done():
+            if time.monotonic() > patience:
+                every = self.ctx.store.jobs.find()
+                pytest.fail(
+                    "\n".join(f"{e}" for j in every for e in self.ctx.store.jobs.events(j.id))
+                )
+            self.tick()
+            time.sleep(0.2)
+
+    def job(self, job_id: str) -> Job:
+        return self.ctx.store.jobs.get(job_id)
+
+    def attempt(self, job_id: str) -> Attempt:
+        return self.ctx.store.jobs.attempts(job_id)[-1]
+
+    def ended(self, job_id: str) -> bool:
+        return self.job(job_id).state.ended
+
+    def told(self, run_dir: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((Path(run_dir) / "slurm.json").read_text())
+        return found
+
+    def queued(self, *columns: str) -> list[list[str]]:
+        said = self.cluster.run("squeue", "-h", "-t", "all", "-o", "|".join(columns))
+        return [line.split("|") for line in said.splitlines()]
+
+    def kinds(self, job_id: str) -> list[str]:
+        return [event.kind for event in self.ctx.store.jobs.events(job_id)]
+
+
+@pytest.fixture
+def site(tmp_path: Path, slurm: Cluster) -> Iterator[Site]:
+    made = Site(tmp_path, slurm)
+    yield made
+    made.ctx.close()
+
+
+def test_a_job_runs_where_it_is_cleanest_and_is_reported_with_its_energy(site: Site) -> None:
+    os.environ["LOWTIDE_TEST_SECRET"] = "no job sees the daemon's own environment"
+    code = (
+        "import os; print(os.environ['SLURM_JOB_PARTITION'], os.environ.get('SITE'),"
+        " os.environ.get('SLURM_EXPORT_ENV'), os.environ['GREETING; $(x)']);"
+        " print(sum(range(3 * 10**7)))"
+    )
+    try:
+        job_id = site.submit(
+            sys.executable, "-c", code, deadline="1h", region=("north", "south"),
+            no_env=True, env=(f"PATH={os.environ['PATH']}", "GREETING; $(x)=a 'b' \"c\" ; `d`"),
+        )  # fmt: skip
+        site.until(lambda: site.ended(job_id))
+    finally:
+        del os.environ["LOWTIDE_TEST_SECRET"]
+    job, attempt = site.job(job_id), site.attempt(job_id)
+    assert (job.state, job.region, job.reason) == (JobState.SUCCEEDED, "north", "exit code 0")
+    said = (Path(attempt.run_dir) / "stdout.log").read_text().splitlines()
+    assert said[0] == "eu-north-1 None None a 'b' \"c\" ; `d`"
+    site.tick()
+    settled = site.ctx.store.settlements.latest(job_id)
+    assert settled is not None
+    assert settled.reserved_kwh is not None
+    assert settled.reserved_kwh.value > 0
+    assert settled.operational_g is not None
+    ((comment, nice),) = [row for row in site.queued("%k", "%y") if job_id in row[0]]
+    assert comment == f"lowtide:{job_id}:1:{attempt.token[:12]}"
+    assert nice == "10"
+
+
+def test_a_new_plan_moves_the_window_and_the_partition_within_slurm(site: Site) -> None:
+    job_id = site.submit("true", earliest="30m", deadline="3h", region=("north", "south"))
+    site.until(lambda: "handed over" in site.kinds(job_id))
+    slurm_id = site.told(site.attempt(job_id).run_dir)["job_id"]
+    ((state, reason, partition),) = [
+        row[1:] for row in site.queued("%i", "%T", "%r", "%P") if row[0] == slurm_id
+    ]
+    assert (state, reason, partition) == ("PENDING", "BeginTime", "eu-north-1")
+    site.source.hourly = {"SE-SE3": [500.0] * 72, "DE": [50.0] * 72}
+    site.until(lambda: "moved" in site.kinds(job_id))
+    ((place,),) = [row[1:] for row in site.queued("%i", "%P") if row[0] == slurm_id]
+    assert place == "eu-central-1"
+    # As if the plan had said so: in two seconds, and nobody of ours looks when it begins.
+    now = datetime.now(UTC)
+    launch = launch_of(site.ctx, site.job(job_id), site.attempt(job_id), now)
+    assert site.ctx.executor("south").move(launch, now.timestamp() + 2)
+    folder = Path(site.attempt(job_id).run_dir)
+    patience = time.monotonic() + PATIENCE_S
+    while not (folder / "receipt.json").exists():
+        assert time.monotonic() < patience
+        time.sleep(0.1)
+    site.until(lambda: site.ended(job_id))
+    assert site.job(job_id).state is JobState.SUCCEEDED
+    assert [a.number for a in site.ctx.store.jobs.attempts(job_id)] == [1]
+    assert len([row for row in site.queued("%k") if job_id in row[0]]) == 1
+
+
+def test_a_job_that_checkpoints_is_requeued_in_its_own_place(site: Site) -> None:
+    script = (
+        "trap 'echo saved; exit 75' TERM; echo up; [ -e again ] && exit 0; touch again; "
+        "while :; do sleep 0.1; done"
+    )
+    job_id = site.submit(
+        "sh", "-c", script, duration="20m", deadline="5h", pausable=True, region=("north",),
+        cwd=str(site.folder),
+    )  # fmt: skip
+    site.until(lambda: (site.folder / "again").exists())
+    first = site.attempt(job_id)
+    site.until(lambda: site.job(job_id).state is JobState.RUNNING)
+    site.ctx.executor("north").pause(Path(first.run_dir), first.token)
+    site.until(lambda: site.ended(job_id))
+    second = site.attempt(job_id)
+    assert site.job(job_id).state is JobState.SUCCEEDED
+    assert (first.number, second.number) == (1, 2)
+    assert site.told(first.run_dir)["job_id"] == site.told(second.run_dir)["job_id"]
+    ((comment,),) = [row for row in site.queued("%k") if job_id in row[0]]
+    assert comment.split(":")[2] == "2"
+
+
+def test_cancelled_waiting_and_running(site: Site) -> None:
+    waiting = site.submit("true", earliest="1h", deadline="5h")
+    running = site.submit("sleep", "600")
+    site.until(lambda: site.job(running).state is JobState.RUNNING)
+    site.until(lambda: "handed over" in site.kinds(waiting))
+    engine.cancel(site.ctx, waiting, datetime.now(UTC))
+    site.tick()
+    assert site.job(waiting).state is JobState.CANCELLED
+    assert site.job(waiting).started_at is None
+    engine.cancel(site.ctx, running, datetime.now(UTC))
+    site.until(lambda: site.ended(waiting) and site.ended(running))
+    assert {site.job(j).state for j in (waiting, running)} == {JobState.CANCELLED}
+    assert {row[0] for row in site.queued("%T")} <= {"CANCELLED", "COMPLETED", "FAILED"}
+
+
+def test_what_was_submitted_by_one_that_died_is_found_and_not_submitted_again(
+    site: Site,
+) -> None:
+    job_id = site.submit("sleep", "2")
+    site.until(lambda: bool(site.ctx.store.jobs.attempts(job_id)))
+    handle = Path(site.attempt(job_id).run_dir) / "slurm.json"
+    site.until(handle.exists)
+    handle.unlink()  # as if killed between sbatch's answer and the note of it
+    site.until(lambda: site.ended(job_id))
+    assert site.job(job_id).state is JobState.SUCCEEDED
+    assert len([row for row in site.queued("%k") if job_id in row[0]]) == 1
+
+
+def test_a_controller_killed_and_restarted_loses_nothing(site: Site) -> None:
+    until = "until [ -e go ]; do sleep 0.1; done"
+    job_id = site.submit("sh", "-c", until, cwd=str(site.folder))
+    late = site.submit("true", cwd=str(site.folder), earliest="1s", deadline="2h")
+    site.until(lambda: site.job(job_id).state is JobState.RUNNING)
+    saved, now = site.cluster.folder / "state" / "job_state", time.time()
+    site.until(lambda: saved.stat().st_mtime > now)  # what Slurm itself has not saved is lost
+    try:
+        site.cluster.kill("slurmctld", signal.SIGKILL)
+        for _ in range(3):
+            site.tick()
+        assert site.job(job_id).state is JobState.RUNNING
+    finally:
+        site.cluster.start_controller()
+        site.cluster.wait()
+    (site.folder / "go").touch()
+    site.until(lambda: site.ended(job_id) and site.ended(late))
+    assert [site.job(j).reason for j in (job_id, late)] == ["exit code 0"] * 2
+    assert len([row for row in site.queued("%k") if late in row[0]]) == 1
+
+
+def test_boards_are_slurms_to_give(site: Site) -> None:
+    job_id = site.submit("sh", "-c", "echo $CUDA_VISIBLE_DEVICES", gpus=2, region=("north",))
+    site.until(lambda: site.ended(job_id))
+    said = Path(site.attempt(job_id).run_dir) / "stdout.log"
+    assert said.read_text().strip() == "0,1"
+    with pytest.raises(Exception, match="south has 0 of 1 GPUs"):
+        site.submit("true", gpus=1, region=("south",))
+
+
+def test_what_slurm_refuses_is_told_in_the_story_and_tried_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = site.submit("true", earliest="2s")
+    broken = site.folder / "sbatch"
+    broken.write_text("#!/bin/sh\necho 'sbatch: error: Invalid qos specification' >&2; exit 1\n")
+    broken.chmod(0o755)
+    path = os.environ["PATH"]
+    monkeypatch.setenv("PATH", f"{site.folder}:{path}")
+    said = "sbatch: sbatch: error: Invalid qos specification; tried again at the next pass"
+    jobs = site.ctx.store.jobs
+    site.until(lambda: said in [e.detail for e in jobs.events(job_id)])
+    monkeypatch.setenv("PATH", path)
+    site.until(lambda: site.ended(job_id))
+    assert site.job(job_id).state is JobState.SUCCEEDED
+
+
+def test_words_for_sbatch_that_lowtide_says_itself_are_refused(tmp_path: Path) -> None:
+    for option in ("--begin=now+5", "-p", "--export=ALL", "hello"):
+        with pytest.raises(SettingsError, match=r"set by lowtide|is no option"):
+            registry.load("executors", "slurm")({"options": [option]}, tmp_path)

@@ -1,0 +1,150 @@
+"""What Slurm's commands answer, in the shapes of several versions, and rubbish."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.errors import ExecutorError
+from providers.executors.slurm import batch, jobs
+from providers.executors.slurm.commands import Commands, _boards
+from providers.executors.slurm.energy import note_energy
+from providers.executors.slurm.jobs import SlurmJob
+from providers.runner import journal
+
+OLD = {"job_id": 7, "job_state": "PENDING", "state_reason": "BeginTime", "comment": "lowtide:a",
+       "start_time": 1795554867, "end_time": 0, "shared": None}  # fmt: skip
+NEW = {"job_id": 7, "job_state": ["PENDING"], "state_reason": "BeginTime", "comment": "lowtide:a",
+       "start_time": {"set": True, "infinite": False, "number": 1795554867},
+       "end_time": {"set": False, "infinite": False, "number": 0}, "shared": ["none"]}  # fmt: skip
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("job", [OLD, NEW])
+def test_a_job_of_any_version_is_read(job: dict[str, Any]) -> None:
+    (found,) = jobs.parse_queue(json.dumps({"jobs": [job], "errors": []}))
+    assert found == SlurmJob("7", "PENDING", "BeginTime", "lowtide:a", 1795554867.0, None)
+    assert found.stage == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("told", "stage"),
+    [
+        ("RUNNING", "running"),
+        (["COMPLETING", "COMPLETED"], "running"),
+        ("SUSPENDED", "running"),
+        ("NODE_FAIL", "ended"),
+        (["CANCELLED", "SOME_NEW_FLAG"], "ended"),
+        ("SPECIAL_EXIT", "waiting"),
+        ("SOMETHING_NEW", "unknown"),
+        (None, "unknown"),
+        ([], "unknown"),
+    ],
+)
+def test_states_mean_what_they_mean(told: Any, stage: str) -> None:
+    (found,) = jobs.parse_queue(json.dumps({"jobs": [OLD | {"job_state": told}]}))
+    assert found.stage == stage
+
+
+def test_a_dead_controller_is_no_empty_queue() -> None:
+    """squeue 22.05 says so with exit code 0."""
+    said = {"errors": [{"description": "Failed while looking for jobs"}], "jobs": []}
+    with pytest.raises(ExecutorError, match="Failed while looking for jobs"):
+        jobs.parse_queue(json.dumps(said))
+
+
+def _accounted(count: object, exclusive: object = True) -> str:
+    step = {"tres": {"consumed": {"total": [{"type": "energy", "count": count}]}}}
+    job = {"job_id": 7, "state": {"current": "COMPLETED", "reason": "None"}, "steps": [step],
+           "time": {"start": 10, "end": 20}, "comment": {"job": "x"},
+           "exclusive": exclusive}  # fmt: skip
+    return json.dumps({"jobs": [job]})
+
+
+@pytest.mark.parametrize(
+    ("count", "joules"), [(7200, 7200.0), (0, None), (None, None), ({"set": False}, None)]
+)
+def test_no_energy_and_none_at_all_are_the_same(count: object, joules: float | None) -> None:
+    (found,) = jobs.parse_accounting(_accounted(count))
+    assert found == SlurmJob("7", "COMPLETED", "None", "x", 10.0, 20.0, joules, exclusive=True)
+
+
+WITNESS = "second witness: Slurm metered 0.002 kWh for the whole nodes of the job"
+
+
+class Told(Commands):
+    """A site with accounting."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text, self.asked = text, 0
+
+    def run(self, *argv: str, stdin: str = "") -> str:
+        self.asked += 1
+        return self.text
+
+
+@pytest.mark.parametrize(
+    ("text", "notes"),
+    [
+        (_accounted(7200), (WITNESS,)),
+        (_accounted(0), ()),
+        (_accounted(7200, exclusive=None), ()),
+    ],
+)  # fmt: skip
+def test_slurms_energy_is_a_second_witness_where_it_is_the_jobs_alone(
+    tmp_path: Path, text: str, notes: tuple[str, ...]
+) -> None:
+    journal.JournalWriter(tmp_path, (), {}, 1.0)
+    site = Told(text)
+    for _ in range(3):
+        note_energy(site, tmp_path, "7")
+    assert journal.read_journal(tmp_path).notes == notes
+    assert site.asked == 1
+
+
+@given(json_values)
+def test_whatever_slurm_answers_is_a_job_or_an_error_of_ours(value: Any) -> None:
+    for text in (json.dumps(value), json.dumps({"jobs": value}), json.dumps({"jobs": [value]})):
+        for parse in (jobs.parse_queue, jobs.parse_accounting):
+            with suppress(ExecutorError):
+                assert all(isinstance(found, SlurmJob) for found in parse(text))
+
+
+@given(st.text())
+def test_whatever_scontrol_prints_is_read(text: str) -> None:
+    assert all(found.job_id for found in jobs.parse_lines(f"JobId=3 JobState=FAILED\n{text}")[:1])
+
+
+def test_lines_of_scontrol_and_of_a_jobcomp_file_are_read() -> None:
+    shown = "JobId=3 JobName=x JobState=RUNNING Reason=None Dependency=(null) Comment=lowtide:b "
+    filed = "JobId=3 UserId=root(0) Name=wrap JobState=NODE_FAIL Partition=a ExitCode=0:0"
+    assert [(j.job_id, j.stage) for j in jobs.parse_lines(f"{shown}\n{filed}")] == [
+        ("3", "running"),
+        ("3", "ended"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gres", "boards"),
+    [("(null)", 0), ("gpu:4", 4), ("gpu:a100:4(S:0-1),gpu:2", 6), ("craynetwork:4", 0), ("gpu", 1)],
+)
+def test_boards_of_a_node_are_counted(gres: str, boards: int) -> None:
+    assert _boards(gres) == boards
+
+
+@pytest.mark.parametrize(
+    ("said", "found"), [("17\n", ("17", None)), ("note\n17;grid2\n", ("17", "grid2"))]
+)
+def test_an_id_may_come_with_its_cluster(said: str, found: tuple[str, str | None]) -> None:
+    assert batch.parse_id(said) == found
