@@ -37,15 +37,15 @@ def hand_over(ctx: Context, now: datetime) -> None:
     """Hand over what may wait at its engine; move or take back what is planned otherwise."""
     waiting = {attempt.job_id: attempt for attempt in ctx.store.jobs.handed_over()}
     for job in ctx.store.jobs.find({JobState.PLANNED}):
-        if not ctx.here.has_folders(job.spec.origin):
-            continue
         with alone(ctx, job.id, now):
             attempt = waiting.get(job.id)
             assert job.plan is not None  # planned jobs have one
+            if job.plan.start <= now:
+                continue
             if attempt is None:
-                if job.plan.start > now and _may_wait_there(ctx, job):
+                if ctx.may_start(job) and _may_wait_there(ctx, job):
                     _hand(ctx, job, now)
-            elif job.plan.start > now:
+            elif ctx.follows(job, attempt):
                 _follow_plan(ctx, job, attempt, now)
 
 

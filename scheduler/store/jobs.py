@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
 from sqlmodel import col, func, select, update
 
 from providers.series import from_unix
 from scheduler.errors import UsageError
 from scheduler.models import Attempt, Event, Job, JobSpec, JobState, Plan
+from scheduler.store import values
 from scheduler.store.rows import AttemptRow, EventRow, JobRow
 
 if TYPE_CHECKING:
@@ -61,11 +60,6 @@ def _held(session: Session, region: str | None = None) -> frozenset[str]:
     return frozenset(g for text in session.exec(query) for g in text.split(",") if g)
 
 
-@cache
-def _plans() -> TypeAdapter[Plan]:
-    return TypeAdapter(Plan)
-
-
 class Jobs:
     """The queue itself."""
 
@@ -87,7 +81,7 @@ class Jobs:
         if len(exact or found) != 1 or not prefix:
             near = f"{', '.join(r.id for r in found)} match" if found else "none matches"
             raise UsageError(f"no single job {prefix!r}: {near}; see `lowtide status --all`")
-        return _job((exact or found)[0])
+        return values.job((exact or found)[0])
 
     def find(
         self,
@@ -108,7 +102,7 @@ class Jobs:
         if limit is not None:
             query = query.limit(limit)
         with self._db.read() as session:
-            return [_job(row) for row in reversed(session.exec(query).all())]
+            return [values.job(row) for row in reversed(session.exec(query).all())]
 
     def succeeded(self, user: str, group: str, limit: int) -> list[Job]:
         """The newest successful jobs of a user's group, newest last."""
@@ -123,7 +117,7 @@ class Jobs:
             .limit(limit)
         )
         with self._db.read() as session:
-            return [_job(row) for row in reversed(session.exec(query).all())]
+            return [values.job(row) for row in reversed(session.exec(query).all())]
 
     def count(self) -> dict[JobState, int]:
         """How many jobs stand in each state."""
@@ -156,7 +150,7 @@ class Jobs:
             JobState.PAUSED if job.state is JobState.PAUSED else JobState.PLANNED,
             at,
             f"{plan.window.region} from {plan.start:%Y-%m-%dT%H:%M:%SZ}: {plan.reason}",
-            plan=_plans().dump_json(plan).decode(),
+            plan=values.plans().dump_json(plan).decode(),
             region=plan.window.region,
             planned_start=plan.start.timestamp(),
         )
@@ -178,7 +172,7 @@ class Jobs:
             .order_by(col(AttemptRow.id))
         )
         with self._db.read() as session:
-            return [_attempt(row) for row in session.exec(query)]
+            return [values.attempt(row) for row in session.exec(query)]
 
     def hand_over(self, job: Job, attempt: Attempt, said: str) -> bool:
         """Note the attempt of a planned job that is handed to its engine; it stays planned."""
@@ -188,7 +182,7 @@ class Jobs:
                 return False
             if _attempt_row(session, attempt) is not None:
                 return False
-            session.add(_new_attempt(attempt, ()))
+            session.add(values.attempt_row(attempt, ()))
             _tell(session, job.id, attempt.claimed_at, "handed over", said)
             return True
 
@@ -240,7 +234,7 @@ class Jobs:
                 return False
             handed = _attempt_row(session, attempt)
             if handed is None:
-                session.add(_new_attempt(attempt, gpus))
+                session.add(values.attempt_row(attempt, gpus))
             else:
                 handed.claimed_at = attempt.claimed_at.timestamp()
             return True
@@ -249,7 +243,7 @@ class Jobs:
         """Every start of a job, in order."""
         with self._db.read() as session:
             query = select(AttemptRow).where(AttemptRow.job_id == job_id)
-            return [_attempt(r) for r in session.exec(query.order_by(col(AttemptRow.number)))]
+            return [values.attempt(r) for r in session.exec(query.order_by(col(AttemptRow.number)))]
 
     def held_gpus(self, region: str | None = None) -> frozenset[str]:
         """Boards that attempts of active jobs hold, in one region or in all."""
@@ -345,57 +339,6 @@ def _attempt_row(session: Session, attempt: Attempt) -> AttemptRow | None:
     ).first()
 
 
-def _new_attempt(attempt: Attempt, gpus: Sequence[str]) -> AttemptRow:
-    return AttemptRow(
-        job_id=attempt.job_id,
-        number=attempt.number,
-        region=attempt.region,
-        run_dir=attempt.run_dir,
-        token=attempt.token,
-        gpus=",".join(gpus),
-        claimed_at=attempt.claimed_at.timestamp(),
-        host=attempt.host,
-    )
-
-
 def _tell(session: Session, job_id: str, at: datetime, kind: str, detail: str) -> None:
     session.add(EventRow(job_id=job_id, at=at.timestamp(), kind=kind, detail=detail))
     session.flush()
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else from_unix(seconds)
-
-
-def _job(row: JobRow) -> Job:
-    return Job(
-        id=row.id,
-        spec=JobSpec.model_validate_json(row.spec),
-        state=JobState(row.state),
-        attempt=row.attempt,
-        region=row.region,
-        plan=None if row.plan is None else _plans().validate_json(row.plan),
-        started_at=_moment(row.started_at),
-        ended_at=_moment(row.ended_at),
-        cancel_requested=bool(row.cancel_requested),
-        reason=row.reason,
-        waited_s=row.waited_s,
-    )
-
-
-def _attempt(row: AttemptRow) -> Attempt:
-    return Attempt(
-        job_id=row.job_id,
-        number=row.number,
-        region=row.region,
-        run_dir=row.run_dir,
-        token=row.token,
-        gpus=tuple(g for g in row.gpus.split(",") if g),
-        claimed_at=from_unix(row.claimed_at),
-        started_at=_moment(row.started_at),
-        ended_at=_moment(row.ended_at),
-        exit_code=row.exit_code,
-        signal=row.signal,
-        outcome=row.outcome,
-        host=row.host,
-    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from providers.base import Capabilities
 from scheduler import config, engine
 from scheduler.engine import Context, submission
 from scheduler.engine.request import Request
@@ -235,3 +236,22 @@ def test_only_who_sees_the_journals_settles(machine: Callable[..., Machine]) -> 
     b.tick(hours=30)
     assert a.ctx.store.settlements.versions(job_id) == settled
     assert engine.settlement_of(b.ctx, b.job(job_id), b.clock.now) is None
+
+
+def test_a_job_waits_at_its_engine_for_the_host_that_handed_it_over(
+    machine: Callable[..., Machine],
+) -> None:
+    """Both see its run folder; one alone hands it over, looks at it and moves it."""
+    a, b = machine("a", _shared()), machine("b", _shared())
+    for each in (a, b):
+        each.executor.capabilities = Capabilities(begin_time=True)
+    job_id = a.submit()
+    b.tick(seconds=1)
+    assert b.executor.launches == {}
+    a.tick(seconds=2)
+    handed = a.ctx.store.jobs.handed(a.job(job_id))
+    assert handed is not None
+    assert handed.host == "a"
+    assert len(a.executor.launches) == 1
+    b.tick(seconds=3)
+    assert b.executor.launches == {}

@@ -1,0 +1,78 @@
+"""Rows of jobs and attempts to values, and back."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from providers.series import from_unix
+from scheduler.models import Attempt, Job, JobSpec, JobState, Plan
+from scheduler.store.rows import AttemptRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from scheduler.store.rows import JobRow
+
+
+@cache
+def plans() -> TypeAdapter[Plan]:
+    """Plans to and from JSON."""
+    return TypeAdapter(Plan)
+
+
+def attempt_row(made: Attempt, gpus: Sequence[str]) -> AttemptRow:
+    """A start of a job as it is stored; ``gpus`` are the boards that it was given."""
+    return AttemptRow(
+        job_id=made.job_id,
+        number=made.number,
+        region=made.region,
+        run_dir=made.run_dir,
+        token=made.token,
+        gpus=",".join(gpus),
+        claimed_at=made.claimed_at.timestamp(),
+        host=made.host,
+    )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else from_unix(seconds)
+
+
+def job(row: JobRow) -> Job:
+    """A job as it is stored."""
+    return Job(
+        id=row.id,
+        spec=JobSpec.model_validate_json(row.spec),
+        state=JobState(row.state),
+        attempt=row.attempt,
+        region=row.region,
+        plan=None if row.plan is None else plans().validate_json(row.plan),
+        started_at=_moment(row.started_at),
+        ended_at=_moment(row.ended_at),
+        cancel_requested=bool(row.cancel_requested),
+        reason=row.reason,
+        waited_s=row.waited_s,
+    )
+
+
+def attempt(row: AttemptRow) -> Attempt:
+    """A start of a job as it is stored."""
+    return Attempt(
+        job_id=row.job_id,
+        number=row.number,
+        region=row.region,
+        run_dir=row.run_dir,
+        token=row.token,
+        gpus=tuple(g for g in row.gpus.split(",") if g),
+        claimed_at=from_unix(row.claimed_at),
+        started_at=_moment(row.started_at),
+        ended_at=_moment(row.ended_at),
+        exit_code=row.exit_code,
+        signal=row.signal,
+        outcome=row.outcome,
+        host=row.host,
+    )
