@@ -107,6 +107,8 @@ def settle_run(
     """
     start = records[0].started_at
     end = max(record.ended_at or now for record in records)
+    # A run may end while a pass is under way: what is asked is asked no earlier than that.
+    now = max(now, end)
     here = outlook.realized(region, start, end, now)
     if baseline is None:
         home, release, there = region, start, Realized(None, NOT_PLANNED)
