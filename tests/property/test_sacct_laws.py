@@ -63,6 +63,11 @@ def _sound(text: str, zone: str, metered: bool) -> None:
         assert job.deadline_s >= job.submitted_s + job.duration_s + 60.0 - 1e-3
 
 
+@example(
+    "JobID|Submit|Start|State|NCPUS|Elapsed\n1|0001-01-01|0001-01-01|FAILED|1|00:01",
+    "Europe/Berlin",
+    False,
+)
 @given(_outputs(), st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu"]), st.booleans())
 def test_rows_of_any_kind_give_sound_jobs_or_one_error(text: str, zone: str, metered: bool) -> None:
     _sound(text, zone, metered)

@@ -7,7 +7,9 @@ system has whatever the network, brings its dashboard out to loopback.
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -15,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +28,7 @@ REMEDY = "pip install -e '.[ci]' (Ray, about 400 MB)"
 # A cold start on two busy cores.
 PATIENCE_S = 180.0
 CPUS = 4
+REGIONS = ("eu-north-1", "eu-central-1")
 DASHBOARD = 8265
 START = """set -e
 ip link set lo up
@@ -102,4 +107,28 @@ def start_ray() -> RayCluster:
             raise AssertionError(said)
         time.sleep(0.2)
     cluster.address = f"http://127.0.0.1:{int(outside.stdout.readline())}"
+    while not _takes_jobs(cluster.address):
+        assert time.monotonic() < patience, (folder / "log").read_text()[-3000:]
+        time.sleep(0.2)
     return cluster
+
+
+def _takes_jobs(address: str) -> bool:
+    """Whether the dashboard, which comes up after the nodes, tells both and has run a job."""
+    job = json.dumps({"entrypoint": "true", "submission_id": "first"}).encode()
+    headers = {"Content-Type": "application/json"}
+    try:
+        with urllib.request.urlopen(f"{address}/api/v0/nodes", timeout=10) as answer:
+            nodes = json.load(answer)["data"]["result"]["result"]
+        if len([node for node in nodes if node["state"] == "ALIVE"]) < len(REGIONS):
+            return False
+        try:
+            with urllib.request.urlopen(f"{address}/api/jobs/first", timeout=10) as answer:
+                return bool(json.load(answer)["status"] == "SUCCEEDED")
+        except urllib.error.HTTPError:
+            urllib.request.urlopen(
+                urllib.request.Request(f"{address}/api/jobs/", job, headers), timeout=10
+            ).close()
+    except (OSError, ValueError, KeyError, http.client.HTTPException):
+        pass
+    return False
