@@ -24,7 +24,7 @@ from pathlib import Path
 
 from support.engines import absent
 
-REMEDY = "pip install -e '.[ci]' (Ray, about 400 MB)"
+REMEDY = "pip install -e '.[ci-ray]' (Ray, about 400 MB)"
 # A cold start on two busy cores.
 PATIENCE_S = 180.0
 CPUS = 4
