@@ -1,7 +1,6 @@
 """The batch script that starts a runner, and the words for sbatch. No word of a user is in either.
 
-The script follows ``slurm-run`` in the job's own folder to the attempt that is due, so that one
-Slurm job can be requeued for the next attempt of a job that has checkpointed.
+The script follows ``slurm-run`` in the job's own folder to the attempt that is due.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def options(launch: Launch, settings: SlurmSettings, begin_s: float | None) -> l
         "--chdir=/",
         "--ntasks=1",
         f"--cpus-per-task={launch.slots}",
-        "--requeue" if launch.pause_signal == "checkpoint" else "--no-requeue",
+        "--no-requeue",
         "--open-mode=append",
     ]
     if launch.gpu_count:

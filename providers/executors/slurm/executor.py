@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 # attributes for up to a minute by default (nfs(5), acregmax=60).
 LAG_S = 60.0
 HANDLE = "slurm.json"
-# How often to look whether a requeued job is back in the queue, a fifth of a second apart.
-REQUEUE_LOOKS = 10
 # Who wrote the start marker of an attempt that was stopped before it began.
 TAKEN_BACK = "stop"
 
@@ -47,7 +45,7 @@ class Slurm:
     """One partition of one cluster."""
 
     capabilities = Capabilities(
-        begin_time=True, hold=True, suspend=False, requeue=True, accounting=True,
+        begin_time=True, hold=True, suspend=False, requeue=False, accounting=True,
         multi_region=True, assigns_gpus=True,
     )  # fmt: skip
 
@@ -84,7 +82,7 @@ class Slurm:
                 self._begin(run_dir, begin_s)
                 return
             _point(launch)
-            self._keep(run_dir, self._requeued(launch, begin_s) or self._submit(launch, begin_s))
+            self._keep(run_dir, self._submit(launch, begin_s))
         except OSError as e:
             raise ExecutorError(f"the run folder {run_dir} cannot be used: {e}") from e
 
@@ -225,39 +223,6 @@ class Slurm:
         said = self._commands.run(*self._commands.on_cluster("sbatch"), *words, stdin=text)
         job_id, _ = batch.parse_id(said)
         return Handle(job_id, self._settings.cluster, begin_s, self._settings.partition)
-
-    def _requeued(self, launch: Launch, begin_s: float | None) -> Handle | None:
-        """The Slurm job of the attempt before, held and let go again; None where it cannot be.
-
-        It keeps its age in the queue. One that Slurm has forgotten is submitted anew.
-        """
-        before = self._handle(Path(launch.run_dir).with_name(str(launch.attempt - 1)))
-        if before is None or launch.pause_signal != "checkpoint":
-            return None
-        if (before.cluster, before.partition) != (self._settings.cluster, self._settings.partition):
-            return None
-        job = self._commands.job(before.job_id)
-        if job is not None and job.stage == "running":
-            # Its runner has left its receipt, and Slurm is still at ending it.
-            raise ExecutorError(f"Slurm job {before.job_id} is still ending")
-        try:
-            self._commands.control("requeuehold", before.job_id)
-            start = batch.when(begin_s) if begin_s is not None else "now"
-            self._commands.update(before.job_id, Comment=batch.comment(launch), StartTime=start)
-            self._commands.control("release", before.job_id)
-        except ExecutorError:
-            return None
-        return replace(before, begin_s=begin_s) if self._waits(before.job_id) else None
-
-    def _waits(self, job_id: str) -> bool:
-        """Whether a job is in the queue again; a busy controller takes a moment to say so."""
-        for _ in range(REQUEUE_LOOKS):
-            job = self._commands.job(job_id)
-            if job is not None and job.stage != "ended":
-                return True
-            time.sleep(0.2)
-            self._commands.forget()
-        return False
 
     def _begin(self, run_dir: Path, begin_s: float | None) -> None:
         """Let what is due and still waits for its hour begin now."""
