@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+import os
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,25 @@ def test_boards_of_a_node_are_counted(gres: str, boards: int) -> None:
 )
 def test_an_id_may_come_with_its_cluster(said: str, found: tuple[str, str | None]) -> None:
     assert batch.parse_id(said) == found
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "over"),
+    [
+        ("", 229, True),
+        ("scancel: error: Kill job error on job id 4: Job/step already completing or completed", 1,
+         True),
+        ("scancel: error: Kill job error on job id 4: Invalid job id specified", 1, True),
+        ("scancel: error: Kill job error on job id 4: Access/permission denied", 1, False),
+        ("", 1, False),
+    ],
+)  # fmt: skip
+def test_what_has_ended_meanwhile_is_cancelled_without_an_error(
+    said: str, status: int, over: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "scancel"
+    program.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit {status}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with nullcontext() if over else pytest.raises(ExecutorError):
+        Commands().cancel("4")

@@ -22,6 +22,9 @@ PATIENCE_S = 20.0
 FRESH_S = 1.0
 # Nodes come and go more rarely; while the controller is silent the last count stands.
 NODES_FRESH_S = 30.0
+# How scancel tells that there is nothing left to cancel: in words, or by nothing but the low byte of
+# Slurm's ESLURM_ALREADY_DONE (2021, slurm_errno.h) as its exit status.
+OVER = ("Invalid job id", "already completing or completed", "exit 229")
 # What the commands need to find cluster, user and libraries.
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
 
@@ -124,7 +127,7 @@ class Commands:
         try:
             self.run(*self.on_cluster("scancel"), *options, job_id)
         except ExecutorError as e:
-            if "Invalid job id" not in str(e):
+            if not any(word in str(e) for word in OVER):
                 raise
         self.forget()
 
