@@ -22,8 +22,8 @@ PATIENCE_S = 20.0
 FRESH_S = 1.0
 # Nodes come and go more rarely; while the controller is silent the last count stands.
 NODES_FRESH_S = 30.0
-# How scancel tells that there is nothing left to cancel: in words, or by nothing but the low byte of
-# Slurm's ESLURM_ALREADY_DONE (2021, slurm_errno.h) as its exit status.
+# How scancel tells that there is nothing left to cancel: in words, or by no word and the low byte
+# of Slurm's ESLURM_ALREADY_DONE (2021, slurm_errno.h) as its exit status.
 OVER = ("Invalid job id", "already completing or completed", "exit 229")
 # What the commands need to find cluster, user and libraries.
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
