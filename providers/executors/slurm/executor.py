@@ -131,9 +131,7 @@ class Slurm:
         if handle is None or job is None or job.stage != "running":
             # Should a runner still be on its way, it finds the attempt taken.
             journal.claim(run_dir / "started", {"at": self._clock(), "by": TAKEN_BACK})
-            if handle is not None and (
-                job is None or job.stage == "waiting" or handle.is_past(job)
-            ):
+            if handle is not None:
                 self._commands.cancel(handle.job_id)
             return
         asked_at = at(journal.read_json(run_dir / "stop.json"))
