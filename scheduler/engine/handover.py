@@ -1,7 +1,8 @@
 """Handing planned jobs early to engines that keep begin times themselves.
 
 Such an engine starts a job at its hour though nobody of ours looks. The job stays ``planned``,
-with its next attempt open, until the engine has begun it; a new plan moves it there.
+with its next attempt open, until the engine has begun it; a new plan moves it there. One that has
+checkpointed waits there for its next segment in the same way, and stays ``paused``.
 """
 
 from __future__ import annotations
@@ -34,13 +35,16 @@ def look(ctx: Context, now: datetime) -> None:
 
 
 def hand_over(ctx: Context, now: datetime) -> None:
-    """Hand over what may wait at its engine; move or take back what is planned otherwise."""
+    """Hand over what may wait at its engine; move or take back what is planned otherwise.
+
+    What is only stopped keeps what it holds, and goes on there.
+    """
     waiting = {attempt.job_id: attempt for attempt in ctx.store.jobs.handed_over()}
-    for job in ctx.store.jobs.find({JobState.PLANNED}):
+    for job in ctx.store.jobs.find({JobState.PLANNED, JobState.PAUSED}):
         with alone(ctx, job.id, now):
             attempt = waiting.get(job.id)
             assert job.plan is not None  # planned jobs have one
-            if job.plan.start <= now:
+            if job.holds or job.plan.start <= now:
                 continue
             if attempt is None:
                 if ctx.may_start(job) and _may_wait_there(ctx, job):

@@ -48,7 +48,10 @@ LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
 _HOLDING = (
     col(JobRow.state).in_([str(JobState.STARTING), str(JobState.RUNNING), str(JobState.PAUSED)]),
     col(AttemptRow.ended_at).is_(None),
+    col(AttemptRow.number) <= col(JobRow.attempt),
 )
+# Whose next attempt may wait at its engine.
+_WAITING = (str(JobState.PLANNED), str(JobState.PAUSED))
 
 
 def _held(session: Session, region: str | None = None) -> frozenset[str]:
@@ -156,16 +159,16 @@ class Jobs:
         )
 
     def handed(self, job: Job) -> Attempt | None:
-        """The attempt at a planned job that waits at its engine, or None."""
+        """The next attempt at a job, where it waits at its engine; or None."""
         return next((a for a in self.attempts(job.id) if a.number > job.attempt), None)
 
     def handed_over(self) -> list[Attempt]:
-        """Those of all planned jobs."""
+        """Those of all planned and paused jobs."""
         query = (
             select(AttemptRow)
             .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
             .where(
-                JobRow.state == str(JobState.PLANNED),
+                col(JobRow.state).in_(_WAITING),
                 col(AttemptRow.number) > JobRow.attempt,
                 col(AttemptRow.ended_at).is_(None),
             )
@@ -175,10 +178,10 @@ class Jobs:
             return [values.attempt(row) for row in session.exec(query)]
 
     def hand_over(self, job: Job, attempt: Attempt, said: str) -> bool:
-        """Note the attempt of a planned job that is handed to its engine; it stays planned."""
+        """Note the attempt that is handed to its engine; the job stays planned, or paused."""
         with self._db.write() as session:
             row = session.get(JobRow, job.id)
-            if row is None or (row.state, row.attempt) != (JobState.PLANNED, job.attempt):
+            if row is None or (row.state, row.attempt) != (job.state, job.attempt):
                 return False
             if _attempt_row(session, attempt) is not None:
                 return False
@@ -195,7 +198,7 @@ class Jobs:
             row.ended_at, row.outcome = at.timestamp(), "withdrawn"
             session.exec(
                 update(JobRow)
-                .where(col(JobRow.id) == job.id, col(JobRow.state) == str(JobState.PLANNED))
+                .where(col(JobRow.id) == job.id, col(JobRow.state).in_(_WAITING))
                 .values(attempt=attempt.number)
             )
             _tell(session, job.id, at, "withdrawn", said)
