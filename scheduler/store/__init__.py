@@ -15,6 +15,9 @@ from scheduler.store.jobs import LEGAL_MOVES, Jobs
 from scheduler.store.leases import Leases
 from scheduler.store.memory import Accuracies, Beats, QueuePlans, Settlements, Version
 from scheduler.store.recurrences import Recurrences
+from scheduler.store.reservations import Reservation, Reservations, Step
+from scheduler.store.values import sight
+from scheduler.store.waiting import Group, Turn, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +26,19 @@ if TYPE_CHECKING:
 
     from scheduler.address import Address
 
-__all__ = ["LEGAL_MOVES", "Actuals", "Forecasts", "Store", "StoredHistory", "Version"]
+__all__ = [
+    "LEGAL_MOVES",
+    "Actuals",
+    "Forecasts",
+    "Group",
+    "Reservation",
+    "Step",
+    "Store",
+    "StoredHistory",
+    "Turn",
+    "Version",
+    "sight",
+]
 
 # How long a look at the whole database may keep a daemon or a command waiting (s).
 LOOK_S = 5.0
@@ -51,6 +66,8 @@ class Store:
             self.close()
             raise
         self.jobs = Jobs(self._database)
+        self.waiting = Waiting(self._database)
+        self.reservations = Reservations(self._database)
         self.recurrences = Recurrences(self._database)
         self.forecasts = Forecasts(self._database)
         self.actuals = Actuals(self._database)

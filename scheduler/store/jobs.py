@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, func, select, update
@@ -10,7 +10,7 @@ from sqlmodel import col, func, select, update
 from providers.series import from_unix
 from scheduler.errors import UsageError
 from scheduler.models import Attempt, Event, Job, JobSpec, JobState, Plan
-from scheduler.store import values
+from scheduler.store import reservations, values
 from scheduler.store.rows import AttemptRow, EventRow, JobRow
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from scheduler.store.database import Database
+    from scheduler.store.reservations import Reservation
 
 LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
     {
@@ -43,6 +44,11 @@ LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
     }
 )
 
+
+# A job of unknown length is taken to need forecasts for so long (s).
+UNKNOWN_S = 3600.0
+# Sorts behind whatever an id may go on with.
+LAST = "\U0010ffff"
 
 # An attempt that holds slots and boards: it has not ended, whatever it does just now.
 _HOLDING = (
@@ -74,14 +80,18 @@ class Jobs:
     def get(self, prefix: str) -> Job:
         """The job whose id starts with ``prefix``; :class:`UsageError` where not exactly one."""
         with self._db.read() as session:
+            exact = session.get(JobRow, prefix)
+            if exact is not None:
+                return values.job(exact)
+            # A range of the key, which LIKE would not use.
+            begins = (col(JobRow.id) >= prefix, col(JobRow.id) < prefix + LAST)
             found = session.exec(
-                select(JobRow).where(col(JobRow.id).startswith(prefix, autoescape=True)).limit(6)
+                select(JobRow).where(*begins).order_by(col(JobRow.id)).limit(6)
             ).all()
-        exact = [row for row in found if row.id == prefix]
-        if len(exact or found) != 1 or not prefix:
+        if len(found) != 1 or not prefix:
             near = f"{', '.join(r.id for r in found)} match" if found else "none matches"
             raise UsageError(f"no single job {prefix!r}: {near}; see `lowtide status --all`")
-        return values.job((exact or found)[0])
+        return values.job(found[0])
 
     def find(
         self,
@@ -142,18 +152,35 @@ class Jobs:
         with self._db.write() as session:
             return self._move(session, job_id, before, after, at, detail, **changes)
 
-    def plan(self, job: Job, plan: Plan, at: datetime) -> bool:
-        """Store a plan: queued or planned -> planned; a paused job stays paused."""
-        return self.transition(
-            job.id,
-            job.state,
-            JobState.PAUSED if job.state is JobState.PAUSED else JobState.PLANNED,
-            at,
-            f"{plan.window.region} from {plan.start:%Y-%m-%dT%H:%M:%SZ}: {plan.reason}",
-            plan=values.plans().dump_json(plan).decode(),
-            region=plan.window.region,
-            planned_start=plan.start.timestamp(),
-        )
+    def plan(
+        self,
+        job: Job,
+        plan: Plan,
+        at: datetime,
+        held: Sequence[Reservation] = (),
+        sight: str | None = None,
+    ) -> bool:
+        """Store a plan: queued or planned -> planned; a paused job stays paused.
+
+        ``held`` is what it holds until then, ``sight`` names the forecasts that it was made by,
+        where those are not just the plan's own.
+        """
+        with self._db.write() as session:
+            if not self._move(
+                session,
+                job.id,
+                job.state,
+                JobState.PAUSED if job.state is JobState.PAUSED else JobState.PLANNED,
+                at,
+                f"{plan.window.region} from {plan.start:%Y-%m-%dT%H:%M:%SZ}: {plan.reason}",
+                plan=values.plans().dump_json(plan).decode(),
+                region=plan.window.region,
+                planned_start=plan.start.timestamp(),
+                sight=values.sight(plan.forecast_ids) if sight is None else sight,
+            ):
+                return False
+            reservations.keep(session, job.id, held, at.timestamp())
+            return True
 
     def handed(self, job: Job) -> Attempt | None:
         """The attempt at a planned job that waits at its engine, or None."""
@@ -161,14 +188,15 @@ class Jobs:
 
     def handed_over(self) -> list[Attempt]:
         """Those of all planned jobs."""
+        its_job = select(JobRow.id).where(
+            JobRow.id == AttemptRow.job_id,
+            JobRow.state == str(JobState.PLANNED),
+            col(JobRow.attempt) < AttemptRow.number,
+        )
+        # From the attempts that are open, not from all planned jobs.
         query = (
             select(AttemptRow)
-            .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
-            .where(
-                JobRow.state == str(JobState.PLANNED),
-                col(AttemptRow.number) > JobRow.attempt,
-                col(AttemptRow.ended_at).is_(None),
-            )
+            .where(col(AttemptRow.ended_at).is_(None), its_job.exists())
             .order_by(col(AttemptRow.id))
         )
         with self._db.read() as session:
@@ -310,12 +338,15 @@ class Jobs:
         if moved.rowcount != 1:
             return False
         _tell(session, job_id, at, str(after), detail)
+        if after not in {JobState.PLANNED, JobState.PAUSED}:
+            reservations.keep(session, job_id, (), at.timestamp())
         return True
 
 
 def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
     """Put a job into the queue within the caller's transaction."""
-    latest = spec.latest_start
+    latest, release = spec.latest_start, spec.release
+    length = timedelta(seconds=spec.duration_s or UNKNOWN_S)
     session.add(
         JobRow(
             id=job_id,
@@ -326,6 +357,13 @@ def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
             latest_start=latest.timestamp() if latest else None,
             user=spec.user,
             group=spec.group,
+            host=spec.origin.host if spec.origin is not None else "",
+            places=values.places(spec.home, spec.regions),
+            release=release.timestamp(),
+            until=(max(latest or release, release) + length).timestamp(),
+            priority=spec.priority,
+            waits=bool(spec.after),
+            recurrence=spec.recurrence,
         )
     )
     _tell(session, job_id, at, "submitted", f"by {spec.user}")
