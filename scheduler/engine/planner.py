@@ -7,13 +7,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from providers.errors import ExecutorError, ProviderError, Unavailable
-from scheduler.engine import dependencies, pareto, planning, queue, rest
-from scheduler.engine.field import Sight, field_of
+from providers.series import from_unix
+from scheduler.engine import dependencies, pareto, planning, promises, queue, rest
+from scheduler.engine.field import Sight, field_of, told_of
+from scheduler.engine.promises import Promised
 from scheduler.engine.scene import Member
 from scheduler.errors import UsageError
-from scheduler.models import JobState
+from scheduler.models import JobState, QueuePlan
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from scheduler.engine.context import Context
@@ -22,10 +25,16 @@ if TYPE_CHECKING:
     from scheduler.engine.planning import Case
     from scheduler.models import Job, JobSpec, Plan, Window
     from scheduler.planner.segments import Spans
+    from scheduler.store import Group
 
 # A job that waits for slots past its start is planned anew this often.
 STILL_DUE = timedelta(minutes=10)
-WAITING = frozenset({JobState.QUEUED, JobState.PLANNED, JobState.PAUSED})
+# A job of unknown length is taken to need forecasts for so long (s).
+UNKNOWN_S = 3600.0
+# So many passes after its planned start a job that still waits is planned anew.
+MISSED = 3
+# So many jobs of a kind are looked at in one pass, which takes a few seconds then.
+AT_ONCE = 500
 
 
 def plan(
@@ -49,7 +58,7 @@ def plan(
     if not to_run or spec.duration_s is None:
         return made
     newcomer = Member("", _case(ctx, spec, field, now), made, fresh=True, after=spec.after)
-    return queue.admit(ctx, newcomer, _members(ctx, now), now)
+    return queue.admit(ctx, newcomer, lambda: _some(ctx, now), now)
 
 
 def trade_offs(ctx: Context, spec: JobSpec, now: datetime) -> tuple[Window, ...]:
@@ -62,32 +71,86 @@ def trade_offs(ctx: Context, spec: JobSpec, now: datetime) -> tuple[Window, ...]
 def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     """Plan queued jobs; plan anew those whose forecast changed or whose start was missed.
 
+    At most :data:`AT_ONCE` of each kind: of a longer queue the others follow at the next passes.
     Where jobs are in each other's way, all are planned together. What is left of a paused job only
     the lowtide that sees its run folders knows, and plans it also where another one ``leads``.
     """
-    waiting = [
-        job
-        for job in ctx.store.jobs.find(WAITING)
-        if (ctx.here.has_folders(job.spec.origin) if job.state is JobState.PAUSED else leads)
-    ]
-    sight = Sight.over(ctx, (job.spec for job in waiting), now)
-    changed = {job.id for job in waiting if _replan(ctx, job, sight, now)}
-    last = ctx.store.queue_plans.latest()
-    submitted = any(
-        last is None or (job.plan is not None and job.plan.made_at > last.made_at)
-        for job in waiting
-    )
-    if not leads or not (changed or submitted):
+    groups = ctx.store.waiting.groups()
+    look = _to_look_at(ctx, now, leads=leads)
+    sight = _sight(ctx, groups, look, now)
+    told_anew = _told_anew(ctx, groups, sight) if leads else {}
+    changed, seen = set(), {}
+    for job, told in [*((job, None) for job in look), *told_anew.values()]:
+        if job.id in changed:
+            continue
+        if _replan(ctx, job, sight, now, told):
+            changed.add(job.id)
+        elif job.plan is not None and told is not None:
+            left = replace(job, spec=rest.of(ctx, job, now).spec)
+            seen[job.id] = told, promises.reservations(ctx, left, job.plan)
+    ctx.store.waiting.looked_at(seen, now)
+    if not leads or not groups:
         return
-    members = _members(ctx, now, changed)
+    last, whole = ctx.store.queue_plans.latest(), ctx.store.reservations.whole()
+    submitted = last is None or (whole.made_at is not None and whole.made_at > last.made_at)
+    if not (changed or submitted):
+        return
+    if whole.jobs > queue.JOINT and not queue.crowded(ctx, now):
+        made = QueuePlan(now, whole.jobs, False, None, None, whole.late)
+        ctx.store.queue_plans.remember(made)
+        return
+    members, beside = _some(ctx, now, changed)
     percent = ctx.config.settings.hysteresis
-    joint = queue.plan(ctx, members, now, hysteresis_percent=percent)
-    for job_id, made in joint.plans.items():
-        ctx.store.jobs.plan(ctx.store.jobs.get(job_id), made, now)
+    joint = queue.plan(ctx, members, now, hysteresis_percent=percent, beside=beside)
+    for job_id, plan_ in joint.plans.items():
+        keep(ctx, ctx.store.jobs.get(job_id), plan_, now)
     ctx.store.queue_plans.remember(joint.whole)
 
 
-def _replan(ctx: Context, job: Job, sight: Sight, now: datetime) -> bool:
+def keep(ctx: Context, job: Job, made: Plan, now: datetime, told: str | None = None) -> bool:
+    """Store a plan with what it holds; ``told`` names the forecasts that it was made by."""
+    left = replace(job, spec=rest.of(ctx, job, now).spec)
+    return ctx.store.jobs.plan(job, made, now, promises.reservations(ctx, left, made), told)
+
+
+def _sight(ctx: Context, groups: Sequence[Group], look: Sequence[Job], now: datetime) -> Sight:
+    """As far as any waiting job may run, overdue ones among them; a baseline starts at release."""
+    starts = [now, *(from_unix(group.release_s) for group in groups)]
+    ends = [now, *(from_unix(group.until_s) for group in groups)]
+    ends += [now + timedelta(seconds=job.spec.duration_s or UNKNOWN_S) for job in look]
+    return Sight(ctx, min(starts), max(ends), now)
+
+
+def _to_look_at(ctx: Context, now: datetime, *, leads: bool) -> list[Job]:
+    """Jobs that may need another plan whatever the forecast: new, paused, late, or after others."""
+    waiting = ctx.store.waiting
+    found = [job for job in waiting.paused() if ctx.here.has_folders(job.spec.origin)]
+    if leads:
+        missed = now - timedelta(seconds=MISSED * ctx.config.settings.tick)
+        found += waiting.queued(AT_ONCE)
+        found += [job for job in waiting.dependent() if job.state is JobState.PLANNED]
+        found += waiting.missed(missed, AT_ONCE)
+    return list({job.id: job for job in found}.values())
+
+
+def _told_anew(ctx: Context, groups: Sequence[Group], sight: Sight) -> dict[str, tuple[Job, str]]:
+    """The next planned jobs whose places are told something else now, with what that is."""
+    found: dict[str, tuple[Job, str]] = {}
+    told: dict[str, str] = {}
+    for group in groups:
+        if group.state is not JobState.PLANNED:
+            continue
+        if group.places not in told:
+            told[group.places] = told_of(ctx, group.home, group.regions, sight)
+        now_told = told[group.places]
+        if set(now_told.split()) <= set(group.sight.split()) and group.sight:
+            continue
+        seen = ctx.store.waiting.seen_by(group, AT_ONCE - len(found))
+        found |= {job.id: (job, now_told) for job in seen}
+    return found
+
+
+def _replan(ctx: Context, job: Job, sight: Sight, now: datetime, told: str | None) -> bool:
     """Plan a job for itself where that is due; whether its plan is another one now."""
     left = rest.of(ctx, job, now)
     spec = dependencies.released(ctx, replace(job, spec=left.spec), now)
@@ -104,8 +167,7 @@ def _replan(ctx: Context, job: Job, sight: Sight, now: datetime) -> bool:
             return False
         made = planning.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
     if job.plan is None or paused or _moved(job.plan, made, now):
-        ctx.store.jobs.plan(job, made, now)
-        return True
+        return keep(ctx, job, made, now, told)
     return False
 
 
@@ -118,12 +180,19 @@ def _paused_since(plan: Plan | None, left: rest.Rest) -> bool:
     )
 
 
-def _members(
-    ctx: Context, now: datetime, changed: frozenset[str] | set[str] = frozenset()
-) -> list[Member]:
-    """Every planned job as the joint plan sees it."""
+def _some(
+    ctx: Context, now: datetime, changed: Collection[str] = ()
+) -> tuple[list[Member], Promised]:
+    """Those that are planned together, and what all others hold."""
+    members = _members(ctx, now, changed)
+    theirs = ctx.store.reservations.of(m.job_id for m in members)
+    return members, Promised.now(ctx).without(theirs)
+
+
+def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list[Member]:
+    """Planned jobs as the joint plan sees them: those that changed and the next to start."""
     found = []
-    waiting = ctx.store.jobs.find(WAITING)
+    waiting = ctx.store.waiting.nearest(queue.JOINT, also=changed)
     ids = {job.id for job in waiting}
     sight = Sight.over(ctx, (job.spec for job in waiting), now)
     for job in waiting:
@@ -185,7 +254,7 @@ def _case(
 def _stale(ctx: Context, job: Job, field: Field, ready: datetime, now: datetime) -> bool:
     assert job.plan is not None
     rows = {o.known.row_id for o in (*field.candidates, field.home)} - {None}
-    missed = now - job.plan.start > timedelta(seconds=3 * ctx.config.settings.tick)
+    missed = now - job.plan.start > timedelta(seconds=MISSED * ctx.config.settings.tick)
     told_anew = not rows <= set(job.plan.forecast_ids)
     return missed or told_anew or dependencies.changed(ctx, job, ready)
 

@@ -93,9 +93,7 @@ class Reservations:
                 _value(row)
                 for i in range(0, len(ids), NAMED)
                 for row in session.exec(
-                    select(ReservationRow).where(
-                        col(ReservationRow.job_id).in_(ids[i : i + NAMED])
-                    )
+                    select(ReservationRow).where(col(ReservationRow.job_id).in_(ids[i : i + NAMED]))
                 )
             ]
 

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from scheduler.store.reservations import Reservation
 
 WAITING = (JobState.QUEUED, JobState.PLANNED, JobState.PAUSED)
-_PLANNED = JobRow.state == str(JobState.PLANNED)
+_PLANNED = col(JobRow.state) == str(JobState.PLANNED)
 # Written as the partial indexes are, or they are not used.
-_CANCELLED, _DEPENDS = literal_column("cancel_requested"), literal_column("waits")
+_CANCELLED: ColumnElement[bool] = literal_column("cancel_requested")
+_DEPENDS: ColumnElement[bool] = literal_column("waits")
 _LATEST = func.coalesce(JobRow.latest_start, JobRow.release, 0.0)
 # So many rows are taken from a cursor at once.
 PAGE = 500
@@ -81,18 +82,13 @@ class Waiting:
 
     def groups(self) -> list[Group]:
         """All waiting jobs, by where they may run."""
+        by = (JobRow.state, JobRow.places, JobRow.sight)
+        sums = (func.min(JobRow.release), func.max(JobRow.until), func.count())
         query = (
-            select(
-                JobRow.state,
-                JobRow.places,
-                JobRow.sight,
-                func.min(JobRow.release),
-                func.max(JobRow.until),
-                func.count(),
-            )
+            select(*by, *sums)  # type: ignore[call-overload]
             .where(col(JobRow.state).in_([str(s) for s in WAITING]))
-            .group_by(JobRow.state, JobRow.places, JobRow.sight)
-            .order_by(JobRow.state, JobRow.places, JobRow.sight)
+            .group_by(*by)
+            .order_by(*by)
         )
         found = []
         with self._db.read() as session:
@@ -106,11 +102,11 @@ class Waiting:
 
     def queued(self, limit: int) -> list[Job]:
         """Jobs without a plan, the most pressing first."""
-        return self._jobs(JobRow.state == str(JobState.QUEUED), limit=limit)
+        return self._jobs(col(JobRow.state) == str(JobState.QUEUED), limit=limit)
 
     def paused(self) -> list[Job]:
         """Every paused job."""
-        return self._jobs(JobRow.state == str(JobState.PAUSED))
+        return self._jobs(col(JobRow.state) == str(JobState.PAUSED))
 
     def dependent(self) -> list[Job]:
         """Jobs without slots that run after others."""
@@ -148,12 +144,12 @@ class Waiting:
         found = {turn.job_id: turn for turn in (*self._turns(urgent), *self._turns(begun))}
         return sorted(found.values(), key=lambda turn: turn.urgency)
 
-    def rivals(self, region: str, than: Urgency, before_s: float) -> Iterator[Turn]:
+    def rivals(self, region: str, than: Urgency, before_s: float) -> Generator[Turn]:
         """More urgent planned jobs of a region whose latest start is before then."""
         rank = -than[0]
         more = or_(
             col(JobRow.priority) > rank,
-            and_(col(JobRow.priority) == rank, _LATEST <= than[1]),
+            and_(col(JobRow.priority) == rank, than[1] >= _LATEST),
         )
         near = and_(col(JobRow.region) == region, col(JobRow.latest_start) < before_s)
         with self._db.read() as session, closing(_turns(session, near, more)) as turns:
@@ -191,15 +187,13 @@ class Waiting:
     def looked_at(
         self, seen: Mapping[str, tuple[str, Sequence[Reservation]]], at: datetime
     ) -> None:
-        """Note by which forecasts plans were looked at that stay as they are, and what they hold."""
+        """Note by which forecasts plans that stay were looked at, and what they hold."""
         if not seen:
             return
         with self._db.write() as session:
             for job_id, (sight, held) in seen.items():
                 moved = session.exec(
-                    update(JobRow)
-                    .where(col(JobRow.id) == job_id, _PLANNED)
-                    .values(sight=sight)
+                    update(JobRow).where(col(JobRow.id) == job_id, _PLANNED).values(sight=sight)
                 )
                 if moved.rowcount:
                     reservations.keep(session, job_id, held, at.timestamp())
@@ -211,10 +205,12 @@ class Waiting:
             return [values.job(row) for row in session.exec(query)]
 
     def _jobs(self, *where: ColumnElement[bool], limit: int | None = None) -> list[Job]:
-        order = (col(JobRow.submitted_at), col(JobRow.id))
-        if limit is not None:
-            order = (col(JobRow.latest_start), *order)
-        query = select(JobRow).where(*where).order_by(*order).limit(limit)
+        query = select(JobRow).where(*where).limit(limit)
+        query = query.order_by(
+            *([] if limit is None else [col(JobRow.latest_start)]),
+            col(JobRow.submitted_at),
+            col(JobRow.id),
+        )
         with self._db.read() as session:
             return [values.job(row) for row in session.exec(query)]
 
