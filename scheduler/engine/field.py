@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from scheduler.engine.places import Field, Option
 from scheduler.errors import UsageError
+from scheduler.models import UNKNOWN_S
 from scheduler.store import sight as told
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Sight:
         """As far as any of ``specs`` may run; a baseline starts at release."""
         starts, ends = [now], [now]
         for spec in specs:
-            length = timedelta(seconds=spec.duration_s or 3600.0)
+            length = timedelta(seconds=spec.duration_s or UNKNOWN_S)
             starts.append(spec.release)
             ends.append(max((spec.latest_start or spec.release), spec.release, now) + length)
         return cls(ctx, min(starts), max(ends), now)

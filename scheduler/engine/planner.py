@@ -13,7 +13,8 @@ from scheduler.engine.field import Sight, field_of, told_of
 from scheduler.engine.promises import Promised
 from scheduler.engine.scene import Member
 from scheduler.errors import UsageError
-from scheduler.models import JobState, QueuePlan
+from scheduler.models import UNKNOWN_S, JobState, QueuePlan
+from scheduler.store import Planned
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 # A job that waits for slots past its start is planned anew this often.
 STILL_DUE = timedelta(minutes=10)
-# A job of unknown length is taken to need forecasts for so long (s).
-UNKNOWN_S = 3600.0
 # So many passes after its planned start a job that still waits is planned anew.
 MISSED = 3
 # So many jobs of a kind are looked at in one pass, which takes a few seconds then.
@@ -78,16 +77,16 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     groups = ctx.store.waiting.groups()
     look = _to_look_at(ctx, now, leads=leads)
     sight = _sight(ctx, groups, look, now)
-    told_anew = _told_anew(ctx, groups, sight) if leads else {}
-    changed, seen = set(), {}
-    for job, told in [*((job, None) for job in look), *told_anew.values()]:
-        if job.id in changed:
-            continue
-        if _replan(ctx, job, sight, now, told):
-            changed.add(job.id)
+    due: dict[str, tuple[Job, str | None]] = {job.id: (job, None) for job in look}
+    due |= _told_anew(ctx, groups, sight) if leads else {}
+    made, seen = [], {}
+    for job, told in due.values():
+        plan = _anew(ctx, job, sight, now)
+        if plan is not None:
+            made.append(_planned(ctx, job, plan, now, told))
         elif job.plan is not None and told is not None:
-            left = replace(job, spec=rest.of(ctx, job, now).spec)
-            seen[job.id] = told, promises.reservations(ctx, left, job.plan)
+            seen[job.id] = told, _planned(ctx, job, job.plan, now).held
+    changed = ctx.store.jobs.plan_all(made, now)
     ctx.store.waiting.looked_at(seen, now)
     if not leads or not groups:
         return
@@ -96,21 +95,25 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     if not (changed or submitted):
         return
     if whole.jobs > queue.JOINT and not queue.crowded(ctx, now):
-        made = QueuePlan(now, whole.jobs, False, None, None, whole.late)
-        ctx.store.queue_plans.remember(made)
+        alone = QueuePlan(now, whole.jobs, False, None, None, whole.late)
+        ctx.store.queue_plans.remember(alone)
         return
     members, beside = _some(ctx, now, changed)
     percent = ctx.config.settings.hysteresis
     joint = queue.plan(ctx, members, now, hysteresis_percent=percent, beside=beside)
-    for job_id, plan_ in joint.plans.items():
-        keep(ctx, ctx.store.jobs.get(job_id), plan_, now)
+    jobs = ((ctx.store.jobs.get(job_id), plan) for job_id, plan in joint.plans.items())
+    ctx.store.jobs.plan_all([_planned(ctx, job, plan, now) for job, plan in jobs], now)
     ctx.store.queue_plans.remember(joint.whole)
 
 
-def keep(ctx: Context, job: Job, made: Plan, now: datetime, told: str | None = None) -> bool:
-    """Store a plan with what it holds; ``told`` names the forecasts that it was made by."""
+def keep(ctx: Context, job: Job, made: Plan, now: datetime) -> None:
+    """Store the plan of a job that was just submitted, with what it holds."""
+    ctx.store.jobs.plan_all([_planned(ctx, job, made, now)], now)
+
+
+def _planned(ctx: Context, job: Job, made: Plan, now: datetime, told: str | None = None) -> Planned:
     left = replace(job, spec=rest.of(ctx, job, now).spec)
-    return ctx.store.jobs.plan(job, made, now, promises.reservations(ctx, left, made), told)
+    return Planned(job, made, promises.reservations(ctx, left, made), told)
 
 
 def _sight(ctx: Context, groups: Sequence[Group], look: Sequence[Job], now: datetime) -> Sight:
@@ -135,40 +138,36 @@ def _to_look_at(ctx: Context, now: datetime, *, leads: bool) -> list[Job]:
 
 def _told_anew(ctx: Context, groups: Sequence[Group], sight: Sight) -> dict[str, tuple[Job, str]]:
     """The next planned jobs whose places are told something else now, with what that is."""
-    found: dict[str, tuple[Job, str]] = {}
     told: dict[str, str] = {}
+    stale = []
     for group in groups:
-        if group.state is not JobState.PLANNED:
-            continue
-        if group.places not in told:
-            told[group.places] = told_of(ctx, group.home, group.regions, sight)
-        now_told = told[group.places]
-        if set(now_told.split()) <= set(group.sight.split()) and group.sight:
-            continue
-        seen = ctx.store.waiting.seen_by(group, AT_ONCE - len(found))
-        found |= {job.id: (job, now_told) for job in seen}
-    return found
+        if group.state is JobState.PLANNED:
+            if group.places not in told:
+                told[group.places] = told_of(ctx, group.home, group.regions, sight)
+            known = set(group.sight.split())
+            if not known or not set(told[group.places].split()) <= known:
+                stale.append(group)
+    seen = ctx.store.waiting.seen_by(stale, AT_ONCE)
+    return {job.id: (job, told[places]) for places, jobs in seen.items() for job in jobs}
 
 
-def _replan(ctx: Context, job: Job, sight: Sight, now: datetime, told: str | None) -> bool:
-    """Plan a job for itself where that is due; whether its plan is another one now."""
+def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
+    """A job planned for itself where that is due; None where its plan stands."""
     left = rest.of(ctx, job, now)
     spec = dependencies.released(ctx, replace(job, spec=left.spec), now)
     paused = _paused_since(job.plan, left)
     try:
         field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
         if job.plan is not None and not _stale(ctx, job, field, spec.release, now) and not paused:
-            return False
+            return None
         field = field_of(ctx, spec, now, to_run=True, sight=sight)
         made = _make(ctx, spec, field, now, job.plan, left.done)
     except (ExecutorError, ProviderError, UsageError) as e:
         ctx.store.jobs.tell(job.id, now, "no plan", str(e))
         if job.plan is not None and not paused:
-            return False
+            return None
         made = planning.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
-    if job.plan is None or paused or _moved(job.plan, made, now):
-        return keep(ctx, job, made, now, told)
-    return False
+    return made if job.plan is None or paused or _moved(job.plan, made, now) else None
 
 
 def _paused_since(plan: Plan | None, left: rest.Rest) -> bool:

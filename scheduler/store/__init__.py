@@ -11,7 +11,7 @@ from scheduler.store import migrations
 from scheduler.store.actuals import Actuals, StoredHistory
 from scheduler.store.database import Database, dialect_of
 from scheduler.store.forecasts import Forecasts
-from scheduler.store.jobs import LEGAL_MOVES, Jobs
+from scheduler.store.jobs import LEGAL_MOVES, Jobs, Planned
 from scheduler.store.leases import Leases
 from scheduler.store.memory import Accuracies, Beats, QueuePlans, Settlements, Version
 from scheduler.store.recurrences import Recurrences
@@ -31,6 +31,7 @@ __all__ = [
     "Actuals",
     "Forecasts",
     "Group",
+    "Planned",
     "Reservation",
     "Step",
     "Store",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, func, select, update
 
 from providers.series import from_unix
 from scheduler.errors import UsageError
-from scheduler.models import Attempt, Event, Job, JobSpec, JobState, Plan
+from scheduler.models import UNKNOWN_S, Attempt, Event, Job, JobSpec, JobState, Plan
 from scheduler.store import reservations, values
 from scheduler.store.rows import AttemptRow, EventRow, JobRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlmodel import Session
 
@@ -45,8 +47,8 @@ LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
 )
 
 
-# A job of unknown length is taken to need forecasts for so long (s).
-UNKNOWN_S = 3600.0
+# So many plans are stored in one transaction: others want to write as well.
+PLANS = 50
 # Sorts behind whatever an id may go on with.
 LAST = "\U0010ffff"
 
@@ -55,6 +57,19 @@ _HOLDING = (
     col(JobRow.state).in_([str(JobState.STARTING), str(JobState.RUNNING), str(JobState.PAUSED)]),
     col(AttemptRow.ended_at).is_(None),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan to be stored, with what the job holds by it.
+
+    ``told`` names the forecasts that it was made by, where those are not just the plan's own.
+    """
+
+    job: Job
+    plan: Plan
+    held: Sequence[Reservation] = ()
+    told: str | None = None
 
 
 def _held(session: Session, region: str | None = None) -> frozenset[str]:
@@ -152,35 +167,36 @@ class Jobs:
         with self._db.write() as session:
             return self._move(session, job_id, before, after, at, detail, **changes)
 
-    def plan(
-        self,
-        job: Job,
-        plan: Plan,
-        at: datetime,
-        held: Sequence[Reservation] = (),
-        sight: str | None = None,
-    ) -> bool:
-        """Store a plan: queued or planned -> planned; a paused job stays paused.
+    def plan(self, job: Job, plan: Plan, at: datetime) -> bool:
+        """Store a plan that holds nothing: queued or planned -> planned; paused stays paused."""
+        return self.plan_all([Planned(job, plan)], at) == {job.id}
 
-        ``held`` is what it holds until then, ``sight`` names the forecasts that it was made by,
-        where those are not just the plan's own.
-        """
-        with self._db.write() as session:
-            if not self._move(
-                session,
-                job.id,
-                job.state,
-                JobState.PAUSED if job.state is JobState.PAUSED else JobState.PLANNED,
-                at,
-                f"{plan.window.region} from {plan.start:%Y-%m-%dT%H:%M:%SZ}: {plan.reason}",
-                plan=values.plans().dump_json(plan).decode(),
-                region=plan.window.region,
-                planned_start=plan.start.timestamp(),
-                sight=values.sight(plan.forecast_ids) if sight is None else sight,
-            ):
-                return False
-            reservations.keep(session, job.id, held, at.timestamp())
-            return True
+    def plan_all(self, made: Iterable[Planned], at: datetime) -> set[str]:
+        """The same for many at once, with what they hold; returns the ids of those that moved."""
+        done = set()
+        rest = iter(made)
+        while some := list(islice(rest, PLANS)):
+            with self._db.write() as session:
+                done |= {each.job.id for each in some if self._plan(session, each, at)}
+        return done
+
+    def _plan(self, session: Session, made: Planned, at: datetime) -> bool:
+        job, plan = made.job, made.plan
+        if not self._move(
+            session,
+            job.id,
+            job.state,
+            JobState.PAUSED if job.state is JobState.PAUSED else JobState.PLANNED,
+            at,
+            f"{plan.window.region} from {plan.start:%Y-%m-%dT%H:%M:%SZ}: {plan.reason}",
+            plan=values.plans().dump_json(plan).decode(),
+            region=plan.window.region,
+            planned_start=plan.start.timestamp(),
+            sight=values.sight(plan.forecast_ids) if made.told is None else made.told,
+        ):
+            return False
+        reservations.keep(session, job.id, made.held, at.timestamp())
+        return True
 
     def handed(self, job: Job) -> Attempt | None:
         """The attempt at a planned job that waits at its engine, or None."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # So many ids are named in one statement.
 NAMED = 500
-_ADD = text(
+ADD = text(
     "INSERT INTO promised (region, host, cell, slots, gpus) "
     "VALUES (:region, :host, :cell, :slots, :gpus) ON CONFLICT (region, host, cell) DO UPDATE "
     "SET slots = promised.slots + excluded.slots, gpus = promised.gpus + excluded.gpus"
@@ -144,7 +144,7 @@ def keep(session: Session, job_id: str, held: Sequence[Reservation], made_at_s: 
         if n or gpus[region, host, cell]
     ]
     if steps:
-        session.connection().execute(_ADD, steps)
+        session.connection().execute(ADD, steps)
         session.connection().execute(_CLEAN, steps)
 
 

@@ -121,11 +121,23 @@ class Waiting:
         """Planned jobs that should have started before then, the longest overdue first."""
         return self._planned(col(JobRow.planned_start) < before.timestamp(), limit=limit)
 
-    def seen_by(self, group: Group, limit: int) -> list[Job]:
-        """Planned jobs of a group, the next to start first."""
-        return self._planned(
-            col(JobRow.places) == group.places, col(JobRow.sight) == group.sight, limit=limit
-        )
+    def seen_by(self, groups: Iterable[Group], limit: int) -> dict[str, list[Job]]:
+        """Planned jobs of some groups by their places, the next to start before all others."""
+        found: list[tuple[float, str]] = []
+        with self._db.read() as session:
+            for group in groups:
+                query = (
+                    select(JobRow.planned_start, JobRow.id)
+                    .where(_PLANNED, JobRow.places == group.places, JobRow.sight == group.sight)
+                    .order_by(col(JobRow.planned_start))
+                    .limit(limit)
+                )
+                found += [(start or 0.0, job_id) for start, job_id in session.exec(query)]
+        by_places: dict[str, list[Job]] = {}
+        for job in self._named([job_id for _, job_id in sorted(found)[:limit]]):
+            places = values.places(job.spec.home, job.spec.regions)
+            by_places.setdefault(places, []).append(job)
+        return by_places
 
     def nearest(self, limit: int, also: Iterable[str] = ()) -> list[Job]:
         """Those named, and the planned and paused jobs that start next, up to ``limit``."""
