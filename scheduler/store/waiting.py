@@ -40,22 +40,26 @@ Urgency = tuple[int, float, float, str]
 class Group:
     """Waiting jobs of one state that may run in the same places (``home``, ``regions``).
 
-    ``sight`` names the forecasts by which their plans were last looked at; none may run before
+    ``places`` is what the store calls these; ``sight`` names the forecasts by which their plans were last looked at; none may run before
     ``release_s`` or after ``until_s`` (Unix seconds).
     """
 
     state: JobState
-    home: str
-    regions: tuple[str, ...]
+    places: str
     sight: str
     release_s: float
     until_s: float
     jobs: int
 
     @property
-    def places(self) -> str:
-        """As the store has it."""
-        return values.places(self.home, self.regions)
+    def home(self) -> str:
+        """Where its jobs come from."""
+        return self.places.partition("|")[0]
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions that they ask for; empty: any."""
+        return tuple(r for r in self.places.partition("|")[2].split(",") if r)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +94,11 @@ class Waiting:
             .group_by(*by)
             .order_by(*by)
         )
-        found = []
         with self._db.read() as session:
-            for state, places, sight, release, until, jobs in session.exec(query):
-                home, _, regions = places.partition("|")
-                named = tuple(r for r in regions.split(",") if r)
-                found.append(
-                    Group(JobState(state), home, named, sight, release or 0.0, until or 0.0, jobs)
-                )
-        return found
+            return [
+                Group(JobState(state), places, sight, release or 0.0, until or 0.0, jobs)
+                for state, places, sight, release, until, jobs in session.exec(query)
+            ]
 
     def queued(self, limit: int) -> list[Job]:
         """Jobs without a plan, the most pressing first."""

@@ -1,12 +1,17 @@
-"""A home whose queue is as long as asked for, filled as submissions would have filled it."""
+"""A home whose queue is as long as asked for, filled as submissions would have filled it.
+
+As a program, ``long_queue.py HOME COUNT``, it submits so many jobs and prints when it began and
+when it was done; ``LOWTIDE_DATABASE`` may name a database.
+"""
 
 from __future__ import annotations
 
-import math
 import os
+import sys
+import time
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +22,16 @@ from scheduler.engine import Context, promises, submission
 from scheduler.engine.request import Request
 from scheduler.store import reservations, values
 from scheduler.store.rows import EventRow, JobRow, ReservationRow
-from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
+from scheduler.testing import FakeExecutor, FixedClock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from scheduler.models import Job, JobSpec, Plan
 
 # Jobs of ten minutes with two days of slack, planned over the 44 hours from the second on.
 DURATION_S, SLACK_H, FIRST_H, OVER_H = 600, 48, 2, 44
 FARTHEST_H = SLACK_H + FIRST_H + 1
-# A day's wave of intensity (g/kWh).
-WAVE = [300.0 + 100.0 * math.cos(2 * math.pi * hour / 24) for hour in range(24)]
 PAGE = 5000
 
 
@@ -40,18 +42,12 @@ class LongQueue:
         self, home: Path, now: datetime, database: Mapping[str, str] = {}, slots: int = 1000
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        (home / "config.yaml").write_text(
-            f"providers: [fake]\nregions: {{local: {{zone: DE, slots: {slots}}}}}\n"
-        )
+        (home / "config.yaml").write_text(f"regions: {{local: {{zone: DE, slots: {slots}}}}}\n")
         self.clock = FixedClock(now)
         self.executor = FakeExecutor(clock=self.clock, run_s=DURATION_S, capacity=slots)
         self.config = config.load(None, {"LOWTIDE_HOME": str(home / "home"), **database}, home)
-        self.provider = FakeProvider(now - timedelta(days=1), {"DE": WAVE * 12})
         self.ctx = Context.open(
-            self.config,
-            now,
-            sources={"fake": self.provider},
-            executors={"local": self.executor},
+            self.config, now, executors={"local": self.executor}, clock=lambda: self.clock.now
         )
 
     def submit(self, **fields: Any) -> str:
@@ -159,3 +155,15 @@ def _later(spec: JobSpec, plan: Plan, start: datetime) -> tuple[JobSpec, Plan]:
     latest = deadline - length
     spec = spec.model_copy(update={"deadline": deadline})
     return spec, replace(plan, window=window, latest_safe_start=latest)
+
+
+if __name__ == "__main__":
+    queue = LongQueue(Path(sys.argv[1]), datetime.now(UTC), dict(os.environ))
+    queue.submit()
+    Path(sys.argv[1], f"ready-{os.getpid()}").touch()
+    while not Path(sys.argv[1], "go").exists():
+        time.sleep(0.01)
+    begun = time.time()
+    for _ in range(int(sys.argv[2])):
+        queue.submit()
+    print(begun, time.time())
