@@ -11,7 +11,8 @@ from providers.base import CHECKPOINTED, RunState
 from providers.series import from_unix
 from scheduler.engine import rest
 from scheduler.engine.context import alone
-from scheduler.engine.dispatch import HOLDING, launch
+from scheduler.engine.dispatch import launch
+from scheduler.engine.turns import HOLDING
 from scheduler.models import Attempt, Job, JobState
 from scheduler.quantities import duration
 
