@@ -16,11 +16,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.database import open_store
-
 from scheduler.models import JobState
 from scheduler.report import schema
 from scheduler.store import LEGAL_MOVES
+from support.database import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
