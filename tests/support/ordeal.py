@@ -11,9 +11,10 @@ import json
 import os
 import random
 import secrets
+import signal
 import subprocess
 import time
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from providers.runner import proc
@@ -46,7 +47,8 @@ sample_interval: 0.2s
 POINT_S = 3.0
 # Whoever makes no progress for so long hangs.
 HANG_S = 300.0
-WORKERS = ("runner", "runner", "runner", "daemon", "call", "connection", "client", "machine")
+# How often each kind of kill comes, by weight; a runner dies more cheaply than it is started.
+WEIGHTS = {"runner": 24, "daemon": 3, "call": 3, "connection": 3, "client": 2, "machine": 1}
 
 
 def setting(name: str, default: int) -> int:
@@ -97,10 +99,12 @@ class Ordeal:
             environ = self.fleet.env(n)
             self._feeds.append(Feed(self.folder, environ, self.marks, f"{self.seed}-{n}", width))
         try:
-            progress = time.monotonic()
+            progress, kinds = time.monotonic(), WEIGHTS | dict.fromkeys(more, 3)
+            first = self._rng.sample([*kinds], len(kinds))
             while len(self.journal.kills) < count:
                 before = len(self.journal.kills)
-                kind = self._rng.choice((*WORKERS, *more))
+                later = self._rng.choices([*kinds], [*kinds.values()])[0]
+                kind = first.pop() if first else later
                 (more.get(kind) or getattr(self, f"_kill_{kind}"))()
                 if len(self.journal.kills) > before:
                     progress = time.monotonic()
@@ -162,7 +166,8 @@ class Ordeal:
 
     def _kill_runner(self) -> None:
         """Some runners, wherever they are."""
-        time.sleep(self._rng.uniform(0, 0.3))
+        kills.within(POINT_S, lambda: bool(kills.runners(self.folder)))
+        time.sleep(self._rng.uniform(0, 0.8))
         living = sorted(kills.runners(self.folder).items())
         for pid, run_dir in self._rng.sample(living, min(len(living), self._rng.randint(1, 3))):
             self.journal.kill("runner", pid, kills.state_of_run(run_dir))
@@ -228,11 +233,14 @@ class Ordeal:
     def _kill_machine(self) -> None:
         """A daemon and every runner and job at once."""
         n, _ = self._some_daemon()
+        own = {each.pid for each in self._daemons}
         living = kills.runners(self.folder)
-        for pid in kills.strays(self.folder):
-            if pid not in {d.pid for d in self._daemons}:
-                state = kills.state_of_run(living[pid]) if pid in living else "one of its jobs"
-                self.journal.kill("runner" if pid in living else "job", pid, state)
+        others = [pid for pid in kills.strays(self.folder) if pid not in own]
+        for pid in others:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid, run_dir in living.items():
+            self.journal.note("runner", pid, kills.state_of_run(run_dir))
         self._strike(n, "daemon")
 
 

@@ -74,3 +74,4 @@ def test_killed_after_any_commit_a_pass_leaves_nothing_half_done(
     assert commits > 10, "too few commits were tried"
     aftermath.assert_ended_once(desk.ctx.store)
     aftermath.assert_settled(desk.ctx.store)
+    aftermath.assert_forgotten(desk.ctx.store)
