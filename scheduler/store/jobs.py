@@ -160,15 +160,28 @@ class Jobs:
         after: JobState,
         at: datetime,
         detail: str,
+        *,
+        noted: Attempt | None = None,
+        retry: str | None = None,
         **changes: Any,
     ) -> bool:
         """Move a job, atomically, with a line in its story; False if it stood elsewhere.
 
         The only way that a state ever changes. A move outside :data:`LEGAL_MOVES` is a
-        :class:`ValueError`: a fault of ours, not of a user.
+        :class:`ValueError`: a fault of ours, not of a user. With it, all or nothing, an attempt is
+        ``noted`` as it stands now, and a job that has ended goes back to the queue where ``retry``
+        says why: who is killed in between leaves no attempt open, and no retry out.
         """
         with self._db.write() as session:
-            return self._move(session, job_id, before, after, at, detail, **changes)
+            if not self._move(session, job_id, before, after, at, detail, **changes):
+                return False
+            if noted is not None:
+                _note(session, noted)
+            if retry is not None:
+                self._move(
+                    session, job_id, after, JobState.QUEUED, at, retry, ended_at=None, plan=None
+                )
+            return True
 
     def plan(self, job: Job, plan: Plan, at: datetime) -> bool:
         """Store a plan that holds nothing: queued or planned -> planned; paused stays paused."""
@@ -394,6 +407,22 @@ def _attempt_row(session: Session, attempt: Attempt) -> AttemptRow | None:
             AttemptRow.job_id == attempt.job_id, AttemptRow.number == attempt.number
         )
     ).first()
+
+
+def _note(session: Session, attempt: Attempt) -> None:
+    """When it began and ended, and how; what is not known yet may be told later."""
+    begun, ended = attempt.started_at, attempt.ended_at
+    session.exec(
+        update(AttemptRow)
+        .where(col(AttemptRow.job_id) == attempt.job_id, col(AttemptRow.number) == attempt.number)
+        .values(
+            started_at=None if begun is None else begun.timestamp(),
+            ended_at=None if ended is None else ended.timestamp(),
+            exit_code=attempt.exit_code,
+            signal=attempt.signal,
+            outcome=attempt.outcome,
+        )
+    )
 
 
 def _tell(session: Session, job_id: str, at: datetime, kind: str, detail: str) -> None:
