@@ -10,6 +10,8 @@ import re
 _HARM = re.compile(r"(\x1b\[[0-9;:]{0,40}m)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 # The beginning of one that sets colours, whose rest is still to come.
 _OPEN = re.compile(r"\x1b(\[[0-9;:]{0,40})?\Z")
+# The same in a document for programs, whose lines may end in CR LF (RFC 4180).
+_STEERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]|\r(?!\n)")
 # JSON escapes C0 by itself.
 _BEYOND_JSON = re.compile("[\x7f-\x9f\ud800-\udfff]")
 
@@ -46,6 +48,11 @@ def printable_lines(text: str) -> str:
 def json_safe(text: str) -> str:
     """JSON that means the same, without the controls that JSON itself lets through."""
     return _BEYOND_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def document(text: str) -> str:
+    """A document for programs, as a terminal may be shown it."""
+    return _STEERS.sub(lambda found: _escape(found[0]), text)
 
 
 def _escape(character: str) -> str:

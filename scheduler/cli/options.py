@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scheduler.errors import UsageError
-from scheduler.texts import Calm, json_safe, printable_lines
+from scheduler.texts import document, json_safe, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -213,7 +213,7 @@ def show(text: str, *, nl: bool = True) -> None:
 def publish(text: str) -> None:
     """A whole document on stdout: as it is for programs, calmed on a terminal."""
     if sys.stdout.isatty():
-        text = Calm().feed(text.encode("utf-8", "backslashreplace"), last=True).decode()
+        text = document(text)
     click.echo(text, nl=False)
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOSTILE = (
-    "../../../../tmp/up", "/etc/passwd", ".", "..", "a\nb", "a\tb", "-rf", "--help", "*", "~", "$HOME",
+    "../../../../tmp/up", "/etc/passwd", ".", "..", "a\nb", "a\tb", "-rf", "--help", "*", "~",
+    "$HOME",
     "a/b/c", "\\x00", "'; DROP TABLE job; --", "%n", "x" * 5000, " ", "\u202edne",
 )  # fmt: skip
 BYTES = b"x\xff"
@@ -42,7 +43,19 @@ def test_no_path_is_made_of_what_a_job_is_called(
     assert {p.name for p in tmp_path.iterdir()} == {"home"}
 
 
-FIELDS = ("name", "group", "project", "region", "home", "unit", "env", "cwd", "tz", "after", "weigh")
+FIELDS = (
+    "name",
+    "group",
+    "project",
+    "region",
+    "home",
+    "unit",
+    "env",
+    "cwd",
+    "tz",
+    "after",
+    "weigh",
+)
 
 
 @pytest.mark.parametrize(
