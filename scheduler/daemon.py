@@ -48,11 +48,8 @@ def serve(context: Context) -> None:
         now = datetime.now(UTC)
         try:
             due = engine.tick(context, now, now + period)
-        except StoreUnreachable as e:
+        except (LowtideError, OSError) as e:
             outage.goes_on(e, now)
-            return
-        except LowtideError as e:
-            _log(str(e))
             return
         outage.is_over(now)
         if due is not None and due < now + period:
@@ -77,22 +74,28 @@ def serve(context: Context) -> None:
 
 
 class Outage:
-    """A database that does not answer: one line when that begins, one when it is over."""
+    """Passes that fail: a line when that begins and where the fault changes, one when it is over.
+
+    Faults are a database that does not answer, a disk that is full or may not be written.
+    """
 
     def __init__(self) -> None:
         self._since: datetime | None = None
+        self._said = ""
 
-    def goes_on(self, error: StoreUnreachable, now: datetime) -> None:
-        """It did not answer at ``now``."""
-        if self._since is None:
-            self._since = now
-            _log(f"{error}; running jobs go on, and so does the queue once it answers")
+    def goes_on(self, error: LowtideError | OSError, now: datetime) -> None:
+        """A pass at ``now`` has failed."""
+        # One fault is often told in different words at different places.
+        fault = type(error).__name__ + str(getattr(error, "errno", ""))
+        if self._since is None or fault != self._said:
+            self._since, self._said = self._since or now, fault
+            _log(f"{error}; running jobs go on, and so does the queue once this is over")
 
     def is_over(self, now: datetime) -> None:
-        """It answered at ``now``."""
+        """A pass at ``now`` has not."""
         if self._since is not None:
-            gone_s = (now - self._since).total_seconds()
-            _log(f"the database answers again after {gone_s:.0f} s")
+            gone_s = abs((now - self._since).total_seconds())
+            _log(f"the queue goes on again after {gone_s:.0f} s")
             self._since = None
 
 
