@@ -6,7 +6,9 @@ import os
 import shlex
 import signal
 import sys
-from contextlib import suppress
+import threading
+import time
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from scheduler.errors import StoreError, StoreUnreachable
 from scheduler.texts import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from scheduler.config import Config
     from scheduler.engine import Context
@@ -62,15 +64,42 @@ def serve(context: Context) -> None:
         clock.add_job(
             look,
             "interval",
+            id="look",
             seconds=period.total_seconds(),
             next_run_time=datetime.now(UTC),
             coalesce=True,
             max_instances=1,
             misfire_grace_time=None,
         )
-        clock.start()
+        with _steps_noticed(clock, period.total_seconds()):
+            clock.start()
         with suppress(StoreUnreachable):
             engine.step_down(context)
+
+
+@contextmanager
+def _steps_noticed(clock: BlockingScheduler, period_s: float) -> Iterator[None]:
+    """Look at once where the machine's clock was set: one set back by an hour would else make an
+    hour without a pass, as APScheduler goes by the time of day.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        ahead = time.time() - time.monotonic()
+        while not over.wait(period_s):
+            seen = time.time() - time.monotonic()
+            if abs(seen - ahead) > period_s:
+                _log(f"the clock was set by {seen - ahead:+.0f} s; looking at the queue now")
+                ahead = seen
+                clock.modify_job("look", next_run_time=datetime.now(UTC))
+
+    thread = threading.Thread(target=watch, name="clock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class Outage:
