@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 PATIENCE_S = 20.0
 # One look at the queue serves all jobs that are polled within this time.
 FRESH_S = 1.0
-# A command waits long for a dead controller (MessageTimeout in slurm.conf, and its retries): what one
-# look was not told, the others of the same pass need not wait for.
+# A command waits long for a dead controller (MessageTimeout in slurm.conf, and its retries): what
+# one look was not told, the others of the same pass need not wait for.
 SILENT_S = 5.0
 # Nodes come and go more rarely; while the controller is silent the last count stands.
 NODES_FRESH_S = 30.0
