@@ -72,10 +72,11 @@ def test_no_job_is_lost_whatever_it_does_meanwhile(site: Site, slurm: Cluster) -
         slurm.start_controller()
         slurm.wait()
     (site.folder / "later").touch()
-    # As if the plan had said so: the one that waits there begins at once.
+    # As if the plan had said so: the one that waits there begins at once, and nobody looks.
     now_s, job = time.time(), site.job(waits_there)
     launch = launch_of(site.ctx, job, site.attempt(waits_there), datetime.now(UTC))
     assert site.ctx.executor("north").move(launch, now_s)
+    until((Path(site.attempt(waits_there).run_dir) / "receipt.json").exists)
     ids = (*running, waits_there, due)
     site.until(lambda: all(site.ended(j) for j in ids))
     site.tick()
