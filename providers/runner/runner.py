@@ -106,7 +106,7 @@ def _waited(launch: Launch, ignored: frozenset[signal.Signals]) -> frozenset[sig
     own = frozenset({signal.SIGCHLD, PAUSE, RESUME})
     if launch.foreground:
         return own | STOP_SIGNALS - foreground.FROM_TERMINAL - ignored
-    return own | STOP_SIGNALS
+    return own | STOP_SIGNALS | {signal.SIGCONT}
 
 
 def _said(error: Exception) -> str:
@@ -214,6 +214,7 @@ def _follow(
     reason: EndReason = "exited"
     kill_at: float | None = None
     asked_to_stop = False
+    seen_at = clock.elapsed()
     while not tree.reap():
         if launch.foreground and reason == "exited" and tree.first_status is not None:
             break
@@ -241,6 +242,9 @@ def _follow(
         due = (record.next_at, kill_at, pausing.look_at, limit, asked.look_at)
         wake = [at for at in due if at is not None]
         woken = signal.sigtimedwait(waited, max(0.0, min(wake) - clock.elapsed()))
+        if waited & {signal.SIGCONT} and _was_continued(woken):
+            pausing.stood_still(seen_at, clock.elapsed())
+        seen_at = clock.elapsed()
         for number in (*asked.look(), *(() if woken is None else (woken.si_signo,))):
             if number in STOP_SIGNALS:
                 asked_to_stop = True
@@ -252,6 +256,13 @@ def _follow(
     asked_to_stop = asked_to_stop or bool(signal.sigpending() & waited & STOP_SIGNALS)
     died_of_it = tree.first_status is not None and os.WIFSIGNALED(tree.first_status)
     return "stopped" if reason == "exited" and asked_to_stop and died_of_it else reason
+
+
+def _was_continued(woken: signal.struct_siginfo | None) -> bool:
+    """Whether this process was stopped and goes on: it may hear of its children first."""
+    if woken is not None and woken.si_signo == signal.SIGCONT:
+        return True
+    return signal.sigtimedwait({signal.SIGCONT}, 0.0) is not None
 
 
 def _receipt(
