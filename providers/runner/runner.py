@@ -93,12 +93,13 @@ def run(run_dir: Path) -> None:
 
 
 def _assigned(launch: Launch) -> tuple[str, ...]:
-    """Boards that an engine gave, as it calls them; an index is no UUID, so it is not metered."""
+    """Boards that an engine gave, by their UUIDs; what NVML here does not know is not metered."""
     if not launch.gpu_count:
         return ()
-    told = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    named = tuple(name.strip() for name in told if name.strip())
-    return named or tuple(f"unnamed {n + 1}" for n in range(launch.gpu_count))
+    from providers.meters.nvml.assigned import assigned
+
+    told = os.environ.get("CUDA_VISIBLE_DEVICES") or os.environ.get("SLURM_JOB_GPUS") or ""
+    return assigned(told) or tuple(f"unnamed {n + 1}" for n in range(launch.gpu_count))
 
 
 def _waited(launch: Launch, ignored: frozenset[signal.Signals]) -> frozenset[signal.Signals]:
@@ -194,6 +195,9 @@ def _environment(launch: Launch) -> Mapping[str, str]:
             "CUDA_VISIBLE_DEVICES": ",".join(launch.gpus),
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         }
+    elif launch.gpu_count:
+        # The engine's numbers mean the boards that are metered: NVML counts by the bus.
+        variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     return variables
 
 

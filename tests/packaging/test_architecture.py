@@ -61,7 +61,14 @@ DOORS = {
 # What a folder of providers may import of providers besides itself: siblings of one kind are
 # strangers to the other kinds, and what runs beside the job stays light.
 KNOWS = {
-    "providers/runner": {"base", "errors", "journal", "registry", "meters.microarchitecture"},
+    "providers/runner": {
+        "base",
+        "errors",
+        "journal",
+        "registry",
+        "meters.microarchitecture",
+        "meters.nvml",
+    },
     "providers/meters": {"base", "errors", "journal"},
     "providers/intensity": {
         "base",
