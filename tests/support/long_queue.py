@@ -166,4 +166,4 @@ if __name__ == "__main__":
     begun = time.time()
     for _ in range(int(sys.argv[2])):
         queue.submit()
-    print(begun, time.time())
+    sys.stdout.write(f"{begun} {time.time()}\n")
