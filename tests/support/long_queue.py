@@ -90,6 +90,8 @@ class LongQueue:
                 ]
                 session.connection().execute(reservations.ADD, steps)
 
+        engine.cancel(self.ctx, first.id, self.clock.now)
+
     def _add(
         self,
         rows: dict[type, list[dict[str, Any]]],
