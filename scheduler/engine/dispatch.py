@@ -92,7 +92,7 @@ def cancel_waiting(ctx: Context, job: Job, now: datetime) -> bool:
     """Cancel a job of ours that holds nothing; False for any other."""
     if job.holds or not ctx.here.has_folders(job.spec.origin):
         return False
-    handed = ctx.store.jobs.handed(job) if job.state is JobState.PLANNED else None
+    handed = None if job.state is JobState.QUEUED else ctx.store.jobs.handed(job)
     if handed is not None:
         # Its engine may begin it at any moment: it is stopped there, as one that has begun.
         ctx.store.jobs.claim(job, handed, (), None)

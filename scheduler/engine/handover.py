@@ -1,7 +1,8 @@
 """Handing planned jobs early to engines that keep begin times themselves.
 
 Such an engine starts a job at its hour though nobody of ours looks. The job stays ``planned``,
-with its next attempt open, until the engine has begun it; a new plan moves it there.
+with its next attempt open, until the engine has begun it; a new plan moves it there. One that has
+checkpointed waits there for its next segment in the same way, and stays ``paused``.
 """
 
 from __future__ import annotations
@@ -36,18 +37,34 @@ def look(ctx: Context, now: datetime) -> None:
 
 
 def hand_over(ctx: Context, now: datetime) -> None:
-    """Hand over what may wait at its engine; move or take back what is planned otherwise."""
+    """Hand over what may wait at its engine; move or take back what is planned otherwise.
+
+    What is only stopped keeps what it holds, and goes on there.
+    """
+    waiting = set()
     for attempt in ctx.store.jobs.handed_over():
+        waiting.add(attempt.job_id)
         with alone(ctx, attempt.job_id, now):
             job = ctx.store.jobs.get(attempt.job_id)
-            assert job.plan is not None  # planned jobs have one
-            if job.plan.start > now and ctx.follows(job, attempt):
+            assert job.plan is not None  # planned and paused jobs have one
+            if not job.holds and job.plan.start > now and ctx.follows(job, attempt):
                 _follow_plan(ctx, job, attempt, now)
     there = [r.name for r in ctx.regions.configured if _keeps_begin_times(ctx, r)]
-    for job in ctx.store.waiting.to_hand_over(there, now, AT_ONCE) if there else ():
+    if not there:
+        return
+    checkpointed = [
+        job
+        for job in ctx.store.waiting.paused()
+        if not (job.holds or job.id in waiting) and _goes_on_later(job, there, now)
+    ]
+    for job in (*checkpointed, *ctx.store.waiting.to_hand_over(there, now, AT_ONCE)):
         with alone(ctx, job.id, now):
             if ctx.may_start(job) and not dependencies.missing(ctx, job.spec):
                 _hand(ctx, job, now)
+
+
+def _goes_on_later(job: Job, there: list[str], now: datetime) -> bool:
+    return job.plan is not None and job.plan.start > now and job.plan.window.region in there
 
 
 def take(ctx: Context, job: Job, attempt: Attempt) -> bool:

@@ -56,7 +56,10 @@ LAST = "\U0010ffff"
 _HOLDING = (
     col(JobRow.state).in_([str(JobState.STARTING), str(JobState.RUNNING), str(JobState.PAUSED)]),
     col(AttemptRow.ended_at).is_(None),
+    col(AttemptRow.number) <= col(JobRow.attempt),
 )
+# Whose next attempt may wait at its engine.
+_WAITING = (str(JobState.PLANNED), str(JobState.PAUSED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +160,28 @@ class Jobs:
         after: JobState,
         at: datetime,
         detail: str,
+        *,
+        noted: Attempt | None = None,
+        retry: str | None = None,
         **changes: Any,
     ) -> bool:
         """Move a job, atomically, with a line in its story; False if it stood elsewhere.
 
         The only way that a state ever changes. A move outside :data:`LEGAL_MOVES` is a
-        :class:`ValueError`: a fault of ours, not of a user.
+        :class:`ValueError`: a fault of ours, not of a user. With it, all or nothing, an attempt is
+        ``noted`` as it stands now, and a job that has ended goes back to the queue where ``retry``
+        says why: who is killed in between leaves no attempt open, and no retry out.
         """
         with self._db.write() as session:
-            return self._move(session, job_id, before, after, at, detail, **changes)
+            if not self._move(session, job_id, before, after, at, detail, **changes):
+                return False
+            if noted is not None:
+                _note(session, noted)
+            if retry is not None:
+                self._move(
+                    session, job_id, after, JobState.QUEUED, at, retry, ended_at=None, plan=None
+                )
+            return True
 
     def plan(self, job: Job, plan: Plan, at: datetime) -> bool:
         """Store a plan that holds nothing: queued or planned -> planned; paused stays paused."""
@@ -199,14 +215,14 @@ class Jobs:
         return True
 
     def handed(self, job: Job) -> Attempt | None:
-        """The attempt at a planned job that waits at its engine, or None."""
+        """The next attempt at a job, where it waits at its engine; or None."""
         return next((a for a in self.attempts(job.id) if a.number > job.attempt), None)
 
     def handed_over(self) -> list[Attempt]:
-        """Those of all planned jobs."""
+        """Those of all planned and paused jobs."""
         its_job = select(JobRow.id).where(
             JobRow.id == AttemptRow.job_id,
-            JobRow.state == str(JobState.PLANNED),
+            col(JobRow.state).in_(_WAITING),
             col(JobRow.attempt) < AttemptRow.number,
         )
         # From the attempts that are open, not from all planned jobs.
@@ -219,10 +235,10 @@ class Jobs:
             return [values.attempt(row) for row in session.exec(query)]
 
     def hand_over(self, job: Job, attempt: Attempt, said: str) -> bool:
-        """Note the attempt of a planned job that is handed to its engine; it stays planned."""
+        """Note the attempt that is handed to its engine; the job stays planned, or paused."""
         with self._db.write() as session:
             row = session.get(JobRow, job.id)
-            if row is None or (row.state, row.attempt) != (JobState.PLANNED, job.attempt):
+            if row is None or (row.state, row.attempt) != (job.state, job.attempt):
                 return False
             if _attempt_row(session, attempt) is not None:
                 return False
@@ -239,7 +255,7 @@ class Jobs:
             row.ended_at, row.outcome = at.timestamp(), "withdrawn"
             session.exec(
                 update(JobRow)
-                .where(col(JobRow.id) == job.id, col(JobRow.state) == str(JobState.PLANNED))
+                .where(col(JobRow.id) == job.id, col(JobRow.state).in_(_WAITING))
                 .values(attempt=attempt.number)
             )
             _tell(session, job.id, at, "withdrawn", said)
@@ -391,6 +407,22 @@ def _attempt_row(session: Session, attempt: Attempt) -> AttemptRow | None:
             AttemptRow.job_id == attempt.job_id, AttemptRow.number == attempt.number
         )
     ).first()
+
+
+def _note(session: Session, attempt: Attempt) -> None:
+    """When it began and ended, and how; what is not known yet may be told later."""
+    begun, ended = attempt.started_at, attempt.ended_at
+    session.exec(
+        update(AttemptRow)
+        .where(col(AttemptRow.job_id) == attempt.job_id, col(AttemptRow.number) == attempt.number)
+        .values(
+            started_at=None if begun is None else begun.timestamp(),
+            ended_at=None if ended is None else ended.timestamp(),
+            exit_code=attempt.exit_code,
+            signal=attempt.signal,
+            outcome=attempt.outcome,
+        )
+    )
 
 
 def _tell(session: Session, job_id: str, at: datetime, kind: str, detail: str) -> None:
