@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # SQLite's write lock in WAL mode is this byte of the -shm file (sqlite.org/walformat.html, 2.3.1).
 WAL_WRITE_LOCK = 120
-LOOK_S = 0.0005
+# Often enough to see a transaction; rarely enough to leave the machine to what is watched.
+LOOK_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,13 @@ class Journal:
         return {what: kinds.count(what) for what in dict.fromkeys(kinds)}
 
 
-def within(patience_s: float, true: Callable[[], bool]) -> bool:
+def within(patience_s: float, true: Callable[[], bool], look_s: float = LOOK_S) -> bool:
     """Look until it is so, as often as a short state needs; False where it never was."""
     end = time.monotonic() + patience_s
     while not true():
         if time.monotonic() > end:
             return False
-        time.sleep(LOOK_S)
+        time.sleep(look_s)
     return True
 
 

@@ -48,7 +48,7 @@ POINT_S = 3.0
 # Whoever makes no progress for so long hangs.
 HANG_S = 300.0
 # How often each kind of kill comes, by weight; a runner dies more cheaply than it is started.
-WEIGHTS = {"runner": 24, "daemon": 3, "call": 3, "connection": 3, "client": 2, "machine": 1}
+WEIGHTS = {"runner": 30, "daemon": 3, "call": 3, "connection": 3, "client": 2, "machine": 1}
 
 
 def setting(name: str, default: int) -> int:
@@ -62,19 +62,25 @@ def seed() -> str:
 
 
 class Ordeal:
-    """One fleet under kills; ``regions`` is that part of the config, ``url`` its database."""
+    """A fleet under kills; ``regions`` ends its config, ``environ`` may name its database."""
 
     def __init__(
-        self, folder: Path, regions: str, seed: str, *, homes: int = 1, url: str | None = None
+        self,
+        folder: Path,
+        regions: str,
+        seed: str,
+        *,
+        homes: int = 1,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
-        self.seed, self.url, self.folder = seed, url, folder
+        environ = environ or {}
+        self.seed, self.url, self.folder = seed, environ.get("LOWTIDE_DATABASE"), folder
         self.journal = kills.Journal()
         self.submitted: set[str] = set()
         self.marks = folder / "marks"
         self.marks.mkdir()
         write_trace(folder / "trace.csv", ZONE, seed)
-        database = {} if url is None else {"LOWTIDE_DATABASE": url}
-        self.fleet = Fleet(folder, CONFIG + regions, database)
+        self.fleet = Fleet(folder, CONFIG + regions, environ)
         self._rng = random.Random(f"{seed}-kills")
         self._daemons = [self.fleet.up(home) for home in range(homes)]
         self._feeds: list[Feed] = []
@@ -166,7 +172,7 @@ class Ordeal:
 
     def _kill_runner(self) -> None:
         """Some runners, wherever they are."""
-        kills.within(POINT_S, lambda: bool(kills.runners(self.folder)))
+        kills.within(POINT_S, lambda: bool(kills.runners(self.folder)), 0.05)
         time.sleep(self._rng.uniform(0, 0.8))
         living = sorted(kills.runners(self.folder).items())
         for pid, run_dir in self._rng.sample(living, min(len(living), self._rng.randint(1, 3))):
@@ -205,7 +211,6 @@ class Ordeal:
         """``lowtide submit`` at any point; what it has said before counts as submitted."""
         home = self._rng.randrange(len(self._daemons))
         words = self._feeds[home].words()
-        runs, before = self.home(home) / "runs", set[str]()
         with subprocess.Popen(
             [*LOWTIDE, "submit", "--json", *words],
             cwd=self.folder,
@@ -214,12 +219,9 @@ class Ordeal:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         ) as client:
-            before = {path.name for path in runs.iterdir()} if runs.exists() else set()
-            if self._rng.random() < 0.8:
-                kills.within(POINT_S, lambda: {p.name for p in runs.iterdir()} > before)
-                time.sleep(self._rng.uniform(0, 0.05))
-            else:
-                time.sleep(self._rng.uniform(0, 0.5))
+            time.sleep(self._rng.uniform(0, 1.5))
+            if self._rng.random() < 0.5:
+                kills.within(POINT_S, lambda: kills.writes(client.pid, self.home(home)))
             ended = client.poll() is not None
             assert client.stdout is not None
             client.kill()
