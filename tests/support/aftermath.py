@@ -107,6 +107,18 @@ def assert_started_once(store: Store, marks: Path) -> None:
     _each(store, lambda job: _fault_of_runs(store.jobs.attempts(job.id), written.get(job.id, [])))
 
 
+def assert_lost_only_if(store: Store, killed: Collection[tuple[str, int]]) -> None:
+    """No attempt (id and number) is called lost whose runner lived: it has left a receipt."""
+
+    def fault_of(job: Job) -> str:
+        attempts = store.jobs.attempts(job.id)
+        lost = {a.number for a in attempts if a.outcome == str(JobState.LOST)}
+        found = [n for n in sorted(lost) if (job.id, n) not in killed]
+        return f"attempts {found} are called lost, and nobody killed their runners" if found else ""
+
+    _each(store, fault_of)
+
+
 def assert_settled(store: Store) -> None:
     """What has run is settled: with its energy, and where it was cut off with a mark of the gap.
 

@@ -37,15 +37,18 @@ class Journal:
 
     def __init__(self) -> None:
         self.kills: list[Kill] = []
+        self.attempts: set[tuple[str, int]] = set()
 
-    def kill(self, what: str, pid: int, state: str) -> bool:
-        """Kill -9, and note it; False where it was gone before."""
-        try:
+    def kill(self, what: str, pid: int, state: str) -> None:
+        """Kill -9, and note it unless it was gone before."""
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        self.note(what, pid, state)
-        return True
+            self.note(what, pid, state)
+
+    def kill_runner(self, pid: int, run_dir: Path) -> None:
+        """Kill a runner; its attempt may be lost from now on."""
+        self.attempts.add((run_dir.parent.name, int(run_dir.name)))
+        self.kill("runner", pid, state_of_run(run_dir))
 
     def note(self, what: str, pid: int, state: str) -> None:
         """Note what was killed by other means."""

@@ -139,6 +139,7 @@ class Ordeal:
             aftermath.assert_aftermath(store, self.marks, self.submitted)
             known = {job_id: at for feed in self._feeds for job_id, at in feed.known.items()}
             whole = self.passes.whole()
+            aftermath.assert_lost_only_if(store, self.journal.attempts)
             return assert_no_deadline_passed_over(store, whole, known, TICK_S)
 
     def told(self) -> str:
@@ -176,7 +177,7 @@ class Ordeal:
         time.sleep(self._rng.uniform(0, 0.8))
         living = sorted(kills.runners(self.folder).items())
         for pid, run_dir in self._rng.sample(living, min(len(living), self._rng.randint(1, 3))):
-            self.journal.kill("runner", pid, kills.state_of_run(run_dir))
+            self.journal.kill_runner(pid, run_dir)
 
     def _kill_daemon(self) -> None:
         """At any time, or within a pass: most of its life it only waits."""
@@ -198,8 +199,12 @@ class Ordeal:
         kills.within(POINT_S, calls)
         both = self._rng.random() < 0.5
         self._strike(n, "executor call" if found else "daemon")
+        begun = kills.runners(self.folder)
         for pid in found if both else ():
-            self.journal.kill("process of the call", pid, "just started")
+            if pid in begun:
+                self.journal.kill_runner(pid, begun[pid])
+            else:
+                self.journal.kill("process of the call", pid, "just started")
 
     def _kill_connection(self) -> None:
         """A daemon within a transaction that writes."""
@@ -236,13 +241,14 @@ class Ordeal:
         """A daemon and every runner and job at once."""
         n, _ = self._some_daemon()
         own = {each.pid for each in self._daemons}
-        living = kills.runners(self.folder)
-        others = [pid for pid in kills.strays(self.folder) if pid not in own]
-        for pid in others:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for pid, run_dir in living.items():
-            self.journal.note("runner", pid, kills.state_of_run(run_dir))
+        found = [pid for pid in kills.strays(self.folder) if pid not in own]
+        begun = kills.runners(self.folder)
+        for pid in found:
+            if pid in begun:
+                self.journal.kill_runner(pid, begun[pid])
+            else:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._strike(n, "daemon")
 
 

@@ -104,6 +104,13 @@ def test_a_run_of_no_known_job_is_seen(desk: Desk, settled: str, tmp_path: Path)
         aftermath.assert_started_once(desk.ctx.store, tmp_path / "marks")
 
 
+def test_a_loss_that_nobody_has_caused_is_seen(desk: Desk, settled: str) -> None:
+    damage(desk.ctx.store, "UPDATE attempt SET outcome = 'lost' WHERE number = 1")
+    aftermath.assert_lost_only_if(desk.ctx.store, {(settled, 1)})
+    with pytest.raises(AssertionError, match="nobody killed"):
+        aftermath.assert_lost_only_if(desk.ctx.store, {(settled, 2)})
+
+
 def test_an_environment_that_is_kept_is_seen(desk: Desk, settled: str) -> None:
     desk.ctx.runs.keep_environment(settled, {"TOKEN": "x"})
     with pytest.raises(AssertionError, match="environment is still kept"):
