@@ -123,6 +123,6 @@ def test_a_deadline_that_a_whole_pass_has_passed_over_is_seen(desk: Desk) -> Non
     assert latest is not None
     at, since = latest.timestamp(), {job_id: desk.clock.now.timestamp()}
     # Nobody was there: nothing could be done. A pass that could wait for the next one might.
-    assert assert_no_deadline_passed_over(desk.ctx.store, [at - 30], since, 10) == 0
+    assert assert_no_deadline_passed_over(desk.ctx.store, [(at - 30, at)], since, 10) == 0
     with pytest.raises(AssertionError, match="passed over"):
-        assert_no_deadline_passed_over(desk.ctx.store, [at - 30, at - 5], since, 10)
+        assert_no_deadline_passed_over(desk.ctx.store, [(at - 5, at)], since, 10)
