@@ -255,11 +255,14 @@ class Ordeal:
 @contextmanager
 def ordeal(folder: Path, regions: str, **options: Any) -> Iterator[Ordeal]:
     """An ordeal that leaves nothing running; what was killed is printed, for a test that fails."""
-    made = Ordeal(folder, regions, seed(), **options)
     try:
-        yield made
+        made = Ordeal(folder, regions, seed(), **options)
+        try:
+            yield made
+        finally:
+            print(made.told())  # noqa: T201 -- shown by pytest where the test fails
+            made.passes.close()
+            kills.end_strays(folder)
+            made.fleet.close()
     finally:
-        print(made.told())  # noqa: T201 -- shown by pytest where the test fails
-        made.passes.close()
         kills.end_strays(folder)
-        made.fleet.close()
