@@ -17,6 +17,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from providers.errors import LowtideError
 from scheduler import engine
 from scheduler.errors import StoreError, StoreUnreachable
+from scheduler.texts import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,7 +97,7 @@ class Outage:
 
 
 def _log(line: str) -> None:
-    print(f"lowtide: {line}", file=sys.stderr, flush=True)  # noqa: T201 -- the daemon's log
+    print(f"lowtide: {printable(line)}", file=sys.stderr, flush=True)  # noqa: T201 -- the daemon's log
 
 
 # What chooses the queue, beside the config: a daemon that is installed must find the same one.

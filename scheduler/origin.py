@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from scheduler import texts
+from scheduler.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -73,10 +76,13 @@ def here(home: Path, shared_runs: Path | None, environ: Mapping[str, str]) -> He
     """This process; ``LOWTIDE_HOST`` names its host where the machine's own name changes."""
     name = account()
     runs = home / "runs" if shared_runs is None else shared_runs / name
+    host = environ.get("LOWTIDE_HOST") or socket.gethostname()
+    try:
+        texts.storable("LOWTIDE_HOST", host)
+        texts.storable("the path of the run folders (LOWTIDE_HOME, shared_runs)", str(runs))
+    except ValueError as e:
+        raise ConfigError(str(e)) from e
     origin = Origin(
-        account=name,
-        host=environ.get("LOWTIDE_HOST") or socket.gethostname(),
-        runs=str(runs.absolute()),
-        shared=shared_runs is not None,
+        account=name, host=host, runs=str(runs.absolute()), shared=shared_runs is not None
     )
     return Here(origin, home.absolute())

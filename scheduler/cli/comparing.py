@@ -64,7 +64,7 @@ def compare_command(
     if as_json:
         print_json(runs_view.document(compared))
     else:
-        click.echo(runs_view.text(compared))
+        options.show(runs_view.text(compared))
 
 
 def _jobs(context: Context, job_ids: Sequence[str], group: str | None) -> list[Job]:

@@ -49,7 +49,7 @@ def _install(ctx: click.Context) -> None:
     if shutil.which("systemctl") and os.environ.get("XDG_RUNTIME_DIR"):
         unit = daemon.write_unit(loaded, Path.home(), os.environ)
         say(f"wrote {unit}; start it now and at every login with:")
-        click.echo("systemctl --user daemon-reload && systemctl --user enable --now lowtide")
+        options.show("systemctl --user daemon-reload && systemctl --user enable --now lowtide")
     else:
         say("no systemd user session here; add this line with `crontab -e`:")
         click.echo(daemon.cron_line(loaded, os.environ))

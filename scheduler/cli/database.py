@@ -40,7 +40,7 @@ def upgrade_command(ctx: click.Context) -> None:
     address = _address(ctx, make=True)
     done = upkeep.upgrade(address, os.environ, options.utc_now())
     for name in done:
-        click.echo(name)
+        options.show(name)
     say(f"{address.shown}: " + (f"{len(done)} applied" if done else "nothing to do"))
 
 
@@ -70,9 +70,9 @@ def check_command(ctx: click.Context, as_json: bool) -> int:
             }
         )
     else:
-        click.echo(f"{health.kind} {health.database}")
+        options.show(f"{health.kind} {health.database}")
         for name, ok, detail in health.findings:
-            click.echo(f"{'ok  ' if ok else 'bad '}  {name}: {detail}")
+            options.show(f"{'ok  ' if ok else 'bad '}  {name}: {detail}")
     return 0 if health.ok else 5
 
 

@@ -55,7 +55,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
         print_json({"schema_version": schema.SCHEMA_VERSION, "checks": rows})
     else:
         for name, ok, detail in findings:
-            click.echo(f"{'ok  ' if ok else 'look'}  {name}: {detail}")
+            options.show(f"{'ok  ' if ok else 'look'}  {name}: {detail}")
     broken = [d for name, ok, d in findings if not ok and name in {"packages", "database"}]
     return 5 if broken else 0
 

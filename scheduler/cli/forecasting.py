@@ -89,8 +89,8 @@ def _show(ctx: click.Context, region: str, hours: int, as_json: bool) -> None:
                 }
             )
             return
-        click.echo(plot.forecast_table(series, local_zone()))
-        click.echo(plot.forecast_plot(series, local_zone()))
+        options.show(plot.forecast_table(series, local_zone()))
+        options.show(plot.forecast_plot(series, local_zone()))
         for note in known.notes:
             options.say(note)
 
@@ -109,7 +109,7 @@ def _accuracy(ctx: click.Context, lately: str, as_json: bool) -> None:
         content = {"schema_version": schema.SCHEMA_VERSION, "since": schema.iso(since)}
         print_json(content | render.as_json(sources, plans))
     else:
-        click.echo(render.text(sources, plans))
+        options.show(render.text(sources, plans))
 
 
 def _backtest(
@@ -127,7 +127,7 @@ def _backtest(
     if as_json:
         print_json({"schema_version": schema.SCHEMA_VERSION, **figures})
     else:
-        click.echo(table.summary(figures))
+        options.show(table.summary(figures))
 
 
 def _date(option: str, text: str | None) -> float | None:

@@ -67,7 +67,7 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json({"schema_version": schema.SCHEMA_VERSION, "history": rows})
     else:
-        click.echo(terminal.history_table(rows))
+        options.show(terminal.history_table(rows))
 
 
 @history_command.command("import", epilog=example("lowtide history import de-2022.csv.gz"))
@@ -114,7 +114,7 @@ def import_command(
         print_json({"schema_version": schema.SCHEMA_VERSION, "source": name, "zones": told})
         return
     for one, count in zip(every, counts, strict=True):
-        click.echo(
+        options.show(
             f"{one.zone} from {name}: {count.new} new, {count.changed} changed, "
             f"{count.same} the same"
         )

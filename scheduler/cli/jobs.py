@@ -54,9 +54,9 @@ def submit_command(ctx: click.Context, /, dry_run: bool, as_json: bool, **fields
             tail = {} if series is None else {"recurring": schema.recurrence_json(series)}
             print_json({**head, "plan": schema.plan_json(made), **tail})
         else:
-            click.echo(job_id or "dry run: nothing was queued")
+            options.show(job_id or "dry run: nothing was queued")
             strip, why = plan_lines(context, made, now)
-            click.echo(strip)
+            options.show(strip)
             say(why)
             if series is not None:
                 say(f"repeats as {series.id} ({series.every}, {series.tz})")
@@ -114,10 +114,10 @@ def plan_command(ctx: click.Context, /, as_json: bool, pareto: bool, **fields: A
             print_json(content)
             return
         strip, why = plan_lines(context, made, now)
-        click.echo(strip)
-        click.echo(why)
+        options.show(strip)
+        options.show(why)
         if front:
-            click.echo(terminal.trade_offs(made, front, now, local_zone()))
-            click.echo(plot.trade_off_plot(front, local_zone()))
+            options.show(terminal.trade_offs(made, front, now, local_zone()))
+            options.show(plot.trade_off_plot(front, local_zone()))
         elif made.alternatives:
-            click.echo(terminal.alternatives(made, limit=5))
+            options.show(terminal.alternatives(made, limit=5))

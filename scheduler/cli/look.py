@@ -6,13 +6,14 @@ import shutil
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from scheduler.cli import options
 from scheduler.cli.options import example, opened, print_json, say
 from scheduler.cli.views import local_zone, plan_lines, plan_series
+from scheduler.texts import Calm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,16 +52,16 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
                 content["recurring"] = [schema.recurrence_json(each) for each in series]
             print_json(content)
             return
-        click.echo(terminal.status_table(jobs, now, local_zone()))
+        options.show(terminal.status_table(jobs, now, local_zone()))
         for job in jobs:
             if job.plan is not None and not job.state.ended and not job.state.active:
-                click.echo(f"{job.id}  {plan_lines(context, job.plan, now)[0]}")
+                options.show(f"{job.id}  {plan_lines(context, job.plan, now)[0]}")
         if queue is not None and queue.jobs > 1:
-            click.echo(terminal.queue_line(queue, now, local_zone()))
+            options.show(terminal.queue_line(queue, now, local_zone()))
         if len(jobs) == LISTED and not everything:
             say(f"the newest {LISTED} jobs; --all lists every one")
         if series:
-            click.echo(terminal.series_table(series, now))
+            options.show(terminal.series_table(series, now))
 
 
 @contextmanager
@@ -93,14 +94,14 @@ def show_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
                 }
             )
             return
-        click.echo(terminal.job_view(job, now, local_zone()))
+        options.show(terminal.job_view(job, now, local_zone()))
         if job.plan is None:
             return
         strip, _ = plan_lines(context, job.plan, now)
-        click.echo(strip)
+        options.show(strip)
         series = plan_series(context, job.plan, now)
         if series is not None and not job.state.ended:
-            click.echo(plot.forecast_plot(series, local_zone(), window=job.plan.window))
+            options.show(plot.forecast_plot(series, local_zone(), window=job.plan.window))
 
 
 @click.command("why", epilog=example("lowtide why 3f2a91bc"))
@@ -123,8 +124,8 @@ def why_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
             )
             return
         if job.plan is not None and not job.state.ended:
-            click.echo(plan_lines(context, job.plan, now)[0])
-        click.echo(terminal.story(job, events, now, local_zone()))
+            options.show(plan_lines(context, job.plan, now)[0])
+        options.show(terminal.story(job, events, now, local_zone()))
 
 
 @click.command("logs", epilog=example("lowtide logs -f 3f2a91bc"))
@@ -137,7 +138,7 @@ def logs_command(ctx: click.Context, job_id: str, follow: bool) -> None:
     from scheduler import engine
 
     with _followed(ctx, job_id) as (context, job, _):
-        follower = Follower()
+        follower = Follower(calm=True)
         follower.copy(context, job)
         while follow and not job.state.ended:
             time.sleep(0.5)
@@ -162,9 +163,9 @@ def cancel_command(ctx: click.Context, job_ids: tuple[str, ...]) -> None:
         for job_id in job_ids:
             if recurring.is_series(job_id):
                 series, last = engine.cancel_series(context, job_id, options.utc_now())
-                click.echo(f"{series.id} stopped: {series.template.name} repeats no more")
+                options.show(f"{series.id} stopped: {series.template.name} repeats no more")
                 if last is not None:
-                    click.echo(f"{last.id} {last.state}: {last.reason}")
+                    options.show(f"{last.id} {last.state}: {last.reason}")
                 continue
             job = engine.cancel(context, job_id, options.utc_now())
             # TERM, grace, KILL, and a second for the runner to write its receipt.
@@ -173,14 +174,19 @@ def cancel_command(ctx: click.Context, job_ids: tuple[str, ...]) -> None:
                 time.sleep(0.2)
                 engine.tick(context, options.utc_now())
                 job = context.store.jobs.get(job.id)
-            click.echo(f"{job.id} {job.state}: {job.reason}")
+            options.show(f"{job.id} {job.state}: {job.reason}")
 
 
 class Follower:
-    """Copies what is new in a job's logs, attempt after attempt."""
+    """Copies what is new in a job's logs, attempt after attempt.
 
-    def __init__(self) -> None:
+    ``calm``: to a terminal go its words and colours, and nothing else that steers one.
+    """
+
+    def __init__(self, *, calm: bool = False) -> None:
+        self._calm = calm
         self._read: dict[str, int] = {}
+        self._calmed: dict[str, Calm] = {}
 
     def copy(self, context: Context, job: Job) -> None:
         """Write what has come since the last call."""
@@ -191,6 +197,14 @@ class Follower:
                     continue
                 with path.open("rb") as log:
                     log.seek(self._read.get(str(path), 0))
-                    shutil.copyfileobj(log, out)
+                    self._copy(str(path), log, out)
                     out.flush()
                     self._read[str(path)] = log.tell()
+
+    def _copy(self, name: str, log: BinaryIO, out: BinaryIO) -> None:
+        if not self._calm or not out.isatty():
+            shutil.copyfileobj(log, out)
+            return
+        calm = self._calmed.setdefault(name, Calm())
+        while piece := log.read(1 << 16):
+            out.write(calm.feed(piece))

@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from providers.errors import LowtideError
+from scheduler.texts import printable_lines
 
 # name -> (module, one line of help): `lowtide -h` imports no command.
 COMMANDS = {
@@ -92,4 +93,4 @@ def main() -> None:
 
 
 def _say(message: str) -> None:
-    click.echo(f"lowtide: {message}", err=True)
+    click.echo(f"lowtide: {printable_lines(message)}", err=True)

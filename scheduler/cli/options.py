@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scheduler.errors import UsageError
+from scheduler.texts import document, json_safe, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,12 +142,11 @@ def job_options(command: Callable[..., Any]) -> Command:
 def request_of(fields: dict[str, Any], *, to_submit: bool = False) -> Request:
     """Options over the fields of ``-f FILE``; what was not given stays out."""
     from scheduler.engine import submission
-    from scheduler.engine.request import Request
 
     job_file = fields.pop("job_file")
     content = submission.from_file(Path(job_file)) if job_file else {}
     given = {name: value for name, value in fields.items() if value not in (None, (), [])}
-    request = Request(**(content | given))
+    request = submission.request_of(content | given)
     if not to_submit and (request.every is not None or request.after):
         raise UsageError(
             f"{job_file} repeats a job or lets it wait for others: only `lowtide submit` can"
@@ -173,7 +174,7 @@ def spec_of(
 
 def json_text(content: Any) -> str:
     """JSON as all commands write it, with the end of its last line."""
-    return json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    return json_safe(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False)) + "\n"
 
 
 def print_json(content: Any) -> None:
@@ -201,7 +202,19 @@ def written(path: Path) -> Iterator[TextIO]:
 
 def say(text: str) -> None:
     """Talk on stderr, for people."""
-    click.echo(text, err=True)
+    click.echo(printable_lines(text), err=True)
+
+
+def show(text: str, *, nl: bool = True) -> None:
+    """What was asked for on stdout, for people."""
+    click.echo(printable_lines(text), nl=nl)
+
+
+def publish(text: str) -> None:
+    """A whole document on stdout: as it is for programs, calmed on a terminal."""
+    if sys.stdout.isatty():
+        text = document(text)
+    click.echo(text, nl=False)
 
 
 def since(text: str, now: datetime, option: str = "--since") -> datetime:

@@ -37,7 +37,7 @@ def providers_command(ctx: click.Context, check: bool, as_json: bool) -> None:
     if as_json:
         print_json({"schema_version": schema.SCHEMA_VERSION, "providers": rows})
     else:
-        click.echo(terminal.providers_table(rows))
+        options.show(terminal.providers_table(rows))
 
 
 def _check(context: Context, now: datetime) -> None:

@@ -113,7 +113,7 @@ def regions_command(
             if as_json:
                 print_json(report_instances.instances_json(ranked, chosen.left_out))
             else:
-                click.echo(report_instances.instances(ranked, chosen.left_out))
+                options.show(report_instances.instances(ranked, chosen.left_out))
             return
         found = compare.compare(context, spec, chosen.origin, now)
         left_out = {**chosen.left_out, **found.left_out}
@@ -121,7 +121,7 @@ def regions_command(
         if as_json:
             print_json(places.comparison_json(found, left_out))
         else:
-            click.echo(places.comparison(found, left_out, encoding))
+            options.show(places.comparison(found, left_out, encoding))
 
 
 def _chosen(context: Context, names: tuple[str, ...], wanted: Wanted) -> Selection:

@@ -74,7 +74,7 @@ def report_command(
             found = [entries.entry(context, job) for job in jobs]
             text = entries.render(form, found, now, task=task, group=group)
     if out is None:
-        click.echo(text, nl=False)
+        options.publish(text)
         return
     with options.written(Path(out)) as file:
         file.write(text)

@@ -64,7 +64,7 @@ def simulate_command(trace: str, as_json: bool, out: str | None, **given: Any) -
         return
     from scheduler.report import simulation
 
-    click.echo(simulation.summary(figures))
+    options.show(simulation.summary(figures))
 
 
 def _rules(given: dict[str, Any]) -> Any:

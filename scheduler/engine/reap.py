@@ -11,7 +11,8 @@ from providers.base import CHECKPOINTED, RunState
 from providers.series import from_unix
 from scheduler.engine import rest
 from scheduler.engine.context import alone
-from scheduler.engine.dispatch import HOLDING, launch
+from scheduler.engine.dispatch import launch
+from scheduler.engine.turns import HOLDING
 from scheduler.models import Attempt, Job, JobState
 from scheduler.quantities import duration
 
@@ -34,7 +35,8 @@ def reap(ctx: Context, now: datetime) -> None:
     """Look at every job that holds slots, and record what became of it."""
     for job in ctx.store.jobs.find(HOLDING):
         with alone(ctx, job.id, now):
-            attempt = ctx.store.jobs.attempts(job.id)[-1]
+            # A later one only waits at its engine.
+            attempt = [a for a in ctx.store.jobs.attempts(job.id) if a.number <= job.attempt][-1]
             if attempt.ended_at is not None or not ctx.follows(job, attempt):
                 continue  # it has checkpointed, or another host's lowtide looks after it
             executor = ctx.executor(attempt.region)
@@ -46,9 +48,9 @@ def reap(ctx: Context, now: datetime) -> None:
 
 def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: datetime) -> None:
     jobs = ctx.store.jobs
+    if state.detail and state.phase in {"waiting", "ended", *ALIVE}:
+        jobs.tell(job.id, now, "engine", state.detail)
     if state.phase == "waiting":
-        if state.detail:
-            jobs.tell(job.id, now, "engine", state.detail)
         return
     if state.phase == "absent":
         if job.cancel_requested:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from providers.base import PauseSignal
+from scheduler.texts import storable
 
 
 def _written(value: Any) -> Any:
@@ -29,6 +30,17 @@ class Request(BaseModel):
     """The options of ``submit`` and the fields of a job file, unparsed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, raw: Any) -> Any:
+        for name, value in raw.items() if isinstance(raw, dict) else ():
+            known = {"argv": "the command", "command": "the command"}
+            what = known.get(str(name), f"--{name}".replace("_", "-"))
+            for text in value if isinstance(value, (list, tuple)) else (value,):
+                if isinstance(text, str):
+                    storable(what, text)
+        return raw
 
     argv: Texts = Field((), validation_alias=AliasChoices("argv", "command"))
     name: Text | None = None

@@ -16,6 +16,7 @@ from scheduler.engine import learning, wishes
 from scheduler.engine.request import Request
 from scheduler.errors import UsageError
 from scheduler.models import GIVEN, JobSpec
+from scheduler.texts import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +29,14 @@ def from_file(path: Path) -> dict[str, Any]:
     """The fields of a job file; dashes and underscores are the same in its keys."""
     content = {str(key).replace("-", "_"): value for key, value in read_yaml(path).items()}
     return validate(Request, content, path).model_dump(exclude_unset=True)
+
+
+def request_of(fields: Mapping[str, Any]) -> Request:
+    """What was asked for; :class:`UsageError` for what no text, number or choice can be."""
+    try:
+        return Request(**fields)
+    except ValidationError as e:
+        raise _refused(e) from e
 
 
 def to_spec(
@@ -64,12 +73,13 @@ def to_spec(
     if delay is not None:
         latest = release + timedelta(seconds=delay)
         start_by = latest if start_by is None else min(start_by, latest)
-    where = cwd / Path(request.cwd or ".").expanduser()
+    where = (cwd / Path(request.cwd or ".").expanduser()).resolve()
+    parsed("--cwd", str(where), lambda text: storable("the folder", text))
     min_saving = parsed("--min-saving", request.min_saving, quantities.percent)
     try:
         spec = JobSpec(
             argv=request.argv,
-            cwd=str(where.resolve()),
+            cwd=str(where),
             name=request.name or (Path(request.argv[0]).name if request.argv else "job"),
             group=request.group,
             project=request.project,
@@ -97,17 +107,20 @@ def to_spec(
             priority=request.priority,
         )
     except ValidationError as e:
-        fault = e.errors(include_url=False)[0]
-        option = "--" + "-".join(str(x) for x in fault["loc"][:1]).replace("_", "-")
-        reason = fault["msg"].removeprefix("Value error, ")
-        raise UsageError(
-            f"{option if len(option) > 2 else 'options'}: {reason}, not {fault['input']!r}"
-            if len(option) > 2
-            else reason
-        ) from e
+        raise _refused(e) from e
     if spec.power_w is not None or spec.energy_kwh is not None:
         return spec
     return spec.model_copy(update={"learned_power": learning.power(spec, past)})
+
+
+def _refused(error: ValidationError) -> UsageError:
+    """The first fault, by the option that it was given with."""
+    fault = error.errors(include_url=False)[0]
+    reason = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return UsageError(reason)
+    option = str(fault["loc"][0]).replace("_", "-")
+    return UsageError(f"--{option}: {reason}, not {fault['input']!r}")
 
 
 def _no_duration(group: str | None, past: Sequence[PastRun]) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from scheduler import sci
 from scheduler.report import schema, tables
 from scheduler.report.schema.common import null_reasons, total
-from scheduler.report.units import energy, grams, per_unit, printable, triple
+from scheduler.report.units import energy, grams, per_unit, triple
+from scheduler.texts import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,9 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from scheduler.report.headline import headline, method
-from scheduler.report.units import energy, grams, printable, triple
+from scheduler.report.units import energy, grams, triple
 from scheduler.report.versions import changes
 from scheduler.sci import boundary, methodology
+from scheduler.texts import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,8 @@ from scheduler.quantities import duration
 from scheduler.report import plot, schema
 from scheduler.report.schema.common import null_reasons
 from scheduler.report.tables import draw, table
-from scheduler.report.units import GRAMS, KWH, energy, grams, printable, significant
+from scheduler.report.units import GRAMS, KWH, energy, grams, significant
+from scheduler.texts import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

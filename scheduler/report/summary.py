@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler.report import schema, tables
 from scheduler.report.units import energy, grams
+from scheduler.texts import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ def table(summary: dict[str, Any], *, width: int = 110) -> str:
         "measured>",
     )  # fmt: skip
     for row in summary["groups"]:
-        drawn.add_row(*_cells(row["name"] or "(none)", row))
+        drawn.add_row(*_cells(printable(row["name"] or "(none)"), row))
     drawn.add_row(*_cells("all", summary["totals"]))
     without = summary["totals"]["jobs_without"]
     said = ", ".join(f"{n} without {k.rsplit('_', 1)[0]}" for k, n in without.items())

@@ -10,9 +10,10 @@ from scheduler.models import GIVEN, saving_percent
 from scheduler.quantities import duration
 from scheduler.report.headline import contribution, headline, method
 from scheduler.report.tables import draw, table
-from scheduler.report.units import change, clock, energy, grams, printable, redact, triple
+from scheduler.report.units import change, clock, energy, grams, redact, triple
 from scheduler.report.versions import changes
 from scheduler.sci import boundary, methodology
+from scheduler.texts import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,13 +45,13 @@ def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
         saved = job.plan.saving_percent if job.plan else None
         drawn.add_row(
             job.id,
-            job.spec.name,
+            printable(job.spec.name),
             str(job.state),
             job.region or "-",
             clock(start, now, tz) if start else "-",
             clock(job.spec.deadline, now, tz) if job.spec.deadline else "-",
             change(saved) if saved is not None else "-",
-            job.reason if job.state.ended else "",
+            printable(job.reason) if job.state.ended else "",
         )
     return draw(drawn, width=WIDTH)
 
@@ -72,7 +73,7 @@ def series_table(series: Sequence[Recurrence], now: datetime) -> str:
     for each in series:
         drawn.add_row(
             each.id,
-            each.template.name,
+            printable(each.template.name),
             each.every,
             each.tz,
             duration(each.within_s),
@@ -104,7 +105,7 @@ def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
         lines.append(f"  after      {', '.join(spec.after)}")
     if job.plan is not None:
         lines += [f"  power      {power(job.plan)}", f"  why        {job.plan.reason}"]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _duration(spec: JobSpec) -> str:
@@ -132,7 +133,7 @@ def story(job: Job, events: Sequence[Event], now: datetime, tz: tzinfo) -> str:
         verb = "starts" if job.plan.goes_on_at is None else "goes on"
         waits = f"{verb} in {duration(left)}" if left > 0 else "is due"
         lines.append(f"{'now':>16}  {'waiting':<10} {waits}: {job.plan.reason}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def alternatives(plan: Plan, *, limit: int, now: datetime | None = None) -> str:
@@ -247,7 +248,7 @@ def report(
     versions: Sequence[Version] = (),
 ) -> str:
     """The SCI report of one job."""
-    head = f"{job.id}  {printable(job.spec.name)}  {job.state}: {job.reason}"
+    head = printable(f"{job.id}  {job.spec.name}  {job.state}: {job.reason}")
     if settlement is None:
         return f"{head}\n  it has not run: there is nothing to report"
     s = settlement

@@ -46,11 +46,6 @@ def redact(argv: Sequence[str]) -> list[str]:
     return shown
 
 
-def printable(text: str) -> str:
-    """A text of the user's on one line, without what would steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def grams(value: float) -> str:
     """``9.8 mg``, ``318 g``, ``1.24 kg``."""
     return _scaled(value, GRAMS)

@@ -9,7 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from scheduler.errors import ConfigError
+from scheduler.errors import ConfigError, UsageError
 from scheduler.store import migrations
 from scheduler.store.postgres import Postgres
 from scheduler.store.sqlite import Sqlite
@@ -77,6 +77,8 @@ class Database:
                 yield session
         except DBAPIError as e:
             raise self.dialect.explain(e) from e
+        except UnicodeEncodeError as e:
+            raise UsageError(f"{e.object!r} is no UTF-8 text: no such name is stored") from e
 
     def _begin(self, connection: Connection) -> None:
         write = bool(connection.get_execution_options().get("lowtide_write"))

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, func, select, update
 
 from providers.series import from_unix
 from scheduler.errors import UsageError
-from scheduler.models import Attempt, Event, Job, JobSpec, JobState, Plan
-from scheduler.store import values
+from scheduler.models import UNKNOWN_S, Attempt, Event, Job, JobSpec, JobState, Plan
+from scheduler.store import reservations, values
 from scheduler.store.rows import AttemptRow, EventRow, JobRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlmodel import Session
 
     from scheduler.store.database import Database
+    from scheduler.store.reservations import Reservation
 
 LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
     {
@@ -44,11 +47,32 @@ LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
 )
 
 
+# So many plans are stored in one transaction: others want to write as well.
+PLANS = 50
+# Sorts behind whatever an id may go on with.
+LAST = "\U0010ffff"
+
 # An attempt that holds slots and boards: it has not ended, whatever it does just now.
 _HOLDING = (
     col(JobRow.state).in_([str(JobState.STARTING), str(JobState.RUNNING), str(JobState.PAUSED)]),
     col(AttemptRow.ended_at).is_(None),
+    col(AttemptRow.number) <= col(JobRow.attempt),
 )
+# Whose next attempt may wait at its engine.
+_WAITING = (str(JobState.PLANNED), str(JobState.PAUSED))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan to be stored, with what the job holds by it.
+
+    ``told`` names the forecasts that it was made by, where those are not just the plan's own.
+    """
+
+    job: Job
+    plan: Plan
+    held: Sequence[Reservation] = ()
+    told: str | None = None
 
 
 def _held(session: Session, region: str | None = None) -> frozenset[str]:
@@ -74,14 +98,18 @@ class Jobs:
     def get(self, prefix: str) -> Job:
         """The job whose id starts with ``prefix``; :class:`UsageError` where not exactly one."""
         with self._db.read() as session:
+            exact = session.get(JobRow, prefix)
+            if exact is not None:
+                return values.job(exact)
+            # A range of the key, which LIKE would not use.
+            begins = (col(JobRow.id) >= prefix, col(JobRow.id) < prefix + LAST)
             found = session.exec(
-                select(JobRow).where(col(JobRow.id).startswith(prefix, autoescape=True)).limit(6)
+                select(JobRow).where(*begins).order_by(col(JobRow.id)).limit(6)
             ).all()
-        exact = [row for row in found if row.id == prefix]
-        if len(exact or found) != 1 or not prefix:
+        if len(found) != 1 or not prefix:
             near = f"{', '.join(r.id for r in found)} match" if found else "none matches"
             raise UsageError(f"no single job {prefix!r}: {near}; see `lowtide status --all`")
-        return values.job((exact or found)[0])
+        return values.job(found[0])
 
     def find(
         self,
@@ -159,8 +187,22 @@ class Jobs:
             return True
 
     def plan(self, job: Job, plan: Plan, at: datetime) -> bool:
-        """Store a plan: queued or planned -> planned; a paused job stays paused."""
-        return self.transition(
+        """Store a plan that holds nothing: queued or planned -> planned; paused stays paused."""
+        return self.plan_all([Planned(job, plan)], at) == {job.id}
+
+    def plan_all(self, made: Iterable[Planned], at: datetime) -> set[str]:
+        """The same for many at once, with what they hold; returns the ids of those that moved."""
+        done = set()
+        rest = iter(made)
+        while some := list(islice(rest, PLANS)):
+            with self._db.write() as session:
+                done |= {each.job.id for each in some if self._plan(session, each, at)}
+        return done
+
+    def _plan(self, session: Session, made: Planned, at: datetime) -> bool:
+        job, plan = made.job, made.plan
+        if not self._move(
+            session,
             job.id,
             job.state,
             JobState.PAUSED if job.state is JobState.PAUSED else JobState.PLANNED,
@@ -169,32 +211,37 @@ class Jobs:
             plan=values.plans().dump_json(plan).decode(),
             region=plan.window.region,
             planned_start=plan.start.timestamp(),
-        )
+            sight=values.sight(plan.forecast_ids) if made.told is None else made.told,
+        ):
+            return False
+        reservations.keep(session, job.id, made.held, at.timestamp())
+        return True
 
     def handed(self, job: Job) -> Attempt | None:
-        """The attempt at a planned job that waits at its engine, or None."""
+        """The next attempt at a job, where it waits at its engine; or None."""
         return next((a for a in self.attempts(job.id) if a.number > job.attempt), None)
 
     def handed_over(self) -> list[Attempt]:
-        """Those of all planned jobs."""
+        """Those of all planned and paused jobs."""
+        its_job = select(JobRow.id).where(
+            JobRow.id == AttemptRow.job_id,
+            col(JobRow.state).in_(_WAITING),
+            col(JobRow.attempt) < AttemptRow.number,
+        )
+        # From the attempts that are open, not from all planned jobs.
         query = (
             select(AttemptRow)
-            .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
-            .where(
-                JobRow.state == str(JobState.PLANNED),
-                col(AttemptRow.number) > JobRow.attempt,
-                col(AttemptRow.ended_at).is_(None),
-            )
+            .where(col(AttemptRow.ended_at).is_(None), its_job.exists())
             .order_by(col(AttemptRow.id))
         )
         with self._db.read() as session:
             return [values.attempt(row) for row in session.exec(query)]
 
     def hand_over(self, job: Job, attempt: Attempt, said: str) -> bool:
-        """Note the attempt of a planned job that is handed to its engine; it stays planned."""
+        """Note the attempt that is handed to its engine; the job stays planned, or paused."""
         with self._db.write() as session:
             row = session.get(JobRow, job.id)
-            if row is None or (row.state, row.attempt) != (JobState.PLANNED, job.attempt):
+            if row is None or (row.state, row.attempt) != (job.state, job.attempt):
                 return False
             if _attempt_row(session, attempt) is not None:
                 return False
@@ -211,7 +258,7 @@ class Jobs:
             row.ended_at, row.outcome = at.timestamp(), "withdrawn"
             session.exec(
                 update(JobRow)
-                .where(col(JobRow.id) == job.id, col(JobRow.state) == str(JobState.PLANNED))
+                .where(col(JobRow.id) == job.id, col(JobRow.state).in_(_WAITING))
                 .values(attempt=attempt.number)
             )
             _tell(session, job.id, at, "withdrawn", said)
@@ -326,12 +373,15 @@ class Jobs:
         if moved.rowcount != 1:
             return False
         _tell(session, job_id, at, str(after), detail)
+        if after not in {JobState.PLANNED, JobState.PAUSED}:
+            reservations.keep(session, job_id, (), at.timestamp())
         return True
 
 
 def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
     """Put a job into the queue within the caller's transaction."""
-    latest = spec.latest_start
+    latest, release = spec.latest_start, spec.release
+    length = timedelta(seconds=spec.duration_s or UNKNOWN_S)
     session.add(
         JobRow(
             id=job_id,
@@ -342,6 +392,13 @@ def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
             latest_start=latest.timestamp() if latest else None,
             user=spec.user,
             group=spec.group,
+            host=spec.origin.host if spec.origin is not None else "",
+            places=values.places(spec.home, spec.regions),
+            release=release.timestamp(),
+            until=(max(latest or release, release) + length).timestamp(),
+            priority=spec.priority,
+            waits=bool(spec.after),
+            recurrence=spec.recurrence,
         )
     )
     _tell(session, job_id, at, "submitted", f"by {spec.user}")

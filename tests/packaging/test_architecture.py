@@ -28,6 +28,7 @@ SCHEDULER = (
     {"sections"},
     {"quantities", "models", "scores", "zones"},
     {"address", "origin"},
+    {"texts"},
     {"errors"},
 )
 PROVIDERS = (
