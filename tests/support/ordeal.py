@@ -48,7 +48,7 @@ POINT_S = 3.0
 # Whoever makes no progress for so long hangs.
 HANG_S = 300.0
 # How often each kind of kill comes, by weight; a runner dies more cheaply than it is started.
-WEIGHTS = {"runner": 30, "daemon": 3, "call": 3, "connection": 3, "client": 2, "machine": 1}
+WEIGHTS = {"runner": 36, "daemon": 3, "call": 3, "connection": 3, "client": 2, "machine": 1}
 
 
 def setting(name: str, default: int) -> int:
@@ -176,7 +176,7 @@ class Ordeal:
         kills.within(POINT_S, lambda: bool(kills.runners(self.folder)), 0.05)
         time.sleep(self._rng.uniform(0, 0.8))
         living = sorted(kills.runners(self.folder).items())
-        for pid, run_dir in self._rng.sample(living, min(len(living), self._rng.randint(1, 3))):
+        for pid, run_dir in self._rng.sample(living, min(len(living), self._rng.randint(1, 4))):
             self.journal.kill_runner(pid, run_dir)
 
     def _kill_daemon(self) -> None:
