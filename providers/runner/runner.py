@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 # While a tree is being killed, look again for processes that it has just made.
 KILL_AGAIN_S = 0.2
-# A full disk may be emptied: try this long to leave the receipt.
-RECEIPT_PATIENCE_S = 60.0
+# A full disk may be emptied: try this long to leave the receipt. Without it the job counts as lost,
+# whatever it has done; a runner that waits holds some 20 MB of memory.
+RECEIPT_PATIENCE_S = 3600.0
 LEFT_BEHIND = "{count} process(es) outlived the command: they count up to its end"
 
 
