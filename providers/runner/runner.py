@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.base import Launch, Receipt, Scope
+from providers.files import read_bounded
 from providers.runner import foreground, group, journal, proc
 from providers.runner.asking import Asked
 from providers.runner.log import say
@@ -42,7 +43,7 @@ LEFT_BEHIND = "{count} process(es) outlived the command: they count up to its en
 
 def read_launch(run_dir: Path) -> Launch:
     """What the executor wrote."""
-    content = json.loads((run_dir / "launch.json").read_text(encoding="utf-8"))
+    content = json.loads(read_bounded(run_dir / "launch.json", journal.JSON_LIMIT_BYTES))
     for name in ("argv", "gpus", "meters", "inherit", "drop"):
         content[name] = tuple(content.get(name, ()))
     return Launch(**content)
@@ -167,7 +168,7 @@ _UNCHANGEABLE = {signal.SIGKILL, signal.SIGSTOP}
 
 
 def _environment(launch: Launch) -> Mapping[str, str]:
-    kept = json.loads(Path(launch.env_file).read_text(encoding="utf-8"))
+    kept = json.loads(read_bounded(Path(launch.env_file), journal.JSON_LIMIT_BYTES))
     if not isinstance(kept, dict):
         raise ValueError(f"{launch.env_file} holds no JSON object of environment variables")
     if launch.foreground:

@@ -121,7 +121,7 @@ class Slurm:
             return self._before_start(run_dir, handle)
         if started is not None and started.get("by") == TAKEN_BACK:
             return RunState("gone", detail="stopped before it began")
-        return self._after_start(run_dir, handle, _at(started))
+        return self._after_start(run_dir, handle, journal.moment_s(started))
 
     def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
         """Cancel what waits; TERM through the runner to what runs, and scancel after the grace."""
@@ -133,7 +133,7 @@ class Slurm:
             if handle is not None and (job is None or job.stage == "waiting"):
                 self._commands.cancel(handle.job_id)
             return
-        asked_at = _at(journal.read_json(run_dir / "stop.json"))
+        asked_at = journal.moment_s(journal.read_json(run_dir / "stop.json"))
         if asked_at is None:
             journal.write_json(run_dir / "stop.json", {"at": self._clock()})
         if asked_at is not None and self._clock() - asked_at > 2 * grace_s + LAG_S:
@@ -257,12 +257,6 @@ class Slurm:
             return None if content is None else Handle(**content)
         except TypeError:
             return None
-
-
-def _at(content: dict[str, Any] | None) -> float | None:
-    """The Unix time in a marker; None where it is absent or damaged."""
-    found = None if content is None else content.get("at")
-    return found if isinstance(found, float) else None
 
 
 def _launched(run_dir: Path) -> dict[str, Any]:
