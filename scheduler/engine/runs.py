@@ -23,6 +23,7 @@ class RunFolders:
 
     def of(self, job_id: str) -> Path:
         """The job's folder (0700)."""
+        _guard(self._root.parent)
         return _own(_own(self._root) / job_id)
 
     def attempt(self, job_id: str, number: int) -> Path:
@@ -67,6 +68,21 @@ class RunFolders:
         return Path(run_dir) / f"{stream}.log"
 
 
+def _guard(parent: Path) -> None:
+    """Where others may write, only the sticky bit keeps them from putting a folder in another's
+    place while it is in use.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        mode = parent.stat().st_mode
+    except OSError as e:
+        raise ConfigError(f"the folder {parent} cannot be made: {e.strerror}") from e
+    if mode & 0o002 and not mode & stat.S_ISVTX:
+        raise ConfigError(
+            f"everybody may replace what is in {parent}: set its sticky bit (chmod +t {parent})"
+        )
+
+
 def _own(folder: Path) -> Path:
     """The folder, made where it is not there; :class:`ConfigError` where it is not ours alone.
 
@@ -74,7 +90,7 @@ def _own(folder: Path) -> Path:
     into it would run as us.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
         found = folder.lstat()
     except OSError as e:
         raise ConfigError(f"the run folder {folder} cannot be made: {e.strerror}") from e
