@@ -38,15 +38,23 @@ STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 KILL_AGAIN_S = 0.2
 # A full disk may be emptied: try this long to leave the receipt.
 RECEIPT_PATIENCE_S = 60.0
+_WORDS = ("argv", "gpus", "meters", "inherit", "drop")
+_TEXTS = ("job_id", "token", "cwd", "run_dir", "env_file", "units_file", "work_dir", "region")
 LEFT_BEHIND = "{count} process(es) outlived the command: they count up to its end"
 
 
 def read_launch(run_dir: Path) -> Launch:
-    """What the executor wrote."""
-    content = json.loads(read_bounded(run_dir / "launch.json", journal.JSON_LIMIT_BYTES))
-    for name in ("argv", "gpus", "meters", "inherit", "drop"):
+    """What the executor wrote; :class:`OSError`, ValueError or TypeError where it is damaged."""
+    content = journal.read_json(run_dir / "launch.json")
+    if content is None:
+        raise ValueError(f"{run_dir} holds no launch.json, or a damaged one")
+    for name in _WORDS:
         content[name] = tuple(content.get(name, ()))
-    return Launch(**content)
+    launch = Launch(**content)
+    words = [word for name in _WORDS for word in getattr(launch, name)]
+    if not all(isinstance(word, str) for word in [*words, *(getattr(launch, n) for n in _TEXTS)]):
+        raise TypeError(f"the launch.json in {run_dir} is damaged")
+    return launch
 
 
 def run(run_dir: Path) -> None:

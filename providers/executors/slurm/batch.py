@@ -5,10 +5,13 @@ The script follows ``slurm-run`` in the job's own folder to the attempt that is 
 
 from __future__ import annotations
 
+import re
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from providers.errors import ExecutorError
 
 if TYPE_CHECKING:
     from providers.base import Launch
@@ -90,6 +93,9 @@ def when(moment_s: float) -> str:
 
 
 def parse_id(parsable: str) -> tuple[str, str | None]:
-    """Job id and cluster of ``sbatch --parsable``: ``17`` or ``17;grid2``."""
-    job_id, _, cluster = parsable.strip().splitlines()[-1].partition(";")
-    return str(int(job_id)), cluster or None
+    """Job id and cluster of ``sbatch --parsable``: ``17`` or ``17;grid2``, on its last line."""
+    last = parsable.strip().splitlines()[-1:] or [""]
+    job_id, _, cluster = last[0].partition(";")
+    if not re.fullmatch(r"\d{1,10}", job_id, re.ASCII):
+        raise ExecutorError(f"sbatch told no job id: {last[0][:80]!r}")
+    return job_id, cluster or None

@@ -40,6 +40,16 @@ class Handle:
     begin_s: float | None
     partition: str | None
 
+    def is_sound(self) -> bool:
+        """Whether it is as we write it: a job could have replaced it."""
+        named = (self.cluster, self.partition)
+        return (
+            isinstance(self.job_id, str)
+            and self.job_id.isdecimal()
+            and all(name is None or isinstance(name, str) for name in named)
+            and (self.begin_s is None or isinstance(self.begin_s, (int, float)))
+        )
+
 
 class Slurm:
     """One partition of one cluster."""
@@ -236,9 +246,11 @@ class Slurm:
 
     def _found(self, run_dir: Path) -> Handle | None:
         """A job that was submitted by a process which died before it could write that down."""
-        if not _launched(run_dir):
+        try:
+            launch = read_launch(run_dir)
+        except (OSError, ValueError, TypeError):
             return None
-        found = self._commands.by_comment(batch.comment(read_launch(run_dir)))
+        found = self._commands.by_comment(batch.comment(launch))
         if found is None:
             return None
         handle = Handle(found.job_id, self._settings.cluster, None, self._settings.partition)
@@ -254,9 +266,10 @@ class Slurm:
     def _handle(self, run_dir: Path) -> Handle | None:
         content = journal.read_json(run_dir / HANDLE)
         try:
-            return None if content is None else Handle(**content)
+            found = None if content is None else Handle(**content)
         except TypeError:
             return None
+        return found if found is not None and found.is_sound() else None
 
 
 def _launched(run_dir: Path) -> dict[str, Any]:
