@@ -172,6 +172,10 @@ LOCAL: dict[str, Any] = {
 }
 
 
+# Keys of sources under their usual names: no job gets them, whatever ``secrets`` adds.
+SECRETS = ("ELECTRICITY_MAPS_TOKEN", "WATTTIME_PASSWORD", "EIA_API_KEY", "ENTSOE_TOKEN")
+
+
 class Settings(Section):
     """The whole file. ``regions.local`` is laid over the built-in one."""
 
@@ -196,12 +200,7 @@ class Settings(Section):
     refresh: Seconds = 900.0
     tick: Seconds = 10.0
     timezone: TimeZone | None = None
-    secrets: tuple[str, ...] = (
-        "ELECTRICITY_MAPS_TOKEN",
-        "WATTTIME_PASSWORD",
-        "EIA_API_KEY",
-        "ENTSOE_TOKEN",
-    )
+    secrets: tuple[str, ...] = SECRETS
 
     @model_validator(mode="before")
     @classmethod
@@ -257,7 +256,7 @@ class Config:
         )
         database = self.settings.database
         password = () if database is None or not database.password_env else (database.password_env,)
-        return frozenset((*self.settings.secrets, *named, "PGPASSWORD", *password))
+        return frozenset((*SECRETS, *self.settings.secrets, *named, "PGPASSWORD", *password))
 
     @property
     def shared_runs(self) -> Path | None:

@@ -62,7 +62,14 @@ DOORS = {
 # What a folder of providers may import of providers besides itself: siblings of one kind are
 # strangers to the other kinds, and what runs beside the job stays light.
 KNOWS = {
-    "providers/runner": {"base", "errors", "files", "journal", "registry", "meters.microarchitecture"},
+    "providers/runner": {
+        "base",
+        "errors",
+        "files",
+        "journal",
+        "registry",
+        "meters.microarchitecture",
+    },
     "providers/meters": {"base", "errors", "journal"},
     "providers/intensity": {
         "base",
@@ -93,8 +100,8 @@ KNOWS = {
 }
 # What runs on the node, beside the job: light, so the standard library alone.
 LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/errors.py",
-         "providers/files.py", "providers/journal.py", "providers/registry.py", "providers/executors/local.py",
-         "providers/executors/foreground.py")  # fmt: skip
+         "providers/files.py", "providers/journal.py", "providers/registry.py",
+         "providers/executors/local.py", "providers/executors/foreground.py")  # fmt: skip
 ALLOWED_AT_ROOT = {
     ".ci", ".editorconfig", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile",
     "README.md", "config.yaml", "docs", "examples", "providers", "pyproject.toml", "scheduler",
