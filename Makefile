@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ZONE ?= DE
 EXTRAS ?= dev
-PYTEST_ARGS ?= -n auto
+PYTEST_ARGS ?= -n auto --dist loadgroup
 
 .PHONY: help demo test check bench build clean
 

@@ -105,6 +105,10 @@ class Regions:
         names = dict.fromkeys((*self._config.settings.regions, *catalogue.catalogue()))
         return tuple(self[name] for name in names)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a region called ``name``."""
+        return name in self._config.settings.regions or name in catalogue.catalogue()
+
     def __getitem__(self, name: str) -> Region:
         """The region called ``name``; :class:`UsageError` offers the nearest names."""
         if name not in self._known:

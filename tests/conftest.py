@@ -114,6 +114,15 @@ def ray_cluster() -> Iterator[RayCluster]:
     cluster.stop()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests on Ray go to one worker: its cluster takes most of a gigabyte."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if "ray_cluster" in getattr(item, "fixturenames", ()) or parameters.get("name") == "ray":
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 

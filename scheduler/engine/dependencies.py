@@ -94,7 +94,7 @@ def changed(ctx: Context, job: Job, ready: datetime) -> bool:
 
 def cancel_orphans(ctx: Context, now: datetime) -> None:
     """Cancel every waiting job that waits for one that ended without success."""
-    for job in ctx.store.jobs.find({JobState.QUEUED, JobState.PLANNED}):
+    for job in ctx.store.waiting.dependent():
         if not ctx.here.has_folders(job.spec.origin):
             continue
         failed = next((b for b in before(ctx, job.spec) if _failed(b)), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +11,13 @@ from providers.base import Launch
 from providers.errors import ExecutorError
 from scheduler.engine import dependencies, rest
 from scheduler.engine.context import alone
+from scheduler.engine.turns import Round
 from scheduler.models import Attempt, Job, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from datetime import datetime
 
     from scheduler.engine.context import Context
-
-# Jobs with an attempt that may not have ended.
-HOLDING = frozenset({JobState.STARTING, JobState.RUNNING, JobState.PAUSED})
 
 
 def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
@@ -30,29 +27,39 @@ def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
     before those that it waits for have succeeded. Running jobs at the end of a segment pause.
     """
     pause(ctx, now)
-    planned = _free(ctx, now, next_pass)
-    _start_all(ctx, planned, [job for job in planned if _due(job, now, next_pass)], now)
+    round_ = Round.of(ctx, now)
+    for job, free in round_.due(now, next_pass):
+        with alone(ctx, job.id, now):
+            if free:
+                _take_turn(ctx, job, round_, now)
+            elif ctx.here.has_folders(job.spec.origin):
+                missing = dependencies.missing(ctx, job.spec)
+                said = "for " + ", ".join(f"{other.id} ({other.state})" for other in missing)
+                ctx.store.jobs.tell(job.id, now, "waiting", said)
 
 
 def urgent(ctx: Context, now: datetime, by: datetime) -> None:
     """Start or resume every job whose latest safe start would pass before ``by``."""
-    planned = _free(ctx, now, by)
-    last = [job for job in planned if (job.spec.latest_start or by) < by]
-    _start_all(ctx, planned, last, now)
+    round_ = Round.of(ctx, now)
+    for job, free in round_.due(None, by):
+        if free:
+            with alone(ctx, job.id, now):
+                _take_turn(ctx, job, round_, now)
 
 
-def _start_all(ctx: Context, planned: list[Job], due: Sequence[Job], now: datetime) -> None:
-    for job in sorted(due, key=_urgency):
-        with alone(ctx, job.id, now):
-            if not ctx.may_start(job):
-                continue  # another account's or host's lowtide does
-            if job.holds:
-                resume(ctx, job, now)
-            elif _room_is_promised(ctx, job, planned, now):
-                said = "its slots are kept for a more urgent job; starts after it"
-                ctx.store.jobs.tell(job.id, now, "waiting", said)
-            elif _start(ctx, job, now):
-                planned = [other for other in planned if other.id != job.id]
+def _take_turn(ctx: Context, job: Job, round_: Round, now: datetime) -> None:
+    if not ctx.may_start(job):
+        return  # another account's or host's lowtide does
+    if job.holds:
+        resume(ctx, job, now)
+        return
+    started = False
+    if round_.room_is_promised(job):
+        said = "its slots are kept for a more urgent job; starts after it"
+        ctx.store.jobs.tell(job.id, now, "waiting", said)
+    else:
+        started = _start(ctx, job, now)
+    round_.note(job, started=started)
 
 
 def pause(ctx: Context, now: datetime) -> None:
@@ -85,7 +92,7 @@ def cancel_waiting(ctx: Context, job: Job, now: datetime) -> bool:
     """Cancel a job of ours that holds nothing; False for any other."""
     if job.holds or not ctx.here.has_folders(job.spec.origin):
         return False
-    handed = ctx.store.jobs.handed(job) if job.state is JobState.PLANNED else None
+    handed = None if job.state is JobState.QUEUED else ctx.store.jobs.handed(job)
     if handed is not None:
         # Its engine may begin it at any moment: it is stopped there, as one that has begun.
         ctx.store.jobs.claim(job, handed, (), None)
@@ -99,81 +106,8 @@ def cancel_waiting(ctx: Context, job: Job, now: datetime) -> bool:
 
 def cancel_asked(ctx: Context, now: datetime) -> None:
     """Cancel what waits and was asked to be cancelled from another home or host."""
-    for job in ctx.store.jobs.find({JobState.QUEUED, JobState.PLANNED, JobState.PAUSED}):
-        if job.cancel_requested:
-            cancel_waiting(ctx, job, now)
-
-
-def _free(ctx: Context, now: datetime, next_pass: datetime) -> list[Job]:
-    """Planned and paused jobs, as what is left of them, that wait for no other.
-
-    One that does must not keep slots from it.
-    """
-    found = []
-    for whole in ctx.store.jobs.find({JobState.PLANNED, JobState.PAUSED}):
-        job = rest.as_left(ctx, whole, now)
-        if job.cancel_requested:
-            continue
-        missing = dependencies.missing(ctx, job.spec)
-        if not missing:
-            found.append(job)
-        elif _due(job, now, next_pass) and ctx.here.has_folders(job.spec.origin):
-            said = "for " + ", ".join(f"{other.id} ({other.state})" for other in missing)
-            ctx.store.jobs.tell(job.id, now, "waiting", said)
-    return found
-
-
-def _due(job: Job, now: datetime, next_pass: datetime) -> bool:
-    assert job.plan is not None  # planned jobs have one
-    latest = job.spec.latest_start
-    return job.plan.start <= now or (latest is not None and latest < next_pass)
-
-
-def _urgency(job: Job) -> tuple[int, datetime, datetime, str]:
-    """Priority first, then the nearest latest start."""
-    spec = job.spec
-    return (-spec.priority, spec.latest_start or spec.release, spec.submitted_at, job.id)
-
-
-def _room_is_promised(ctx: Context, job: Job, planned: Sequence[Job], now: datetime) -> bool:
-    """Whether starting ``job`` now would push a more urgent waiting job past its latest start."""
-    assert job.plan is not None
-    end = now + timedelta(seconds=job.spec.duration_s or 0.0)
-    region = job.plan.window.region
-    host = ctx.host_of(job.spec, ctx.regions[region])
-    rivals = [
-        other
-        for other in planned
-        if other.plan is not None
-        and other.plan.window.region == region
-        and ctx.host_of(other.spec, ctx.regions[region]) == host
-        and _urgency(other) < _urgency(job)
-        and (other.spec.latest_start or end) < end
-    ]
-    if not rivals:
-        return False
-    first = min(_urgency(other)[1] for other in rivals)
-    running = [
-        other.spec.slots
-        for other in ctx.store.jobs.find(HOLDING)
-        if other.holds
-        and other.region == region
-        and ctx.host_of(other.spec, ctx.regions[region]) == host
-        and expected_end(other, now) > first
-    ]
-    wanted = sum(running) + job.spec.slots + sum(other.spec.slots for other in rivals)
-    return wanted > ctx.capacity(region, now)
-
-
-def expected_end(job: Job, now: datetime) -> datetime:
-    """When a job that holds slots is expected to give them back; ``now`` where it is late."""
-    window = None if job.plan is None else job.plan.window
-    if window is not None and window.segments:
-        stops = job.spec.pausable is not None and job.spec.pausable.signal == "stop"
-        end = None if stops else rest.segment_end(job)
-        return max(now, end or window.segments[-1][1])
-    begun = job.started_at or now
-    return max(now, begun + timedelta(seconds=job.spec.duration_s or 0.0))
+    for job in ctx.store.waiting.cancelled():
+        cancel_waiting(ctx, job, now)
 
 
 def _start(ctx: Context, job: Job, now: datetime) -> bool:

@@ -55,7 +55,7 @@ def submit(
     job_id = secrets.token_hex(4)
     ctx.runs.keep_environment(job_id, variables)
     ctx.store.jobs.add(job_id, spec, now)
-    ctx.store.jobs.plan(ctx.store.jobs.get(job_id), made, now)
+    planner.keep(ctx, ctx.store.jobs.get(job_id), made, now)
     return job_id, made
 
 
@@ -76,7 +76,7 @@ def submit_series(
     for kept_id in (series.id, job_id):
         ctx.runs.keep_environment(kept_id, variables)
     ctx.store.recurrences.add(series, job_id, spec, now)
-    ctx.store.jobs.plan(ctx.store.jobs.get(job_id), made, now)
+    planner.keep(ctx, ctx.store.jobs.get(job_id), made, now)
     return series, job_id, made
 
 
@@ -108,7 +108,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
             accuracy.judge(ctx, now)
     moments = [
         min(job.plan.start, rest.of(ctx, job, now).spec.latest_start or job.plan.start)
-        for job in ctx.store.jobs.find({JobState.PLANNED, JobState.PAUSED})
+        for job in ctx.store.waiting.paused()
         if job.plan is not None and ctx.here.has_folders(job.spec.origin)
     ]
     moments += [
@@ -116,6 +116,8 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
         for job in ctx.store.jobs.find({JobState.STARTING, JobState.RUNNING})
         if ctx.here.has_folders(job.spec.origin) and (end := rest.segment_end(job)) is not None
     ]
+    starts = ctx.store.waiting.next_moment(now)
+    moments += [] if starts is None else [starts]
     return min((m for m in moments if m > now), default=None)
 
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from scheduler.engine.places import Field, Option
 from scheduler.errors import UsageError
+from scheduler.models import UNKNOWN_S
+from scheduler.store import sight as told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from scheduler.engine.context import Context
@@ -47,7 +49,7 @@ class Sight:
         """As far as any of ``specs`` may run; a baseline starts at release."""
         starts, ends = [now], [now]
         for spec in specs:
-            length = timedelta(seconds=spec.duration_s or 3600.0)
+            length = timedelta(seconds=spec.duration_s or UNKNOWN_S)
             starts.append(spec.release)
             ends.append(max((spec.latest_start or spec.release), spec.release, now) + length)
         return cls(ctx, min(starts), max(ends), now)
@@ -64,6 +66,24 @@ class Sight:
                 found = self._ctx.outlook.ask(region, *self._span, self._now, quiet=quiet)
             self._known[key] = found
         return Option(region, self._known[key])
+
+
+def told_of(ctx: Context, home: str, regions: Sequence[str], sight: Looks) -> str:
+    """Names what is told now of all places where a job may run, and of its home.
+
+    A place that left the config stands by its name.
+    """
+    rows, gone = set(), set()
+    many = len(regions) > ASKED_AT_MOST
+    own = {home, *(r.name for r in ctx.regions.configured)}
+    for name in {home, *(regions or own)}:
+        if name not in ctx.regions:
+            gone.add(name)
+        elif name == home or ctx.regions[name].executor is not None:
+            quiet = many and name not in own
+            row_id = sight.option(ctx.regions[name], remember=True, quiet=quiet).known.row_id
+            rows |= set() if row_id is None else {row_id}
+    return " ".join([told(rows), *sorted(gone)])
 
 
 def field_of(

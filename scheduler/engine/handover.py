@@ -1,7 +1,8 @@
 """Handing planned jobs early to engines that keep begin times themselves.
 
 Such an engine starts a job at its hour though nobody of ours looks. The job stays ``planned``,
-with its next attempt open, until the engine has begun it; a new plan moves it there.
+with its next attempt open, until the engine has begun it; a new plan moves it there. One that has
+checkpointed waits there for its next segment in the same way, and stays ``paused``.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.errors import ExecutorError
+from providers.errors import ExecutorError, LowtideError
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
 from scheduler.engine.dispatch import draft, launch_of
-from scheduler.models import JobState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler.engine.context import Context
     from scheduler.models import Attempt, Job
+    from scheduler.regions import Region
 
+# So many jobs are handed over in one pass, the next to start first.
+AT_ONCE = 500
 BEGUN = frozenset({"running", "paused", "orphaned", "ended"})
 
 
@@ -34,19 +37,34 @@ def look(ctx: Context, now: datetime) -> None:
 
 
 def hand_over(ctx: Context, now: datetime) -> None:
-    """Hand over what may wait at its engine; move or take back what is planned otherwise."""
-    waiting = {attempt.job_id: attempt for attempt in ctx.store.jobs.handed_over()}
-    for job in ctx.store.jobs.find({JobState.PLANNED}):
-        with alone(ctx, job.id, now):
-            attempt = waiting.get(job.id)
-            assert job.plan is not None  # planned jobs have one
-            if job.plan.start <= now:
-                continue
-            if attempt is None:
-                if ctx.may_start(job) and _may_wait_there(ctx, job):
-                    _hand(ctx, job, now)
-            elif ctx.follows(job, attempt):
+    """Hand over what may wait at its engine; move or take back what is planned otherwise.
+
+    What is only stopped keeps what it holds, and goes on there.
+    """
+    waiting = set()
+    for attempt in ctx.store.jobs.handed_over():
+        waiting.add(attempt.job_id)
+        with alone(ctx, attempt.job_id, now):
+            job = ctx.store.jobs.get(attempt.job_id)
+            assert job.plan is not None  # planned and paused jobs have one
+            if not job.holds and job.plan.start > now and ctx.follows(job, attempt):
                 _follow_plan(ctx, job, attempt, now)
+    there = [r.name for r in ctx.regions.configured if _keeps_begin_times(ctx, r)]
+    if not there:
+        return
+    checkpointed = [
+        job
+        for job in ctx.store.waiting.paused()
+        if not (job.holds or job.id in waiting) and _goes_on_later(job, there, now)
+    ]
+    for job in (*checkpointed, *ctx.store.waiting.to_hand_over(there, now, AT_ONCE)):
+        with alone(ctx, job.id, now):
+            if ctx.may_start(job) and not dependencies.missing(ctx, job.spec):
+                _hand(ctx, job, now)
+
+
+def _goes_on_later(job: Job, there: list[str], now: datetime) -> bool:
+    return job.plan is not None and job.plan.start > now and job.plan.window.region in there
 
 
 def take(ctx: Context, job: Job, attempt: Attempt) -> bool:
@@ -65,10 +83,12 @@ def _look(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
         ctx.store.jobs.tell(job.id, now, "engine", state.detail)
 
 
-def _may_wait_there(ctx: Context, job: Job) -> bool:
-    assert job.plan is not None
-    begins = ctx.executor(job.plan.window.region).capabilities.begin_time
-    return begins and not dependencies.missing(ctx, job.spec)
+def _keeps_begin_times(ctx: Context, region: Region) -> bool:
+    """False also where its engine cannot be had: who needs it is told so."""
+    try:
+        return region.executor is not None and ctx.executor(region.name).capabilities.begin_time
+    except LowtideError:
+        return False
 
 
 def _hand(ctx: Context, job: Job, now: datetime) -> None:

@@ -7,13 +7,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from providers.errors import ExecutorError, ProviderError, Unavailable
-from scheduler.engine import dependencies, pareto, planning, queue, rest
-from scheduler.engine.field import Sight, field_of
+from providers.series import from_unix
+from scheduler.engine import dependencies, pareto, planning, promises, queue, rest
+from scheduler.engine.field import Sight, field_of, told_of
+from scheduler.engine.promises import Promised
 from scheduler.engine.scene import Member
 from scheduler.errors import UsageError
-from scheduler.models import JobState
+from scheduler.models import UNKNOWN_S, JobState, QueuePlan
+from scheduler.store import Planned
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from scheduler.engine.context import Context
@@ -22,10 +26,14 @@ if TYPE_CHECKING:
     from scheduler.engine.planning import Case
     from scheduler.models import Job, JobSpec, Plan, Window
     from scheduler.planner.segments import Spans
+    from scheduler.store import Group
 
 # A job that waits for slots past its start is planned anew this often.
 STILL_DUE = timedelta(minutes=10)
-WAITING = frozenset({JobState.QUEUED, JobState.PLANNED, JobState.PAUSED})
+# So many passes after its planned start a job that still waits is planned anew.
+MISSED = 3
+# So many jobs of a kind are looked at in one pass, which takes a few seconds then.
+AT_ONCE = 500
 
 
 def plan(
@@ -49,7 +57,7 @@ def plan(
     if not to_run or spec.duration_s is None:
         return made
     newcomer = Member("", _case(ctx, spec, field, now), made, fresh=True, after=spec.after)
-    return queue.admit(ctx, newcomer, _members(ctx, now), now)
+    return queue.admit(ctx, newcomer, lambda: _some(ctx, now), now)
 
 
 def trade_offs(ctx: Context, spec: JobSpec, now: datetime) -> tuple[Window, ...]:
@@ -62,51 +70,104 @@ def trade_offs(ctx: Context, spec: JobSpec, now: datetime) -> tuple[Window, ...]
 def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     """Plan queued jobs; plan anew those whose forecast changed or whose start was missed.
 
+    At most :data:`AT_ONCE` of each kind: of a longer queue the others follow at the next passes.
     Where jobs are in each other's way, all are planned together. What is left of a paused job only
     the lowtide that sees its run folders knows, and plans it also where another one ``leads``.
     """
-    waiting = [
-        job
-        for job in ctx.store.jobs.find(WAITING)
-        if (ctx.here.has_folders(job.spec.origin) if job.state is JobState.PAUSED else leads)
-    ]
-    sight = Sight.over(ctx, (job.spec for job in waiting), now)
-    changed = {job.id for job in waiting if _replan(ctx, job, sight, now)}
-    last = ctx.store.queue_plans.latest()
-    submitted = any(
-        last is None or (job.plan is not None and job.plan.made_at > last.made_at)
-        for job in waiting
-    )
-    if not leads or not (changed or submitted):
+    groups = ctx.store.waiting.groups()
+    look = _to_look_at(ctx, now, leads=leads)
+    sight = _sight(ctx, groups, look, now)
+    due: dict[str, tuple[Job, str | None]] = {job.id: (job, None) for job in look}
+    due |= _told_anew(ctx, groups, sight) if leads else {}
+    made, seen = [], {}
+    for job, told in due.values():
+        plan = _anew(ctx, job, sight, now)
+        if plan is not None:
+            made.append(_planned(ctx, job, plan, now, told))
+        elif job.plan is not None and told is not None:
+            seen[job.id] = told, _planned(ctx, job, job.plan, now).held
+    changed = ctx.store.jobs.plan_all(made, now)
+    ctx.store.waiting.looked_at(seen, now)
+    if not leads or not groups:
         return
-    members = _members(ctx, now, changed)
+    last, whole = ctx.store.queue_plans.latest(), ctx.store.reservations.whole()
+    submitted = last is None or (whole.made_at is not None and whole.made_at > last.made_at)
+    if not (changed or submitted):
+        return
+    if whole.jobs > queue.JOINT and not queue.crowded(ctx, now):
+        alone = QueuePlan(now, whole.jobs, False, None, None, whole.late)
+        ctx.store.queue_plans.remember(alone)
+        return
+    members, beside = _some(ctx, now, changed)
     percent = ctx.config.settings.hysteresis
-    joint = queue.plan(ctx, members, now, hysteresis_percent=percent)
-    for job_id, made in joint.plans.items():
-        ctx.store.jobs.plan(ctx.store.jobs.get(job_id), made, now)
+    joint = queue.plan(ctx, members, now, hysteresis_percent=percent, beside=beside)
+    jobs = ((ctx.store.jobs.get(job_id), plan) for job_id, plan in joint.plans.items())
+    ctx.store.jobs.plan_all([_planned(ctx, job, plan, now) for job, plan in jobs], now)
     ctx.store.queue_plans.remember(joint.whole)
 
 
-def _replan(ctx: Context, job: Job, sight: Sight, now: datetime) -> bool:
-    """Plan a job for itself where that is due; whether its plan is another one now."""
+def keep(ctx: Context, job: Job, made: Plan, now: datetime) -> None:
+    """Store the plan of a job that was just submitted, with what it holds."""
+    ctx.store.jobs.plan_all([_planned(ctx, job, made, now)], now)
+
+
+def _planned(ctx: Context, job: Job, made: Plan, now: datetime, told: str | None = None) -> Planned:
+    left = replace(job, spec=rest.of(ctx, job, now).spec)
+    return Planned(job, made, promises.reservations(ctx, left, made), told)
+
+
+def _sight(ctx: Context, groups: Sequence[Group], look: Sequence[Job], now: datetime) -> Sight:
+    """As far as any waiting job may run, overdue ones among them; a baseline starts at release."""
+    starts = [now, *(from_unix(group.release_s) for group in groups)]
+    ends = [now, *(from_unix(group.until_s) for group in groups)]
+    ends += [now + timedelta(seconds=job.spec.duration_s or UNKNOWN_S) for job in look]
+    return Sight(ctx, min(starts), max(ends), now)
+
+
+def _to_look_at(ctx: Context, now: datetime, *, leads: bool) -> list[Job]:
+    """Jobs that may need another plan whatever the forecast: new, paused, late, or after others."""
+    waiting = ctx.store.waiting
+    found = [job for job in waiting.paused() if ctx.here.has_folders(job.spec.origin)]
+    if leads:
+        missed = now - timedelta(seconds=MISSED * ctx.config.settings.tick)
+        found += waiting.queued(AT_ONCE)
+        found += [job for job in waiting.dependent() if job.state is JobState.PLANNED]
+        found += waiting.missed(missed, AT_ONCE)
+    return list({job.id: job for job in found}.values())
+
+
+def _told_anew(ctx: Context, groups: Sequence[Group], sight: Sight) -> dict[str, tuple[Job, str]]:
+    """The next planned jobs whose places are told something else now, with what that is."""
+    told: dict[str, str] = {}
+    stale = []
+    for group in groups:
+        if group.state is JobState.PLANNED:
+            if group.places not in told:
+                told[group.places] = told_of(ctx, group.home, group.regions, sight)
+            known = set(group.sight.split())
+            if not known or not set(told[group.places].split()) <= known:
+                stale.append(group)
+    seen = ctx.store.waiting.seen_by(stale, AT_ONCE)
+    return {job.id: (job, told[places]) for places, jobs in seen.items() for job in jobs}
+
+
+def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
+    """A job planned for itself where that is due; None where its plan stands."""
     left = rest.of(ctx, job, now)
     spec = dependencies.released(ctx, replace(job, spec=left.spec), now)
     paused = _paused_since(job.plan, left)
     try:
         field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
         if job.plan is not None and not _stale(ctx, job, field, spec.release, now) and not paused:
-            return False
+            return None
         field = field_of(ctx, spec, now, to_run=True, sight=sight)
         made = _make(ctx, spec, field, now, job.plan, left.done)
     except (ExecutorError, ProviderError, UsageError) as e:
         ctx.store.jobs.tell(job.id, now, "no plan", str(e))
         if job.plan is not None and not paused:
-            return False
+            return None
         made = planning.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
-    if job.plan is None or paused or _moved(job.plan, made, now):
-        ctx.store.jobs.plan(job, made, now)
-        return True
-    return False
+    return made if job.plan is None or paused or _moved(job.plan, made, now) else None
 
 
 def _paused_since(plan: Plan | None, left: rest.Rest) -> bool:
@@ -118,12 +179,19 @@ def _paused_since(plan: Plan | None, left: rest.Rest) -> bool:
     )
 
 
-def _members(
-    ctx: Context, now: datetime, changed: frozenset[str] | set[str] = frozenset()
-) -> list[Member]:
-    """Every planned job as the joint plan sees it."""
+def _some(
+    ctx: Context, now: datetime, changed: Collection[str] = ()
+) -> tuple[list[Member], Promised]:
+    """Those that are planned together, and what all others hold."""
+    members = _members(ctx, now, changed)
+    theirs = ctx.store.reservations.of(m.job_id for m in members)
+    return members, Promised.now(ctx).without(theirs)
+
+
+def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list[Member]:
+    """Planned jobs as the joint plan sees them: those that changed and the next to start."""
     found = []
-    waiting = ctx.store.jobs.find(WAITING)
+    waiting = ctx.store.waiting.nearest(queue.JOINT, also=changed)
     ids = {job.id for job in waiting}
     sight = Sight.over(ctx, (job.spec for job in waiting), now)
     for job in waiting:
@@ -185,7 +253,7 @@ def _case(
 def _stale(ctx: Context, job: Job, field: Field, ready: datetime, now: datetime) -> bool:
     assert job.plan is not None
     rows = {o.known.row_id for o in (*field.candidates, field.home)} - {None}
-    missed = now - job.plan.start > timedelta(seconds=3 * ctx.config.settings.tick)
+    missed = now - job.plan.start > timedelta(seconds=MISSED * ctx.config.settings.tick)
     told_anew = not rows <= set(job.plan.forecast_ids)
     return missed or told_anew or dependencies.changed(ctx, job, ready)
 

@@ -3,33 +3,45 @@
 Each job is first planned for itself, exactly. Only where those plans together hold more than a
 region has are they planned jointly, on a lattice: first the jobs that are new or whose forecast
 changed are put beside the others; then all are planned anew, and that is taken where it saves
-enough or makes a late job punctual.
+enough or makes a late job punctual. Of a queue longer than :data:`JOINT` only so many move at once,
+beside what the others hold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from providers.series import from_unix
-from scheduler.engine.dispatch import HOLDING, expected_end
-from scheduler.engine.scene import Held, Member, Scene
+from scheduler.engine.promises import Promised, cell, host
+from scheduler.engine.scene import Held, Member, Scene, boards_of, capacity
 from scheduler.engine.submission import iso
+from scheduler.engine.turns import HOLDING, expected_end
 from scheduler.errors import UsageError
 from scheduler.models import QueuePlan
 from scheduler.planner import fleet
-from scheduler.planner.task import INSTANT_S
+from scheduler.planner.task import COARSEST_S, INSTANT_S
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from scheduler.engine.context import Context
-    from scheduler.models import Job, JobSpec, Plan
+    from scheduler.models import Job, Plan
     from scheduler.planner.task import Placed
 
+# So many jobs are planned jointly at once: those that changed, and the next to start. A look at
+# them takes some seconds (tests/benchmarks/test_long_queue.py).
+JOINT = 1000
 # A job of unknown length is taken to hold its slots so much longer (s), at every look.
 UNKNOWN_REST_S = 3600.0
+
+
+# Who may be planned anew, and what all others hold; only where that is needed.
+Others = Callable[[], tuple[list[Member], Promised]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +62,16 @@ def held(
     found = []
     for job in ctx.store.jobs.find(HOLDING):
         region = job.region or job.spec.home
-        there = places is None or (region, _host(ctx, job.spec, region)) in places
-        if job.holds and there:
-            found.append(Held(region, job.spec.slots, job.spec.gpus, _rest_s(job, now)))
+        place = host(ctx, job.spec, region)
+        if job.holds and (places is None or (region, place) in places):
+            found.append(Held(region, place, job.spec.slots, job.spec.gpus, _rest_s(job, now)))
     return found
 
 
-def _held_beside(ctx: Context, members: Sequence[Member], now: datetime) -> list[Held]:
-    """What is held of the places where ``members`` may run."""
-    return held(ctx, now, {place for member in members for place in _places(ctx, member)})
+def _scene(ctx: Context, members: Sequence[Member], now: datetime, beside: Promised) -> Scene:
+    """Members on what is left of the places where they may run."""
+    spots = {spot for member in members for spot in _places(ctx, member)}
+    return Scene(ctx, members, held(ctx, now, spots), now, beside.of(spots))
 
 
 def _rest_s(job: Job, now: datetime) -> float:
@@ -67,23 +80,55 @@ def _rest_s(job: Job, now: datetime) -> float:
     return expected_end(job, now).timestamp()
 
 
+def crowded(ctx: Context, now: datetime) -> bool:
+    """Whether what has started and what is planned hold more than there is anywhere."""
+    promised, first = Promised.now(ctx), cell(now.timestamp())
+    cells = max(1, promised.end - first)
+    times = COARSEST_S * (first + np.arange(cells, dtype=np.float64))
+    holds = held(ctx, now, promised.spots)
+    for region, place in sorted(promised.spots):
+        if region not in ctx.regions:
+            continue  # it left the config: its jobs are told so one by one
+        here = [hold for hold in holds if (hold.region, hold.host) == (region, place)]
+        slots, gpus = promised.of({(region, place)}).over(region, first, cells)
+        for hold in here:
+            slots[: cell(hold.end_s) + 1 - first] += hold.slots
+            gpus[: cell(hold.end_s) + 1 - first] += hold.gpus
+        boards = boards_of(ctx, region, here) if gpus.any() else 0
+        if (slots > capacity(ctx, region, times)).any() or (gpus > boards).any():
+            return True
+    return False
+
+
 def plan(
-    ctx: Context, members: Sequence[Member], now: datetime, *, hysteresis_percent: float
+    ctx: Context,
+    members: Sequence[Member],
+    now: datetime,
+    *,
+    hysteresis_percent: float,
+    beside: Promised = Promised(),  # noqa: B008 -- frozen
 ) -> Joint:
-    """Plan all members jointly; nothing changes where nobody is in anybody's way."""
+    """Plan all members jointly; nothing changes where nobody is in anybody's way.
+
+    What stands ``beside`` them keeps its place.
+    """
     groups = _rivals(ctx, [m for m in members if _known(m)]) or [[]]
-    made = [_together(ctx, group, now, hysteresis_percent) for group in groups]
+    made = [_together(ctx, group, now, hysteresis_percent, beside) for group in groups]
     return made[0] if len(made) == 1 else _sum(made, now)
 
 
 def _together(
-    ctx: Context, able: Sequence[Member], now: datetime, hysteresis_percent: float
+    ctx: Context,
+    able: Sequence[Member],
+    now: datetime,
+    hysteresis_percent: float,
+    beside: Promised,
 ) -> Joint:
     """The joint plan of members that may be in each other's way."""
     alone = _alone(able, now)
     if not able:
         return alone
-    scene = Scene(ctx, able, _held_beside(ctx, able, now), now)
+    scene = _scene(ctx, able, now, beside)
     if not scene.crowded():
         return alone
     start = scene.beside()
@@ -114,18 +159,10 @@ def _sum(parts: Sequence[Joint], now: datetime) -> Joint:
     return Joint({k: v for part in parts for k, v in part.plans.items()}, whole)
 
 
-def _host(ctx: Context, spec: JobSpec, region: str) -> str:
-    """Where a job runs in a region; of one that left the config: where it came from."""
-    try:
-        return ctx.host_of(spec, ctx.regions[region])
-    except UsageError:
-        return (spec.origin or ctx.here.origin).host
-
-
 def _places(ctx: Context, member: Member) -> set[tuple[str, str]]:
     """Regions, with the hosts there, where a member may run."""
     spec = member.case.spec
-    return {(place.region, _host(ctx, spec, place.region)) for place in member.case.places}
+    return {(place.region, host(ctx, spec, place.region)) for place in member.case.places}
 
 
 def _rivals(ctx: Context, members: Sequence[Member]) -> list[list[Member]]:
@@ -156,24 +193,45 @@ def _alone(members: Sequence[Member], now: datetime) -> Joint:
     return Joint({}, QueuePlan(now, len(members), False, cost, cost, late))
 
 
-def admit(ctx: Context, newcomer: Member, others: Sequence[Member], now: datetime) -> Plan:
+def admit(
+    ctx: Context,
+    newcomer: Member,
+    others: Callable[[], tuple[list[Member], Promised]],
+    now: datetime,
+) -> Plan:
     """The newcomer's plan beside the queue; :class:`UsageError` where deadlines cannot all hold.
 
     The rule: who was there first keeps its deadline. The newcomer is put beside the plans that
-    stand; where it would be late there, all are planned anew, and where one is late even then
-    (that was not before), it is refused, with what would make it fit.
+    stand; only where it would be late there are ``others`` looked at: all of them are planned anew
+    beside what is fixed, and where one is late even then (that was not before), the newcomer is
+    refused, with what would make it fit.
     """
     if not _known(newcomer):
         return newcomer.plan
-    members = [*(m for m in others if _known(m)), newcomer]
-    members = next(group for group in _rivals(ctx, members) if group[-1] is newcomer)
-    scene = Scene(ctx, members, _held_beside(ctx, members, now), now)
+    scene = _scene(ctx, [newcomer], now, Promised.now(ctx))
     if not scene.crowded():
         return newcomer.plan
-    start = scene.beside()
+    (place,) = scene.beside().placed
+    if place is None or place.late:
+        scene, place = _make_room(ctx, newcomer, others, now)
+    changed = scene.plan_at(len(scene.tasks) - 1, place)
+    return changed or newcomer.plan
+
+
+def _make_room(
+    ctx: Context,
+    newcomer: Member,
+    others: Callable[[], tuple[list[Member], Promised]],
+    now: datetime,
+) -> tuple[Scene, Placed]:
+    """Where the newcomer is punctual once others give way; refused where none is."""
+    known, fixed = others()
+    members = [*(m for m in known if _known(m)), newcomer]
+    members = next(group for group in _rivals(ctx, members) if group[-1] is newcomer)
+    scene = _scene(ctx, members, now, fixed)
+    start, now_s, board = scene.beside(), now.timestamp(), scene.board()
     place = start.placed[-1]
     if start.late:
-        now_s, board = now.timestamp(), scene.board()
         made = fleet.plan(scene.tasks, scene.board(), now_s=now_s, start=start)
         place = made.placed[-1]
         if made.late:
@@ -184,8 +242,7 @@ def admit(ctx: Context, newcomer: Member, others: Sequence[Member], now: datetim
                 if place is None or place.late:
                     _refuse(newcomer, place, len(members) - 1)
     assert place is not None
-    changed = scene.plan_at(len(members) - 1, place)
-    return changed or newcomer.plan
+    return scene, place
 
 
 def _refuse(newcomer: Member, place: Placed | None, others: int) -> None:

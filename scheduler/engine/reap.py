@@ -11,7 +11,8 @@ from providers.base import CHECKPOINTED, RunState
 from providers.series import from_unix
 from scheduler.engine import rest
 from scheduler.engine.context import alone
-from scheduler.engine.dispatch import HOLDING, launch
+from scheduler.engine.dispatch import launch
+from scheduler.engine.turns import HOLDING
 from scheduler.models import Attempt, Job, JobState
 from scheduler.quantities import duration
 
@@ -34,7 +35,8 @@ def reap(ctx: Context, now: datetime) -> None:
     """Look at every job that holds slots, and record what became of it."""
     for job in ctx.store.jobs.find(HOLDING):
         with alone(ctx, job.id, now):
-            attempt = ctx.store.jobs.attempts(job.id)[-1]
+            # A later one only waits at its engine.
+            attempt = [a for a in ctx.store.jobs.attempts(job.id) if a.number <= job.attempt][-1]
             if attempt.ended_at is not None or not ctx.follows(job, attempt):
                 continue  # it has checkpointed, or another host's lowtide looks after it
             executor = ctx.executor(attempt.region)
@@ -46,9 +48,9 @@ def reap(ctx: Context, now: datetime) -> None:
 
 def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: datetime) -> None:
     jobs = ctx.store.jobs
+    if state.detail and state.phase in {"waiting", "ended", *ALIVE}:
+        jobs.tell(job.id, now, "engine", state.detail)
     if state.phase == "waiting":
-        if state.detail:
-            jobs.tell(job.id, now, "engine", state.detail)
         return
     if state.phase == "absent":
         if job.cancel_requested:
@@ -58,18 +60,20 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
         elif now - attempt.claimed_at > LAUNCH_PATIENCE:
             launch(ctx, job, attempt, now)
         return
-    if attempt.started_at is None and state.started_at is not None:
+    begun = attempt.started_at
+    if begun is None and state.started_at is not None:
         begun = from_unix(state.started_at)
-        jobs.update_attempt(attempt, started_at=begun)
-        if job.state is JobState.STARTING and state.phase in ALIVE:
-            jobs.transition(
-                job.id,
-                job.state,
-                JobState.RUNNING,
-                now,
-                f"started {begun:%Y-%m-%dT%H:%M:%SZ}",
-                started_at=job.started_at or begun,
-            )
+        attempt = replace(attempt, started_at=begun)
+    if begun is not None and job.state is JobState.STARTING and state.phase in ALIVE:
+        jobs.transition(
+            job.id,
+            job.state,
+            JobState.RUNNING,
+            now,
+            f"started {begun:%Y-%m-%dT%H:%M:%SZ}",
+            noted=attempt,
+            started_at=job.started_at or begun,
+        )
     if state.phase == "paused" and jobs.get(job.id).state is JobState.RUNNING:
         said = "its processes are stopped; what they hold stays held"
         jobs.transition(job.id, JobState.RUNNING, JobState.PAUSED, now, said)
@@ -103,22 +107,14 @@ def _ended(ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: date
         outcome, said = verdict(receipt)
     if outcome is JobState.CANCELLED and not job.cancel_requested:
         said = "stopped by a signal to its runner"
-    ctx.store.jobs.update_attempt(
+    closed = replace(
         attempt,
         started_at=from_unix(receipt.started_at),
+        ended_at=from_unix(receipt.ended_at),
         exit_code=code,
         signal=receipt.signal,
     )
-    _end(
-        ctx,
-        job,
-        attempt,
-        outcome,
-        now,
-        said,
-        from_unix(receipt.ended_at),
-        from_unix(receipt.started_at),
-    )
+    _end(ctx, job, closed, outcome, now, said)
 
 
 def verdict(receipt: Receipt) -> tuple[JobState, str]:
@@ -138,16 +134,21 @@ def _checkpointed(
     ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: datetime
 ) -> None:
     """Close a segment; what is left of the job is planned at once."""
-    jobs, ended_at = ctx.store.jobs, from_unix(receipt.ended_at)
+    jobs = ctx.store.jobs
     kept = receipt.exit_code == CHECKPOINTED
     outcome = str(JobState.PAUSED) if kept else rest.INTERRUPTED
     closed = replace(
-        attempt, started_at=from_unix(receipt.started_at), ended_at=ended_at, outcome=outcome
+        attempt,
+        started_at=from_unix(receipt.started_at),
+        ended_at=from_unix(receipt.ended_at),
+        exit_code=receipt.exit_code,
+        signal=receipt.signal,
+        outcome=outcome,
     )
     before = jobs.attempts(job.id)[:-1]
     if kept and _idle(job, [*before, closed]):
         said = f"exit code {CHECKPOINTED} {IDLE_STARTS} times in a row without any progress"
-        _end(ctx, job, attempt, JobState.FAILED, now, said, ended_at, closed.started_at)
+        _end(ctx, job, closed, JobState.FAILED, now, said)
         return
     said = f"checkpointed after {duration(rest.ran_s([closed], now))}"
     if not kept:
@@ -157,15 +158,9 @@ def _checkpointed(
         )
     current = jobs.get(job.id)
     begun = current.started_at or closed.started_at
-    if jobs.transition(job.id, current.state, JobState.PAUSED, now, said, started_at=begun):
-        jobs.update_attempt(
-            attempt,
-            started_at=closed.started_at,
-            ended_at=ended_at,
-            exit_code=receipt.exit_code,
-            signal=receipt.signal,
-            outcome=outcome,
-        )
+    jobs.transition(
+        job.id, current.state, JobState.PAUSED, now, said, noted=closed, started_at=begun
+    )
 
 
 def _idle(job: Job, attempts: Sequence[Attempt]) -> bool:
@@ -180,51 +175,34 @@ def _idle(job: Job, attempts: Sequence[Attempt]) -> bool:
 
 
 def _end(
-    ctx: Context,
-    job: Job,
-    attempt: Attempt,
-    outcome: JobState,
-    now: datetime,
-    said: str,
-    ended_at: datetime | None = None,
-    started_at: datetime | None = None,
+    ctx: Context, job: Job, attempt: Attempt, outcome: JobState, now: datetime, said: str
 ) -> None:
     """Close an attempt; the job ends, or goes back to the queue under ``--retries``."""
     jobs = ctx.store.jobs
-    current, end = jobs.get(job.id), ended_at or now
-    attempts = jobs.attempts(job.id)
-    closed = replace(attempts[-1], ended_at=end, started_at=attempts[-1].started_at or started_at)
-    begun = current.started_at or started_at
+    current, before = jobs.get(job.id), jobs.attempts(job.id)[:-1]
+    end = attempt.ended_at or now
+    closed = replace(attempt, ended_at=end, outcome=str(outcome))
+    begun = current.started_at or closed.started_at
     waited_s = 0.0
     if begun is not None:
-        ran = rest.ran_s([*attempts[:-1], closed], now)
+        ran = rest.ran_s([*before, closed], now)
         waited_s = max(0.0, (end - begun).total_seconds() - ran)
+    bad = {JobState.FAILED, JobState.LOST}
+    tries = sum(a.outcome in {str(s) for s in bad} for a in before) + 1
+    again = outcome in bad and tries <= job.spec.retries and not job.cancel_requested
     moved = jobs.transition(
         job.id,
         current.state,
         outcome,
         now,
         said,
+        noted=closed,
+        retry=f"retry {tries} of {job.spec.retries}" if again else None,
         ended_at=end,
         started_at=begun,
         waited_s=waited_s,
     )
-    if not moved:
-        return
-    jobs.update_attempt(attempt, ended_at=end, outcome=str(outcome))
-    bad = {JobState.FAILED, JobState.LOST}
-    tries = sum(a.outcome in {str(s) for s in bad} for a in attempts[:-1]) + 1
-    if outcome in bad and tries <= job.spec.retries and not job.cancel_requested:
-        jobs.transition(
-            job.id,
-            outcome,
-            JobState.QUEUED,
-            now,
-            f"retry {tries} of {job.spec.retries}",
-            ended_at=None,
-            plan=None,
-        )
-    else:
+    if moved and not again:
         ctx.runs.forget_environment(job.id)
 
 

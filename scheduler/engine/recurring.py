@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scheduler import cron, quantities, zones
 from scheduler.engine import submission
 from scheduler.errors import UsageError
-from scheduler.models import JobState, Recurrence
+from scheduler.models import Recurrence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,8 +81,7 @@ def occurrence(series: Recurrence, at: datetime, now: datetime) -> JobSpec:
 
 def instances(ctx: Context) -> dict[str, Job]:
     """Jobs of series that have not ended, by the id of their series."""
-    living = ctx.store.jobs.find({state for state in JobState if not state.ended})
-    return {job.spec.recurrence: job for job in living if job.spec.recurrence is not None}
+    return ctx.store.waiting.of_series()
 
 
 def spawn(ctx: Context, now: datetime) -> None:

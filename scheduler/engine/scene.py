@@ -1,4 +1,7 @@
-"""Waiting jobs, regions and capacities on one lattice: what the joint plan is made on."""
+"""Waiting jobs, regions and capacities on one lattice: what the joint plan is made on.
+
+``beside`` is what other waiting jobs hold, which are not planned with the members.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scheduler.engine import planning, rest
+from scheduler.engine.promises import Promised
 from scheduler.planner import choice, fleet, window
 from scheduler.planner.board import Board
 from scheduler.planner.bound import lower_bound
@@ -64,9 +68,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a job that has started holds until it is expected to end (Unix seconds)."""
+    """What a job that has started holds of a host until it is expected to end (Unix seconds)."""
 
     region: str
+    host: str
     slots: int
     gpus: int
     end_s: float
@@ -76,7 +81,12 @@ class Scene:
     """Members, regions and capacities on one lattice."""
 
     def __init__(
-        self, ctx: Context, members: Sequence[Member], holds: Sequence[Held], now: datetime
+        self,
+        ctx: Context,
+        members: Sequence[Member],
+        holds: Sequence[Held],
+        now: datetime,
+        beside: Promised = Promised(),  # noqa: B008 -- frozen
     ) -> None:
         self._members = members
         self._margin_s = rest.PASSES * ctx.config.settings.tick
@@ -89,17 +99,21 @@ class Scene:
         first = now.timestamp() // step * step
         ends = [m.case.request.deadline_s for m in members] + [m.end_s for m in members]
         # One after the other they end by then: where one cannot be in time, that says when it can.
-        last = max([*ends, *(hold.end_s for hold in holds)], default=first)
+        last = max([*ends, *(hold.end_s for hold in holds), beside.end * step], default=first)
         ends.append(last + min(LOOK_PAST_S, sum(m.case.request.duration_s for m in members)))
         cells = int((max(ends) - first) / step) + 2
         grid = first + step * np.arange(cells + 1, dtype=np.float64)
-        slots = np.array([self._slots(ctx, name, grid[:-1]) for name in self._regions])
-        boards = np.array([[_boards(ctx, name, holds)] * cells for name in self._regions])
+        slots = np.array([capacity(ctx, name, grid[:-1]) for name in self._regions])
+        boards = np.array([[boards_of(ctx, name, holds)] * cells for name in self._regions])
         for hold in holds:
             if hold.region in series:
                 row, until = self._regions.index(hold.region), int((hold.end_s - first) / step) + 1
                 slots[row, :until] -= hold.slots
                 boards[row, :until] -= hold.gpus
+        for row, name in enumerate(self._regions):
+            promised = beside.over(name, int(first // step), cells)
+            slots[row] -= promised[0]
+            boards[row] -= promised[1]
         g_per_kwh = np.array([_cells(series[name], grid) for name in self._regions])
         self._world = World(first, step, g_per_kwh, np.maximum(slots, 0), np.maximum(boards, 0))
 
@@ -210,10 +224,6 @@ class Scene:
         cell = int((time_s - self._world.start_s) / self._world.step_s)
         return min(max(0, cell), self._world.cells)
 
-    def _slots(self, ctx: Context, region: str, times: NDArray[np.float64]) -> NDArray[np.int32]:
-        by_hour = np.array(ctx.capacity_by_hour(region), dtype=np.int32)
-        return by_hour[(times // 3600).astype(np.int64) % 24]
-
     def _task(self, member: Member, index: Mapping[str, int]) -> Task:
         case, asked = member.case, member.case.request
         known = [p for p in case.places if p.series is not None]
@@ -260,7 +270,13 @@ def _unsure(place: Place) -> bool:
     return place.series is not None and bool((place.series.high > place.series.g_per_kwh).any())
 
 
-def _boards(ctx: Context, region: str, holds: Sequence[Held]) -> int:
+def capacity(ctx: Context, region: str, times: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Slots of a region at each of ``times`` (Unix seconds)."""
+    by_hour = np.array(ctx.capacity_by_hour(region), dtype=np.int32)
+    return by_hour[(times // 3600).astype(np.int64) % 24]
+
+
+def boards_of(ctx: Context, region: str, holds: Sequence[Held]) -> int:
     """Boards that are idle or held by our own jobs; those of another host it counts itself."""
     if ctx.regions[region].host not in {None, ctx.here.origin.host}:
         return UNCOUNTED

@@ -33,6 +33,8 @@ def settle(ctx: Context, now: datetime) -> None:
     """Settle every ended job that has no final settlement; an unchanged one adds no version."""
     for job_id in ctx.store.settlements.owed(now, ctx.config.settings.refresh):
         with alone(ctx, job_id, now):
+            # Who ended it may have been killed before this.
+            ctx.runs.forget_environment(job_id)
             settlement = compute(ctx, ctx.store.jobs.get(job_id), now)
             if settlement is None:
                 continue

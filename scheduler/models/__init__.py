@@ -5,6 +5,7 @@ Times are aware datetimes in UTC; units stand in names.
 
 from scheduler.models.job import (
     GIVEN,
+    UNKNOWN_S,
     Attempt,
     AwareDatetime,
     Basis,
@@ -37,6 +38,7 @@ from scheduler.models.settlement import (
 
 __all__ = [
     "GIVEN",
+    "UNKNOWN_S",
     "Attempt",
     "AttemptEnergy",
     "AwareDatetime",

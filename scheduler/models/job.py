@@ -16,6 +16,8 @@ from scheduler.origin import Origin
 Basis = Literal["operational", "total"]
 # The source of a duration that the user gave; that of a learned one is a sentence.
 GIVEN = "given"
+# A job of unknown length is taken to need forecasts for so long (s).
+UNKNOWN_S = 3600.0
 
 
 def _aware(moment: datetime) -> datetime:

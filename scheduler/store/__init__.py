@@ -11,10 +11,13 @@ from scheduler.store import migrations
 from scheduler.store.actuals import Actuals, StoredHistory
 from scheduler.store.database import Database, dialect_of
 from scheduler.store.forecasts import Forecasts
-from scheduler.store.jobs import LEGAL_MOVES, Jobs
+from scheduler.store.jobs import LEGAL_MOVES, Jobs, Planned
 from scheduler.store.leases import Leases
 from scheduler.store.memory import Accuracies, Beats, QueuePlans, Settlements, Version
 from scheduler.store.recurrences import Recurrences
+from scheduler.store.reservations import Reservation, Reservations, Step
+from scheduler.store.values import sight
+from scheduler.store.waiting import Group, Turn, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +26,20 @@ if TYPE_CHECKING:
 
     from scheduler.address import Address
 
-__all__ = ["LEGAL_MOVES", "Actuals", "Forecasts", "Store", "StoredHistory", "Version"]
+__all__ = [
+    "LEGAL_MOVES",
+    "Actuals",
+    "Forecasts",
+    "Group",
+    "Planned",
+    "Reservation",
+    "Step",
+    "Store",
+    "StoredHistory",
+    "Turn",
+    "Version",
+    "sight",
+]
 
 # How long a look at the whole database may keep a daemon or a command waiting (s).
 LOOK_S = 5.0
@@ -51,6 +67,8 @@ class Store:
             self.close()
             raise
         self.jobs = Jobs(self._database)
+        self.waiting = Waiting(self._database)
+        self.reservations = Reservations(self._database)
         self.recurrences = Recurrences(self._database)
         self.forecasts = Forecasts(self._database)
         self.actuals = Actuals(self._database)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, func, select, update
 
 from providers.series import from_unix
 from scheduler.errors import UsageError
-from scheduler.models import Attempt, Event, Job, JobSpec, JobState, Plan
-from scheduler.store import values
+from scheduler.models import UNKNOWN_S, Attempt, Event, Job, JobSpec, JobState, Plan
+from scheduler.store import reservations, values
 from scheduler.store.rows import AttemptRow, EventRow, JobRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlmodel import Session
 
     from scheduler.store.database import Database
+    from scheduler.store.reservations import Reservation
 
 LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
     {
@@ -44,11 +47,32 @@ LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
 )
 
 
+# So many plans are stored in one transaction: others want to write as well.
+PLANS = 50
+# Sorts behind whatever an id may go on with.
+LAST = "\U0010ffff"
+
 # An attempt that holds slots and boards: it has not ended, whatever it does just now.
 _HOLDING = (
     col(JobRow.state).in_([str(JobState.STARTING), str(JobState.RUNNING), str(JobState.PAUSED)]),
     col(AttemptRow.ended_at).is_(None),
+    col(AttemptRow.number) <= col(JobRow.attempt),
 )
+# Whose next attempt may wait at its engine.
+_WAITING = (str(JobState.PLANNED), str(JobState.PAUSED))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan to be stored, with what the job holds by it.
+
+    ``told`` names the forecasts that it was made by, where those are not just the plan's own.
+    """
+
+    job: Job
+    plan: Plan
+    held: Sequence[Reservation] = ()
+    told: str | None = None
 
 
 def _held(session: Session, region: str | None = None) -> frozenset[str]:
@@ -74,14 +98,18 @@ class Jobs:
     def get(self, prefix: str) -> Job:
         """The job whose id starts with ``prefix``; :class:`UsageError` where not exactly one."""
         with self._db.read() as session:
+            exact = session.get(JobRow, prefix)
+            if exact is not None:
+                return values.job(exact)
+            # A range of the key, which LIKE would not use.
+            begins = (col(JobRow.id) >= prefix, col(JobRow.id) < prefix + LAST)
             found = session.exec(
-                select(JobRow).where(col(JobRow.id).startswith(prefix, autoescape=True)).limit(6)
+                select(JobRow).where(*begins).order_by(col(JobRow.id)).limit(6)
             ).all()
-        exact = [row for row in found if row.id == prefix]
-        if len(exact or found) != 1 or not prefix:
+        if len(found) != 1 or not prefix:
             near = f"{', '.join(r.id for r in found)} match" if found else "none matches"
             raise UsageError(f"no single job {prefix!r}: {near}; see `lowtide status --all`")
-        return values.job((exact or found)[0])
+        return values.job(found[0])
 
     def find(
         self,
@@ -98,7 +126,7 @@ class Jobs:
         if since is not None:
             query = query.where(col(JobRow.ended_at) >= since.timestamp())
         if group is not None:
-            query = query.where(func.json_extract(JobRow.spec, "$.group") == group)
+            query = query.where(col(JobRow.group) == group)
         if limit is not None:
             query = query.limit(limit)
         with self._db.read() as session:
@@ -132,19 +160,46 @@ class Jobs:
         after: JobState,
         at: datetime,
         detail: str,
+        *,
+        noted: Attempt | None = None,
+        retry: str | None = None,
         **changes: Any,
     ) -> bool:
         """Move a job, atomically, with a line in its story; False if it stood elsewhere.
 
         The only way that a state ever changes. A move outside :data:`LEGAL_MOVES` is a
-        :class:`ValueError`: a fault of ours, not of a user.
+        :class:`ValueError`: a fault of ours, not of a user. With it, all or nothing, an attempt is
+        ``noted`` as it stands now, and a job that has ended goes back to the queue where ``retry``
+        says why: who is killed in between leaves no attempt open, and no retry out.
         """
         with self._db.write() as session:
-            return self._move(session, job_id, before, after, at, detail, **changes)
+            if not self._move(session, job_id, before, after, at, detail, **changes):
+                return False
+            if noted is not None:
+                _note(session, noted)
+            if retry is not None:
+                self._move(
+                    session, job_id, after, JobState.QUEUED, at, retry, ended_at=None, plan=None
+                )
+            return True
 
     def plan(self, job: Job, plan: Plan, at: datetime) -> bool:
-        """Store a plan: queued or planned -> planned; a paused job stays paused."""
-        return self.transition(
+        """Store a plan that holds nothing: queued or planned -> planned; paused stays paused."""
+        return self.plan_all([Planned(job, plan)], at) == {job.id}
+
+    def plan_all(self, made: Iterable[Planned], at: datetime) -> set[str]:
+        """The same for many at once, with what they hold; returns the ids of those that moved."""
+        done = set()
+        rest = iter(made)
+        while some := list(islice(rest, PLANS)):
+            with self._db.write() as session:
+                done |= {each.job.id for each in some if self._plan(session, each, at)}
+        return done
+
+    def _plan(self, session: Session, made: Planned, at: datetime) -> bool:
+        job, plan = made.job, made.plan
+        if not self._move(
+            session,
             job.id,
             job.state,
             JobState.PAUSED if job.state is JobState.PAUSED else JobState.PLANNED,
@@ -153,32 +208,37 @@ class Jobs:
             plan=values.plans().dump_json(plan).decode(),
             region=plan.window.region,
             planned_start=plan.start.timestamp(),
-        )
+            sight=values.sight(plan.forecast_ids) if made.told is None else made.told,
+        ):
+            return False
+        reservations.keep(session, job.id, made.held, at.timestamp())
+        return True
 
     def handed(self, job: Job) -> Attempt | None:
-        """The attempt at a planned job that waits at its engine, or None."""
+        """The next attempt at a job, where it waits at its engine; or None."""
         return next((a for a in self.attempts(job.id) if a.number > job.attempt), None)
 
     def handed_over(self) -> list[Attempt]:
-        """Those of all planned jobs."""
+        """Those of all planned and paused jobs."""
+        its_job = select(JobRow.id).where(
+            JobRow.id == AttemptRow.job_id,
+            col(JobRow.state).in_(_WAITING),
+            col(JobRow.attempt) < AttemptRow.number,
+        )
+        # From the attempts that are open, not from all planned jobs.
         query = (
             select(AttemptRow)
-            .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
-            .where(
-                JobRow.state == str(JobState.PLANNED),
-                col(AttemptRow.number) > JobRow.attempt,
-                col(AttemptRow.ended_at).is_(None),
-            )
+            .where(col(AttemptRow.ended_at).is_(None), its_job.exists())
             .order_by(col(AttemptRow.id))
         )
         with self._db.read() as session:
             return [values.attempt(row) for row in session.exec(query)]
 
     def hand_over(self, job: Job, attempt: Attempt, said: str) -> bool:
-        """Note the attempt of a planned job that is handed to its engine; it stays planned."""
+        """Note the attempt that is handed to its engine; the job stays planned, or paused."""
         with self._db.write() as session:
             row = session.get(JobRow, job.id)
-            if row is None or (row.state, row.attempt) != (JobState.PLANNED, job.attempt):
+            if row is None or (row.state, row.attempt) != (job.state, job.attempt):
                 return False
             if _attempt_row(session, attempt) is not None:
                 return False
@@ -195,7 +255,7 @@ class Jobs:
             row.ended_at, row.outcome = at.timestamp(), "withdrawn"
             session.exec(
                 update(JobRow)
-                .where(col(JobRow.id) == job.id, col(JobRow.state) == str(JobState.PLANNED))
+                .where(col(JobRow.id) == job.id, col(JobRow.state).in_(_WAITING))
                 .values(attempt=attempt.number)
             )
             _tell(session, job.id, at, "withdrawn", said)
@@ -310,12 +370,15 @@ class Jobs:
         if moved.rowcount != 1:
             return False
         _tell(session, job_id, at, str(after), detail)
+        if after not in {JobState.PLANNED, JobState.PAUSED}:
+            reservations.keep(session, job_id, (), at.timestamp())
         return True
 
 
 def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
     """Put a job into the queue within the caller's transaction."""
-    latest = spec.latest_start
+    latest, release = spec.latest_start, spec.release
+    length = timedelta(seconds=spec.duration_s or UNKNOWN_S)
     session.add(
         JobRow(
             id=job_id,
@@ -326,6 +389,13 @@ def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
             latest_start=latest.timestamp() if latest else None,
             user=spec.user,
             group=spec.group,
+            host=spec.origin.host if spec.origin is not None else "",
+            places=values.places(spec.home, spec.regions),
+            release=release.timestamp(),
+            until=(max(latest or release, release) + length).timestamp(),
+            priority=spec.priority,
+            waits=bool(spec.after),
+            recurrence=spec.recurrence,
         )
     )
     _tell(session, job_id, at, "submitted", f"by {spec.user}")
@@ -337,6 +407,22 @@ def _attempt_row(session: Session, attempt: Attempt) -> AttemptRow | None:
             AttemptRow.job_id == attempt.job_id, AttemptRow.number == attempt.number
         )
     ).first()
+
+
+def _note(session: Session, attempt: Attempt) -> None:
+    """When it began and ended, and how; what is not known yet may be told later."""
+    begun, ended = attempt.started_at, attempt.ended_at
+    session.exec(
+        update(AttemptRow)
+        .where(col(AttemptRow.job_id) == attempt.job_id, col(AttemptRow.number) == attempt.number)
+        .values(
+            started_at=None if begun is None else begun.timestamp(),
+            ended_at=None if ended is None else ended.timestamp(),
+            exit_code=attempt.exit_code,
+            signal=attempt.signal,
+            outcome=attempt.outcome,
+        )
+    )
 
 
 def _tell(session: Session, job_id: str, at: datetime, kind: str, detail: str) -> None:

@@ -111,6 +111,62 @@ MIGRATIONS: tuple[tuple[str, tuple[Statement, ...]], ...] = (
                 until FLOAT NOT NULL)""",
         ),
     ),
+    (
+        "0006-long-queues",
+        (
+            "ALTER TABLE job ADD COLUMN host VARCHAR NOT NULL DEFAULT ''",
+            "ALTER TABLE job ADD COLUMN places VARCHAR NOT NULL DEFAULT ''",
+            "ALTER TABLE job ADD COLUMN sight VARCHAR NOT NULL DEFAULT ''",
+            "ALTER TABLE job ADD COLUMN release FLOAT",
+            "ALTER TABLE job ADD COLUMN until FLOAT",
+            "ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE job ADD COLUMN waits BOOLEAN NOT NULL DEFAULT FALSE",
+            "ALTER TABLE job ADD COLUMN recurrence VARCHAR",
+            {
+                "sqlite": """UPDATE job SET
+                    host = coalesce(json_extract(spec, '$.origin.host'), ''),
+                    places = json_extract(spec, '$.home') || '|' || coalesce((SELECT
+                        group_concat(value, ',') FROM json_each(spec, '$.regions')), ''),
+                    release = CAST(strftime('%s', json_extract(spec, '$.release')) AS FLOAT),
+                    priority = coalesce(json_extract(spec, '$.priority'), 0),
+                    waits = coalesce(json_array_length(spec, '$.after'), 0) > 0,
+                    recurrence = json_extract(spec, '$.recurrence')""",
+                "postgresql": """UPDATE job SET
+                    host = coalesce(CAST(spec AS json) -> 'origin' ->> 'host', ''),
+                    places = (CAST(spec AS json) ->> 'home') || '|' || coalesce((SELECT
+                        string_agg(value, ',') FROM json_array_elements_text(
+                        coalesce(CAST(spec AS json) -> 'regions', '[]'))), ''),
+                    release = extract(epoch FROM CAST(
+                        CAST(spec AS json) ->> 'release' AS timestamptz)),
+                    priority = coalesce(CAST(CAST(spec AS json) ->> 'priority' AS integer), 0),
+                    waits = coalesce(json_array_length(CAST(spec AS json) -> 'after'), 0) > 0,
+                    recurrence = CAST(spec AS json) ->> 'recurrence'""",
+            },
+            {
+                "sqlite": """UPDATE job SET until = max(coalesce(latest_start, release), release)
+                    + coalesce(json_extract(spec, '$.duration_s'), 3600)""",
+                "postgresql": """UPDATE job SET
+                    until = greatest(coalesce(latest_start, release), release)
+                    + coalesce(CAST(CAST(spec AS json) ->> 'duration_s' AS float8), 3600)""",
+            },
+            "CREATE INDEX job_by_start ON job (state, planned_start)",
+            """CREATE INDEX job_by_places
+                ON job (state, places, sight, planned_start, release, until)""",
+            "CREATE INDEX job_to_cancel ON job (state) WHERE cancel_requested",
+            "CREATE INDEX job_after_others ON job (state) WHERE waits",
+            "CREATE INDEX job_of_series ON job (recurrence) WHERE recurrence IS NOT NULL",
+            "CREATE INDEX attempt_open ON attempt (job_id) WHERE ended_at IS NULL",
+            """CREATE TABLE reservation (
+                job_id VARCHAR NOT NULL, begins INTEGER NOT NULL, ends INTEGER NOT NULL,
+                region VARCHAR NOT NULL, host VARCHAR NOT NULL, slots INTEGER NOT NULL,
+                gpus INTEGER NOT NULL, late INTEGER NOT NULL, made_at FLOAT NOT NULL,
+                PRIMARY KEY (job_id, begins))""",
+            """CREATE TABLE promised (
+                region VARCHAR NOT NULL, host VARCHAR NOT NULL, cell INTEGER NOT NULL,
+                slots INTEGER NOT NULL, gpus INTEGER NOT NULL,
+                PRIMARY KEY (region, host, cell))""",
+        ),
+    ),
 )
 NAMES = tuple(name for name, _ in MIGRATIONS)
 

@@ -5,17 +5,28 @@ Times are Unix seconds (``REAL``), so that order and comparison need no parsing.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import Column, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 
 class JobRow(SQLModel, table=True):
-    """One submitted job; ``spec`` and ``plan`` are JSON of the frozen values."""
+    """One submitted job; ``spec`` and ``plan`` are JSON of the frozen values.
+
+    What a pass over the queue looks for stands in columns of its own: ``places`` names home and
+    the regions asked for, ``sight`` the forecasts by which its plan was last looked at, ``release``
+    and ``until`` bound when it may run, ``waits`` says that it runs after others.
+    """
 
     __tablename__ = "job"
     __table_args__ = (
         Index("job_by_state", "state", "latest_start"),
         Index("job_by_group", "user", "group", "state", "ended_at"),
+        Index("job_by_start", "state", "planned_start"),
+        Index("job_by_places", "state", "places", "sight", "planned_start", "release", "until"),
+        # Those of which there are few, however long the queue is.
+        Index("job_to_cancel", "state", sqlite_where=text("cancel_requested")),
+        Index("job_after_others", "state", sqlite_where=text("waits")),
+        Index("job_of_series", "recurrence", sqlite_where=text("recurrence IS NOT NULL")),
     )
 
     id: str = Field(primary_key=True)
@@ -35,6 +46,45 @@ class JobRow(SQLModel, table=True):
     waited_s: float = 0.0
     user: str = ""
     group: str | None = None
+    host: str = ""
+    places: str = ""
+    sight: str = ""
+    release: float | None = None
+    until: float | None = None
+    priority: int = 0
+    waits: bool = False
+    recurrence: str | None = None
+
+
+class ReservationRow(SQLModel, table=True):
+    """A part of a waiting job's plan: cells ``[begins, ends)`` of the joint plan's lattice.
+
+    ``late`` is 1 on the last part of a plan that ends after its deadline.
+    """
+
+    __tablename__ = "reservation"
+
+    job_id: str = Field(primary_key=True)
+    begins: int = Field(primary_key=True)
+    ends: int
+    region: str
+    host: str
+    slots: int
+    gpus: int
+    late: int
+    made_at: float
+
+
+class PromisedRow(SQLModel, table=True):
+    """By how much what all reservations hold in a place changes at the start of a cell."""
+
+    __tablename__ = "promised"
+
+    region: str = Field(primary_key=True)
+    host: str = Field(primary_key=True)
+    cell: int = Field(primary_key=True)
+    slots: int
+    gpus: int
 
 
 class EventRow(SQLModel, table=True):
@@ -53,7 +103,10 @@ class AttemptRow(SQLModel, table=True):
     """One start of a job."""
 
     __tablename__ = "attempt"
-    __table_args__ = (UniqueConstraint("job_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "number"),
+        Index("attempt_open", "job_id", sqlite_where=text("ended_at IS NULL")),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     job_id: str = Field(index=True)

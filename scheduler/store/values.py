@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -12,7 +12,7 @@ from scheduler.models import Attempt, Job, JobSpec, JobState, Plan
 from scheduler.store.rows import AttemptRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from scheduler.store.rows import JobRow
@@ -22,6 +22,31 @@ if TYPE_CHECKING:
 def plans() -> TypeAdapter[Plan]:
     """Plans to and from JSON."""
     return TypeAdapter(Plan)
+
+
+# A daemon reads the same jobs at each pass, most of them those that run: as frozen values they are
+# parsed once. About 10 kB each, so some 40 MB at most.
+PARSED = 2048
+
+
+@lru_cache(PARSED)
+def _spec(content: str) -> JobSpec:
+    return JobSpec.model_validate_json(content)
+
+
+@lru_cache(PARSED)
+def _plan(content: str) -> Plan:
+    return plans().validate_json(content)
+
+
+def places(home: str, regions: Sequence[str]) -> str:
+    """Where a job may run, as one column."""
+    return f"{home}|{','.join(regions)}"
+
+
+def sight(forecast_ids: Iterable[int]) -> str:
+    """Forecasts by their row ids, as one column."""
+    return " ".join(str(row_id) for row_id in sorted(set(forecast_ids)))
 
 
 def attempt_row(made: Attempt, gpus: Sequence[str]) -> AttemptRow:
@@ -46,11 +71,11 @@ def job(row: JobRow) -> Job:
     """A job as it is stored."""
     return Job(
         id=row.id,
-        spec=JobSpec.model_validate_json(row.spec),
+        spec=_spec(row.spec),
         state=JobState(row.state),
         attempt=row.attempt,
         region=row.region,
-        plan=None if row.plan is None else plans().validate_json(row.plan),
+        plan=None if row.plan is None else _plan(row.plan),
         started_at=_moment(row.started_at),
         ended_at=_moment(row.ended_at),
         cancel_requested=bool(row.cancel_requested),

@@ -214,12 +214,18 @@ def test_what_ray_gave_up_before_it_began_is_submitted_again(
     broken = _ray(ray_cluster, tmp_path, python="/nowhere/python3", lag_s=0.0)
     broken.start(launch)
     assert _settled(broken, launch).phase == "gone"
-    monkeypatch.setattr(module, "NOT_BEGUN", {"JOB_ENTRYPOINT_COMMAND_ERROR"})
+    codes = module.NOT_BEGUN | {"JOB_ENTRYPOINT_COMMAND_ERROR"}
+    monkeypatch.setattr(module, "NOT_BEGUN", codes)
     ray = _ray(ray_cluster, tmp_path)
-    assert ray.poll(Path(launch.run_dir), launch.token).phase == "absent"
+    state = ray.poll(Path(launch.run_dir), launch.token)
+    assert state.phase == "absent"
+    # Twice: as by one that died before it could note that Ray has it.
     ray.start(launch)
-    assert _settled(ray, launch).phase == "ended"
-    assert len(_known(ray_cluster, "lowtide-again-")) == 1
+    ray.start(launch)
+    state = _settled(ray, launch)
+    assert state.phase == "ended", state
+    known = {job["submission_id"] for job in _known(ray_cluster, "lowtide-again-")}
+    assert known == {module.submission_id(launch), module.submission_id(launch, 2)}
 
 
 def test_stopped_by_rays_own_means_it_leaves_its_receipt(

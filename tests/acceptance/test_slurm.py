@@ -122,24 +122,60 @@ def test_a_new_plan_moves_the_window_and_the_partition_within_slurm(site: SlurmS
     assert len([row for row in site.queued("%k") if job_id in row[0]]) == 1
 
 
-def test_a_job_that_checkpoints_goes_on_in_a_job_of_its_own(site: SlurmSite) -> None:
-    script = (
-        "trap 'echo saved; exit 75' TERM; echo up; [ -e again ] && exit 0; touch again; "
-        "while :; do sleep 0.1; done"
-    )
+CHECKPOINTS = (
+    "trap 'echo saved; exit 75' TERM; echo $LOWTIDE_ATTEMPT >> starts; "
+    "[ $LOWTIDE_ATTEMPT = 1 ] || exit 0; touch up; while :; do sleep 0.1; done"
+)
+
+
+def test_a_job_that_checkpoints_keeps_its_slurm_job_for_its_next_window(site: SlurmSite) -> None:
     job_id = site.submit(
-        "sh", "-c", script, duration="20m", deadline="5h", pausable=True, region=("north",),
+        "sh", "-c", CHECKPOINTS, duration="20m", deadline="5h", pausable=True, region=("north",),
         cwd=str(site.folder),
     )  # fmt: skip
-    site.until(lambda: (site.folder / "again").exists())
+    site.until(lambda: (site.folder / "up").exists() and bool(site.job(job_id).started_at))
     first = site.attempt(job_id)
-    site.until(lambda: site.job(job_id).state is JobState.RUNNING)
+    # Dirty until the next hour: what is left of it waits at Slurm.
+    site.source.hourly = {"SE-SE3": [500.0, 500.0, *[50.0] * 70], "DE": [500.0] * 72}
     site.ctx.executor("north").pause(Path(first.run_dir), first.token)
-    site.until(lambda: site.ended(job_id))
+    site.until(lambda: "BeginTime" in "".join(site.told(job_id, "engine")))
     second = site.attempt(job_id)
+    assert (site.job(job_id).state, second.number) == (JobState.PAUSED, 2)
+    handle = site.handle(second.run_dir)
+    assert handle["job_id"] == site.handle(first.run_dir)["job_id"]
+    assert (handle["restarts"], handle["note"]) == (1, "")
+    ((state, reason, comment),) = [row[1:] for row in site.queued("%i", "%T", "%r", "%k")
+                                   if row[0] == handle["job_id"]]  # fmt: skip
+    assert (state, reason) == ("PENDING", "BeginTime")
+    assert comment == f"lowtide:{job_id}:2:{second.token[:12]}"
+    site.source.hourly = {"SE-SE3": [50.0] * 72, "DE": [500.0] * 72}
+    site.until(lambda: site.ended(job_id))
     assert site.job(job_id).state is JobState.SUCCEEDED
-    assert (first.number, second.number) == (1, 2)
-    assert site.handle(first.run_dir)["job_id"] != site.handle(second.run_dir)["job_id"]
+    assert (site.folder / "starts").read_text().split() == ["1", "2"]
+    assert [a.number for a in site.ctx.store.jobs.attempts(job_id)] == [1, 2]
+
+
+@pytest.mark.parametrize("time", range(int(os.environ.get("LOWTIDE_TEST_REQUEUES", "1"))))
+def test_requeued_at_once_it_is_started_once(site: SlurmSite, time: int) -> None:
+    """A node refuses a run in the second in which it ended the one before."""
+    jobs = []
+    for n in range(3):
+        folder = site.folder / str(n)
+        folder.mkdir()
+        jobs.append(
+            site.submit("sh", "-c", CHECKPOINTS, pausable=True, region=("north",), cwd=str(folder))
+        )
+    site.until(lambda: all((site.folder / str(n) / "up").exists() for n in range(3)))
+    site.until(lambda: all(site.job(j).started_at for j in jobs))
+    for job_id in jobs:
+        first = site.attempt(job_id)
+        site.ctx.executor("north").pause(Path(first.run_dir), first.token)
+    site.until(lambda: all(map(site.ended, jobs)))
+    assert [site.job(j).state for j in jobs] == [JobState.SUCCEEDED] * 3
+    for n, job_id in enumerate(jobs):
+        assert (site.folder / str(n) / "starts").read_text().split() == ["1", "2"]
+        assert [site.handle(a.run_dir)["restarts"] for a in
+                site.ctx.store.jobs.attempts(job_id)] == [0, 1]  # fmt: skip
 
 
 def test_cancelled_waiting_and_running(site: SlurmSite) -> None:

@@ -119,7 +119,20 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ),
     ],
     "0005-many-machines": [],
+    "0006-long-queues": [
+        (
+            "reservation",
+            {
+                "job_id": "q", "begins": 5, "ends": 7, "region": "local", "host": "h",
+                "slots": 2, "gpus": 0, "late": 0, "made_at": 1.25,
+            },
+        ),
+        ("promised", {"region": "local", "host": "h", "cell": 5, "slots": 2, "gpus": 0}),
+        ("promised", {"region": "local", "host": "h", "cell": 7, "slots": -2, "gpus": 0}),
+    ],
 }  # fmt: skip
+# Since this version jobs are written with their user and group as columns.
+OF_USERS = "0005-many-machines"
 # Columns that hold times, which the rows above count from the moment of the test.
 TIMES = frozenset(
     {"submitted_at", "started_at", "ended_at", "at", "claimed_at", "issued_at", "checked_at",
@@ -145,6 +158,9 @@ def make_old(address: Address, last: str, now_s: float) -> list[tuple[str, dict[
             for name, _ in migrations.MIGRATIONS:
                 for table, row in ROWS[name]:
                     values = _values(row, now_s)
+                    if table == "job" and last >= OF_USERS:
+                        spec = json.loads(row["spec"])
+                        values |= {"user": spec["user"], "group": spec["group"]}
                     columns = ", ".join(f'"{column}"' for column in values)
                     marks = ", ".join(f":{column}" for column in values)
                     statement = f'INSERT INTO "{table}" ({columns}) VALUES ({marks})'

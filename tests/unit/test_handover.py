@@ -190,3 +190,43 @@ def test_a_retry_is_handed_over_once_more(desk: Desk) -> None:
     assert desk.begins(job_id) == _at(4)
     desk.tick(hours=4)
     assert desk.job(job_id).state is JobState.FAILED
+
+
+def _two_lows() -> list[float]:
+    return [LOW if h in {1, 5} else HIGH for h in range(48)]
+
+
+def test_what_has_checkpointed_waits_at_its_engine_for_its_next_segment(desk: Desk) -> None:
+    desk.far.run_s = 2 * 3600
+    desk.tell(**{"SE-SE3": _two_lows()})
+    job_id = desk.submit(duration="2h", pausable=True, region=("north",))
+    desk.tick()
+    assert desk.begins(job_id) == _at(1)
+    desk.tick(hours=1, minutes=1)
+    assert desk.job(job_id).state is JobState.RUNNING
+    desk.tick(hours=1)
+    desk.tick(minutes=1)
+    assert (desk.job(job_id).state, desk.attempt(job_id).number) == (JobState.PAUSED, 2)
+    assert desk.begins(job_id) == _at(5)
+    assert not desk.job(job_id).holds
+    desk.tick(hours=6)  # nobody looked for hours
+    job, (first, second) = desk.job(job_id), desk.ctx.store.jobs.attempts(job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert (first.outcome, second.started_at, job.attempt) == ("paused", _at(5), 2)
+
+
+def test_a_pause_that_waits_at_its_engine_is_moved_and_cancelled_there(desk: Desk) -> None:
+    desk.far.run_s = 2 * 3600
+    desk.tell(**{"SE-SE3": _two_lows()})
+    job_id = desk.submit(duration="2h", pausable=True, region=("north",))
+    for span in ({}, {"hours": 1, "minutes": 1}, {"hours": 1}, {"minutes": 1}):
+        desk.tick(**span)
+    desk.tell(**{"SE-SE3": _low_at(9)})
+    desk.tick(minutes=20)
+    assert desk.begins(job_id) == _at(9)
+    engine.cancel(desk.ctx, job_id, desk.clock.now)
+    desk.tick(minutes=1)
+    assert desk.job(job_id).state is JobState.CANCELLED
+    assert desk.attempt(job_id).started_at is None
+    desk.tick(hours=10)
+    assert [a.number for a in desk.ctx.store.jobs.attempts(job_id)] == [1, 2]

@@ -67,12 +67,6 @@ class Client:
         if said.status not in {200, 404}:
             raise _refused("does not stop the job", said)
 
-    def forget(self, submission_id: str) -> None:
-        """Delete a job that has ended, so that its submission id is free again."""
-        said = self._ask("DELETE", f"/api/jobs/{quote(submission_id, safe='')}")
-        if said.status not in {200, 404}:
-            raise _refused("does not delete the job", said)
-
     def log(self, submission_id: str) -> str:
         """What the job's first process (our runner) printed."""
         said = self._ask("GET", f"/api/jobs/{quote(submission_id, safe='')}/logs")

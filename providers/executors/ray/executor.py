@@ -14,15 +14,21 @@ from providers.errors import ExecutorError, SettingsError
 from providers.executors.folder import FolderExecutor, Look, command
 from providers.executors.ray.client import Client, RayJob
 from providers.executors.ray.settings import RaySettings, parse
+from providers.runner import journal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Ray's words for a job that is over (ray.job_submission.JobStatus); a new word is none of them.
 OVER = {"STOPPED", "SUCCEEDED", "FAILED"}
-# Given up before anything ran: no node was free for 15 min (RAY_JOB_START_TIMEOUT_SECONDS), or
-# the process that was to start it did not come up.
-NOT_BEGUN = {"JOB_SUPERVISOR_ACTOR_START_TIMEOUT", "JOB_SUPERVISOR_ACTOR_START_FAILURE"}
+# Given up, where no runner has begun, before anything ran: no node was free for 15 min
+# (RAY_JOB_START_TIMEOUT_SECONDS), or the process that was to start it did not come up, or died.
+NOT_BEGUN = {
+    "JOB_SUPERVISOR_ACTOR_START_TIMEOUT", "JOB_SUPERVISOR_ACTOR_START_FAILURE",
+    "JOB_SUPERVISOR_ACTOR_DIED",
+}  # fmt: skip
+# Which of an attempt's submissions is the one that counts, where it is not the first.
+AGAIN = "ray.json"
 # What Ray needs for its stop beyond the grace of ours.
 MARGIN_S = 5.0
 
@@ -54,19 +60,24 @@ class Ray(FolderExecutor):
     def submit(self, launch: Launch) -> None:
         """Submit under an id of the attempt's own: Ray itself takes it only once.
 
+        After a refusal under a new one: the supervisor of the old may live on and hold its name,
+        and each later job of that name then fails.
+
         What no node could ever run is refused here: Ray would let it wait, and cannot stop what
         waits (ray-project/ray#58353).
         """
         self._refuse_infeasible(launch)
-        name = submission_id(launch)
-        job = self._client.job(name)
+        number = _number(launch)
+        job = self._client.job(submission_id(launch, number))
         if job is not None and _look(job).stage == "refused":
-            self._client.forget(name)
+            # Written first: who dies before Ray has it submits the same one again.
+            number += 1
+            journal.write_json(Path(launch.run_dir) / AGAIN, {"number": number})
         settings = self._settings
         words = shlex.join(command(launch, settings.python, settings.packages))
         self._client.submit(
             {
-                "submission_id": name,
+                "submission_id": submission_id(launch, number),
                 # The shell that Ray starts becomes the runner.
                 "entrypoint": f"exec {words}",
                 "entrypoint_num_cpus": launch.slots,
@@ -85,7 +96,7 @@ class Ray(FolderExecutor):
 
     def look(self, launch: Launch) -> Look | None:
         """Ray's status; its log is kept beside the runner's where there is no receipt."""
-        job = self._client.job(submission_id(launch))
+        job = self._client.job(submission_id(launch, _number(launch)))
         if job is None:
             return None
         found = _look(job)
@@ -95,7 +106,7 @@ class Ray(FolderExecutor):
 
     def cancel(self, launch: Launch) -> None:
         """Ray's own stop."""
-        self._client.stop(submission_id(launch))
+        self._client.stop(submission_id(launch, _number(launch)))
 
     def _nodes(self) -> list[dict[str, float]]:
         """Those of the region; :class:`ExecutorError` where there is none."""
@@ -128,16 +139,23 @@ class Ray(FolderExecutor):
         if path.exists():
             return
         with suppress(ExecutorError, OSError):
-            path.write_text(self._client.log(submission_id(launch)), encoding="utf-8")
+            told = self._client.log(submission_id(launch, _number(launch)))
+            path.write_text(told, encoding="utf-8")
 
 
-def submission_id(launch: Launch) -> str:
-    """Ray's name of an attempt; any user can read it, so only ids stand there.
+def submission_id(launch: Launch, number: int = 1) -> str:
+    """Ray's name of an attempt's ``number``-th submission; any user can read it: only ids.
 
     The token tells homes apart that count their jobs alike; a digest of it is safe in a URL.
     """
     digest = hashlib.sha256(launch.token.encode()).hexdigest()[:12]
-    return f"lowtide-{launch.job_id}-{launch.attempt}-{digest}"
+    again = f"-{number}" if number > 1 else ""
+    return f"lowtide-{launch.job_id}-{launch.attempt}-{digest}{again}"
+
+
+def _number(launch: Launch) -> int:
+    found = (journal.read_json(Path(launch.run_dir) / AGAIN) or {}).get("number")
+    return found if isinstance(found, int) else 1
 
 
 def _look(job: RayJob) -> Look:

@@ -1,6 +1,8 @@
 """The batch script that starts a runner, and the words for sbatch. No word of a user is in either.
 
-The script follows ``slurm-run`` in the job's own folder to the attempt that is due.
+Each run of a Slurm job belongs to one attempt: the first to the one it was submitted for, each
+that comes of a requeue to the one that ``slurm-run.<Slurm job>.<restart>`` in the job's own folder
+names. A run that nobody has named (Slurm itself requeued it, after a node failed) ends at once.
 """
 
 from __future__ import annotations
@@ -33,24 +35,31 @@ def comment(launch: Launch) -> str:
     return f"lowtide:{launch.job_id}:{launch.attempt}:{launch.token[:12]}"
 
 
-def pointer(launch: Launch) -> Path:
-    """The file that names the run folder of the attempt which is due."""
-    return Path(launch.run_dir).parent / POINTER
+def pointer(launch: Launch, job_id: str, restarts: int) -> Path:
+    """The file that names the run folder for a requeued run of a Slurm job."""
+    return Path(launch.run_dir).parent / f"{POINTER}.{job_id}.{restarts}"
 
 
 def script(launch: Launch, settings: SlurmSettings) -> str:
     """A batch script whose process becomes the runner, so that signals reach it."""
     packages = settings.packages or str(PACKAGES)
+    requeued = f"{shlex.quote(str(Path(launch.run_dir).parent / POINTER))}.$SLURM_JOB_ID.$restart"
     return "\n".join(
         (
             "#!/bin/bash",
             *settings.setup,
             f"export PYTHONPATH={shlex.quote(packages)}",
-            f"run=$(cat {shlex.quote(str(pointer(launch)))}) || exit 1",
+            f"run={shlex.quote(launch.run_dir)} restart=${{SLURM_RESTART_COUNT:-0}}",
+            f'[ "$restart" = 0 ] || run=$(cat {requeued}) || exit 1',
             f'exec {shlex.quote(settings.python)} -P -m providers.runner "$run"',
             "",
         )
     )
+
+
+def may_requeue(launch: Launch, settings: SlurmSettings) -> bool:
+    """Whether what is left of the job, after a checkpoint, is to run in the same Slurm job."""
+    return launch.pause_signal == "checkpoint" and settings.requeue
 
 
 def options(launch: Launch, settings: SlurmSettings, begin_s: float | None) -> list[str]:
@@ -69,7 +78,7 @@ def options(launch: Launch, settings: SlurmSettings, begin_s: float | None) -> l
         "--chdir=/",
         "--ntasks=1",
         f"--cpus-per-task={launch.slots}",
-        "--no-requeue",
+        "--requeue" if may_requeue(launch, settings) else "--no-requeue",
         "--open-mode=append",
     ]
     if launch.gpu_count:

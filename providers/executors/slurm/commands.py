@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,12 +82,13 @@ class Commands:
         found = [job for job in self.queue(fresh=True) if job.comment == comment]
         return max(found, key=lambda job: (len(job.job_id), job.job_id), default=None)
 
+    def queued(self, job_id: str, *, fresh: bool = False) -> SlurmJob | None:
+        """A job that the controller remembers."""
+        return next((job for job in self.queue(fresh=fresh) if job.job_id == job_id), None)
+
     def job(self, job_id: str) -> SlurmJob | None:
         """A job by its id: from the queue, else accounting, else the controller, else None."""
-        for found in self.queue():
-            if found.job_id == job_id:
-                return found
-        return self.accounted(job_id) or self._shown(job_id)
+        return self.queued(job_id) or self.accounted(job_id) or self._shown(job_id)
 
     def accounted(self, job_id: str) -> SlurmJob | None:
         """What accounting has of a job; None also where the site keeps none."""
@@ -106,13 +107,14 @@ class Commands:
         return next((job for job in jobs.parse_lines(said) if job.job_id == job_id), None)
 
     def completed(self, path: str, job_id: str) -> SlurmJob | None:
-        """What a jobcomp file says last of a job."""
+        """What a jobcomp file says last of a job: a line for each end, and one for each requeue."""
         try:
             told = Path(path).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return None
         found = [job for job in jobs.parse_lines(told) if job.job_id == job_id]
-        return found[-1] if found else None
+        requeued = sum(job.stage == "waiting" for job in found)
+        return replace(found[-1], restarts=requeued) if found else None
 
     def update(self, job_id: str, **fields: str) -> None:
         """``scontrol update``: StartTime, Partition, Comment."""
@@ -121,7 +123,7 @@ class Commands:
         self.forget()
 
     def control(self, verb: str, job_id: str) -> None:
-        """``scontrol hold|release|requeuehold``."""
+        """``scontrol hold|release|requeuehold|suspend|resume``."""
         self.run(*self.on_cluster("scontrol"), verb, job_id)
         self.forget()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ from providers.errors import ExecutorError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_RESTARTS = re.compile(r"\d{1,9}", re.ASCII)
 Stage = Literal["waiting", "running", "ended", "unknown"]
 
 # Base states of Slurm (squeue(1), JOB STATE CODES), by what they mean for an attempt.
@@ -36,7 +38,8 @@ class SlurmJob:
     """One job as Slurm knows it; times in Unix seconds, None where it does not tell.
 
     ``energy_j`` is Slurm's own figure for whole nodes; None also where it is zero, which is
-    what an unmetered node tells. ``exclusive``: no other job shared its nodes.
+    what an unmetered node tells. ``exclusive``: no other job shared its nodes. ``restarts`` is how
+    often the job was requeued: each raises it by one, and begins another run of the job.
     """
 
     job_id: str
@@ -47,6 +50,7 @@ class SlurmJob:
     ended_s: float | None = None
     energy_j: float | None = None
     exclusive: bool = False
+    restarts: int | None = None
 
     @property
     def stage(self) -> Stage:
@@ -69,6 +73,7 @@ def parse_queue(text: str) -> list[SlurmJob]:
             started_s=_seconds(job.get("start_time")),
             ended_s=_seconds(job.get("end_time")),
             exclusive=_exclusive(job),
+            restarts=_count(job.get("restart_cnt")),
         )
         for job in _jobs(text, "squeue")
     ]
@@ -92,6 +97,7 @@ def parse_accounting(text: str) -> list[SlurmJob]:
                 ended_s=_seconds(times.get("end")),
                 energy_j=_energy_j(job),
                 exclusive=_exclusive(job),
+                restarts=_count(job.get("restart_cnt")),
             )
         )
     return found
@@ -107,8 +113,13 @@ def parse_lines(text: str) -> list[SlurmJob]:
         fields = dict(part.split("=", 1) for part in line.split(" ") if "=" in part)
         if "JobId" in fields and "JobState" in fields:
             state = fields["JobState"].split(",")[0]
-            reason, comment = fields.get("Reason", ""), fields.get("Comment", "")
-            found.append(SlurmJob(fields["JobId"], state, reason, comment))
+            restarts = fields.get("Restarts", "")
+            found.append(
+                SlurmJob(
+                    fields["JobId"], state, fields.get("Reason", ""), fields.get("Comment", ""),
+                    restarts=int(restarts) if _RESTARTS.fullmatch(restarts) else None,
+                )
+            )  # fmt: skip
     return found
 
 
@@ -160,6 +171,11 @@ def _number(value: Any) -> float | None:
 def _seconds(value: Any) -> float | None:
     """A time; Slurm tells zero for one that has not come."""
     return _number(value) or None
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
 
 
 def _exclusive(job: dict[str, Any]) -> bool:

@@ -31,6 +31,7 @@ class SlurmSettings(ProviderSettings):
     lowtide's packages; both default to those here, on a shared file system. ``export`` names
     environment variables that the runner itself needs; the job's own come from its submitter.
     ``job_completions`` is the site's jobcomp file, asked where there is no accounting.
+    ``requeue``: after a checkpoint a job keeps its Slurm job; off where a site does not want that.
     """
 
     partition: Word | None = None
@@ -43,6 +44,7 @@ class SlurmSettings(ProviderSettings):
     packages: str | None = None
     export: tuple[Word, ...] = ()
     job_completions: str | None = None
+    requeue: bool = True
 
     @field_validator("options")
     @classmethod

@@ -1,0 +1,152 @@
+"""What plans of waiting jobs hold of each place, kept as it changes: reading it costs what there
+is of time ahead, however many jobs wait.
+
+A reservation is a part of a plan, in cells of the joint plan's lattice (counted since 1970). Beside
+them stands their sum, as by how much it changes at the start of each cell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+from sqlmodel import col, delete, func, select
+
+from providers.series import from_unix
+from scheduler.store.rows import PromisedRow, ReservationRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from sqlmodel import Session
+
+    from scheduler.store.database import Database
+
+# So many ids are named in one statement.
+NAMED = 500
+ADD = text(
+    "INSERT INTO promised (region, host, cell, slots, gpus) "
+    "VALUES (:region, :host, :cell, :slots, :gpus) ON CONFLICT (region, host, cell) DO UPDATE "
+    "SET slots = promised.slots + excluded.slots, gpus = promised.gpus + excluded.gpus"
+)
+_CLEAN = text(
+    "DELETE FROM promised WHERE region = :region AND host = :host AND cell = :cell "
+    "AND slots = 0 AND gpus = 0"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """``slots`` and ``gpus`` of a region's host over the cells ``[begins, ends)``."""
+
+    region: str
+    host: str
+    begins: int
+    ends: int
+    slots: int
+    gpus: int
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """At the start of ``cell`` so much more, or less, is held of a region's host."""
+
+    region: str
+    host: str
+    cell: int
+    slots: int
+    gpus: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Jobs with a reservation, how many of them are late, and the newest plan among theirs."""
+
+    jobs: int
+    late: int
+    made_at: datetime | None
+
+
+class Reservations:
+    """What is held by whom."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def promised(self) -> list[Step]:
+        """What is held by all together."""
+        with self._db.read() as session:
+            return [
+                Step(r.region, r.host, r.cell, r.slots, r.gpus)
+                for r in session.exec(select(PromisedRow))
+            ]
+
+    def of(self, job_ids: Iterable[str]) -> list[Reservation]:
+        """Those of some jobs."""
+        ids = sorted(job_ids)
+        with self._db.read() as session:
+            return [
+                _value(row)
+                for i in range(0, len(ids), NAMED)
+                for row in session.exec(
+                    select(ReservationRow).where(col(ReservationRow.job_id).in_(ids[i : i + NAMED]))
+                )
+            ]
+
+    def whole(self) -> Whole:
+        """How many there are."""
+        query = select(
+            func.count(func.distinct(ReservationRow.job_id)),
+            func.coalesce(func.sum(ReservationRow.late), 0),
+            func.max(ReservationRow.made_at),
+        )
+        with self._db.read() as session:
+            jobs, late, made_at = session.exec(query).one()
+        return Whole(jobs, late, None if made_at is None else from_unix(made_at))
+
+
+def keep(session: Session, job_id: str, held: Sequence[Reservation], made_at_s: float) -> None:
+    """Replace what a job holds, within the caller's transaction."""
+    query = select(ReservationRow).where(ReservationRow.job_id == job_id)
+    before = [_value(r) for r in session.exec(query.order_by(col(ReservationRow.begins)))]
+    if list(held) == before:
+        return
+    if before:
+        session.exec(delete(ReservationRow).where(col(ReservationRow.job_id) == job_id))
+    for part in held:
+        session.add(
+            ReservationRow(
+                job_id=job_id,
+                begins=part.begins,
+                ends=part.ends,
+                region=part.region,
+                host=part.host,
+                slots=part.slots,
+                gpus=part.gpus,
+                late=int(part.late),
+                made_at=made_at_s,
+            )
+        )
+    session.flush()
+    slots, gpus = Counter[tuple[str, str, int]](), Counter[tuple[str, str, int]]()
+    for parts, sign in ((before, -1), (held, 1)):
+        for part in parts:
+            for cell, way in ((part.begins, sign), (part.ends, -sign)):
+                slots[part.region, part.host, cell] += way * part.slots
+                gpus[part.region, part.host, cell] += way * part.gpus
+    steps = [
+        {"region": region, "host": host, "cell": cell, "slots": n, "gpus": gpus[region, host, cell]}
+        for (region, host, cell), n in slots.items()
+        if n or gpus[region, host, cell]
+    ]
+    if steps:
+        session.connection().execute(ADD, steps)
+        session.connection().execute(_CLEAN, steps)
+
+
+def _value(r: ReservationRow) -> Reservation:
+    return Reservation(r.region, r.host, r.begins, r.ends, r.slots, r.gpus, bool(r.late))

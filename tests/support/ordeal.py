@@ -1,0 +1,257 @@
+"""A life of many short jobs during which lowtide is killed again and again.
+
+The seed decides which kill follows which, how long each waits, and what the jobs are; when the
+kernel lets whom run stays its own, so the same seed gives the same plan of kills and not the
+same run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import signal
+import subprocess
+import time
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from providers.runner import proc
+from scheduler import origin
+from support import aftermath, kills
+from support.feed import Feed, write_trace
+from support.fleet import LOWTIDE, Fleet, until
+from support.passes import Passes, assert_no_deadline_passed_over
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from scheduler.store import Store
+
+KILLS, SEED = "LOWTIDE_FAULT_KILLS", "LOWTIDE_FAULT_SEED"
+TICK_S = 1.0
+ZONE = "DE"
+CONFIG = f"""
+providers: [trace]
+sources: {{trace: {{path: trace.csv}}}}
+tick: {TICK_S:g}s
+grace: 1s
+lease: 5s
+refresh: 1h
+meters: [model]
+sample_interval: 0.2s
+"""
+# So long one point is waited for; then the kill comes wherever the victim is.
+POINT_S = 3.0
+# Whoever makes no progress for so long hangs.
+HANG_S = 300.0
+# How often each kind of kill comes, by weight; a runner dies more cheaply than it is started.
+WEIGHTS = {"runner": 24, "daemon": 3, "call": 3, "connection": 3, "client": 2, "machine": 1}
+
+
+def setting(name: str, default: int) -> int:
+    """A number from the environment."""
+    return int(os.environ.get(name, default))
+
+
+def seed() -> str:
+    """That of the environment, else a new one."""
+    return os.environ.get(SEED) or secrets.token_hex(4)
+
+
+class Ordeal:
+    """One fleet under kills; ``regions`` is that part of the config, ``url`` its database."""
+
+    def __init__(
+        self, folder: Path, regions: str, seed: str, *, homes: int = 1, url: str | None = None
+    ) -> None:
+        self.seed, self.url, self.folder = seed, url, folder
+        self.journal = kills.Journal()
+        self.submitted: set[str] = set()
+        self.marks = folder / "marks"
+        self.marks.mkdir()
+        write_trace(folder / "trace.csv", ZONE, seed)
+        database = {} if url is None else {"LOWTIDE_DATABASE": url}
+        self.fleet = Fleet(folder, CONFIG + regions, database)
+        self._rng = random.Random(f"{seed}-kills")
+        self._daemons = [self.fleet.up(home) for home in range(homes)]
+        self._feeds: list[Feed] = []
+        shared = folder / "runs" if "shared_runs" in regions else None
+        self._owners = tuple(
+            origin.here(self.home(n), shared, self.fleet.env(n)).owner for n in range(homes)
+        )
+        until(lambda: all(self.home(n).joinpath("daemon.lock").exists() for n in range(homes)))
+        self.passes = Passes(self.store, self._owners)
+
+    def home(self, n: int) -> Path:
+        """The home of one of the fleet."""
+        return self.folder / f"h{n}"
+
+    def store(self) -> AbstractContextManager[Store]:
+        """A look of our own at the database."""
+        return aftermath.opened(self.home(0), self.url)
+
+    def suffer(self, count: int, width: int, more: Mapping[str, Callable[[], None]]) -> None:
+        """Submit jobs and kill until ``count`` kills were made; ``more`` are further kinds."""
+        for n in range(len(self._daemons)):
+            environ = self.fleet.env(n)
+            self._feeds.append(Feed(self.folder, environ, self.marks, f"{self.seed}-{n}", width))
+        try:
+            progress, kinds = time.monotonic(), WEIGHTS | dict.fromkeys(more, 3)
+            first = self._rng.sample([*kinds], len(kinds))
+            while len(self.journal.kills) < count:
+                before = len(self.journal.kills)
+                later = self._rng.choices([*kinds], [*kinds.values()])[0]
+                kind = first.pop() if first else later
+                (more.get(kind) or getattr(self, f"_kill_{kind}"))()
+                if len(self.journal.kills) > before:
+                    progress = time.monotonic()
+                assert time.monotonic() - progress < HANG_S, "nothing could be killed any more"
+        finally:
+            for feed in self._feeds:
+                feed.close()
+                self.submitted |= set(feed.known)
+
+    def recover(self) -> None:
+        """Let the daemons work undisturbed until every job has ended and is settled."""
+        with self.store() as store:
+            until(lambda: self._is_over(store), HANG_S)
+        self.passes.close()
+        for daemon in self._daemons:
+            daemon.terminate()
+            assert daemon.wait(HANG_S) == 0, "a daemon did not end in peace"
+
+    def assert_held(self) -> int:
+        """Every law, after :meth:`recover`; returns how many deadlines a pass has acted on."""
+        left = kills.strays(self.folder)
+        assert not left, f"processes live on: {left}"
+        for home in range(len(self._daemons)):
+            assert "Traceback" not in self.fleet.log(home), self.fleet.log(home)
+        with self.store() as store:
+            aftermath.assert_aftermath(store, self.marks, self.submitted)
+            known = {job_id: at for feed in self._feeds for job_id, at in feed.known.items()}
+            whole = self.passes.whole()
+            return assert_no_deadline_passed_over(store, whole, known, TICK_S)
+
+    def told(self) -> str:
+        """How to do it again, and what was killed."""
+        return f"{SEED}={self.seed}\n{self.journal.told()}\n{self.journal.counts()}"
+
+    def _is_over(self, store: Store) -> bool:
+        for n, daemon in enumerate(self._daemons):
+            assert daemon.poll() is None, f"daemon {n} has ended:\n{self.fleet.log(n)}"
+        jobs = store.jobs.find()
+        return all(job.state.ended for job in jobs) and all(
+            store.settlements.versions(job.id)
+            for job in jobs
+            if any(a.started_at for a in store.jobs.attempts(job.id))
+        )
+
+    def _some_daemon(self) -> tuple[int, subprocess.Popen[str]]:
+        n = self._rng.randrange(len(self._daemons))
+        daemon = self._daemons[n]
+        assert daemon.poll() is None, f"daemon {n} ended by itself:\n{self.fleet.log(n)}"
+        return n, daemon
+
+    def _strike(self, n: int, what: str) -> None:
+        """Kill a daemon, and start it anew at once."""
+        daemon = self._daemons[n]
+        state = kills.state_of_daemon(daemon.pid, self.home(n))
+        self.journal.kill(what, daemon.pid, state)
+        daemon.wait()
+        self.passes.hindered()
+        self._daemons[n] = self.fleet.up(n)
+
+    def _kill_runner(self) -> None:
+        """Some runners, wherever they are."""
+        kills.within(POINT_S, lambda: bool(kills.runners(self.folder)))
+        time.sleep(self._rng.uniform(0, 0.8))
+        living = sorted(kills.runners(self.folder).items())
+        for pid, run_dir in self._rng.sample(living, min(len(living), self._rng.randint(1, 3))):
+            self.journal.kill("runner", pid, kills.state_of_run(run_dir))
+
+    def _kill_daemon(self) -> None:
+        """At any time, or within a pass: most of its life it only waits."""
+        n, daemon = self._some_daemon()
+        if self._rng.random() < 0.7:
+            kills.within(POINT_S, lambda: kills.in_pass(daemon.pid, self.home(n)))
+        time.sleep(self._rng.uniform(0, 0.2))
+        self._strike(n, "daemon")
+
+    def _kill_call(self) -> None:
+        """A daemon that has just started a process, and now and then that process too."""
+        n, daemon = self._some_daemon()
+        before, found = set(proc.children(daemon.pid)), set[int]()
+
+        def calls() -> bool:
+            found.update(set(proc.children(daemon.pid)) - before)
+            return bool(found)
+
+        kills.within(POINT_S, calls)
+        both = self._rng.random() < 0.5
+        self._strike(n, "executor call" if found else "daemon")
+        for pid in found if both else ():
+            self.journal.kill("process of the call", pid, "just started")
+
+    def _kill_connection(self) -> None:
+        """A daemon within a transaction that writes."""
+        n, daemon = self._some_daemon()
+        wrote = kills.within(POINT_S, lambda: kills.writes(daemon.pid, self.home(n)))
+        self._strike(n, "transaction" if wrote else "daemon")
+
+    def _kill_client(self) -> None:
+        """``lowtide submit`` at any point; what it has said before counts as submitted."""
+        home = self._rng.randrange(len(self._daemons))
+        words = self._feeds[home].words()
+        runs, before = self.home(home) / "runs", set[str]()
+        with subprocess.Popen(
+            [*LOWTIDE, "submit", "--json", *words],
+            cwd=self.folder,
+            env=self.fleet.env(home),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as client:
+            before = {path.name for path in runs.iterdir()} if runs.exists() else set()
+            if self._rng.random() < 0.8:
+                kills.within(POINT_S, lambda: {p.name for p in runs.iterdir()} > before)
+                time.sleep(self._rng.uniform(0, 0.05))
+            else:
+                time.sleep(self._rng.uniform(0, 0.5))
+            ended = client.poll() is not None
+            assert client.stdout is not None
+            client.kill()
+            said = client.stdout.read()
+        state = "it had told the id" if said else "it had told nothing"
+        if not ended:
+            self.journal.note("client", client.pid, state)
+        if said:
+            self.submitted.add(json.loads(said)["job_id"])
+
+    def _kill_machine(self) -> None:
+        """A daemon and every runner and job at once."""
+        n, _ = self._some_daemon()
+        own = {each.pid for each in self._daemons}
+        living = kills.runners(self.folder)
+        others = [pid for pid in kills.strays(self.folder) if pid not in own]
+        for pid in others:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid, run_dir in living.items():
+            self.journal.note("runner", pid, kills.state_of_run(run_dir))
+        self._strike(n, "daemon")
+
+
+@contextmanager
+def ordeal(folder: Path, regions: str, **options: Any) -> Iterator[Ordeal]:
+    """An ordeal that leaves nothing running; what was killed is printed, for a test that fails."""
+    made = Ordeal(folder, regions, seed(), **options)
+    try:
+        yield made
+    finally:
+        print(made.told())  # noqa: T201 -- shown by pytest where the test fails
+        made.passes.close()
+        kills.end_strays(folder)
+        made.fleet.close()
