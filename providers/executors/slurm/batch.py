@@ -68,6 +68,10 @@ def options(launch: Launch, settings: SlurmSettings, begin_s: float | None) -> l
     The daemon's environment is never passed on (``--export`` with a list of names).
     """
     log = str(Path(launch.run_dir) / "slurm.log").replace("%", "%%")
+    if "\\" in log:
+        # Slurm takes it for its sign to replace nothing, and leaves it out (sbatch(1), filename
+        # pattern): there is no such file, and the job would end before it began.
+        log = "/dev/null"
     exported = ",".join(settings.export) or "NIL"
     found = [
         "--parsable",
