@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from support.site import Site
 
+from providers.executors.slurm.commands import Commands
 from scheduler.models import JobState
 
 if TYPE_CHECKING:
@@ -39,6 +41,27 @@ def site(tmp_path: Path, slurm: Cluster) -> Iterator[Site]:
     made = Site(folder, json.dumps(SETTINGS))
     yield made
     made.ctx.close()
+
+
+class Asked(Commands):
+    """Slurm that knows no job, and what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[tuple[str, ...]] = []
+
+    def run(self, *argv: str, stdin: str = "") -> str:
+        self.words.append(argv)
+        return '{"jobs": []}'
+
+
+def test_only_jobs_of_our_own_user_are_looked_at() -> None:
+    """Anybody may give a job of theirs a comment of ours."""
+    asked = Asked()
+    assert asked.by_comment("lowtide:a:1:b") is None
+    ((command, *options),) = asked.words
+    assert command == "squeue"
+    assert f"--user={os.getuid()}" in options
 
 
 def test_every_field_comes_through_slurm_as_it_is(site: Site, slurm: Cluster) -> None:
