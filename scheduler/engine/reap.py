@@ -102,7 +102,7 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
         )
     if state.phase == "paused" and jobs.get(job.id).state is JobState.RUNNING:
         said = "its processes are stopped; what they hold stays held"
-        jobs.transition(job.id, JobState.RUNNING, JobState.PAUSED, now, said)
+        jobs.transition(job.id, JobState.RUNNING, JobState.PAUSED, now, said, noted=attempt)
     elif state.phase == "orphaned":
         jobs.tell(job.id, now, "gap", "the runner died: the job goes on, its energy is not read")
         may_stop = job.spec.pausable is not None and job.spec.pausable.signal == "stop"
@@ -169,7 +169,7 @@ def _checkpointed(
         signal=receipt.signal,
         outcome=outcome,
     )
-    before = jobs.attempts(job.id)[:-1]
+    before = [a for a in jobs.attempts(job.id) if a.number < attempt.number]
     if kept and _idle(job, [*before, closed]):
         said = f"exit code {CHECKPOINTED} {IDLE_STARTS} times in a row without any progress"
         _end(ctx, job, closed, JobState.FAILED, now, said)
@@ -181,6 +181,8 @@ def _checkpointed(
             "paused again; a job that cannot checkpoint wants --pause-signal stop"
         )
     current = jobs.get(job.id)
+    if current.state not in HOLDING:
+        return  # another dispatcher was there first
     begun = current.started_at or closed.started_at
     jobs.transition(
         job.id, current.state, JobState.PAUSED, now, said, noted=closed, started_at=begun
@@ -203,9 +205,10 @@ def _end(
 ) -> None:
     """Close an attempt; the job ends, or goes back to the queue under ``--retries``."""
     jobs = ctx.store.jobs
-    current, before = jobs.get(job.id), jobs.attempts(job.id)[:-1]
-    if current.state.ended:
-        return  # another one was faster
+    current = jobs.get(job.id)
+    if current.state not in HOLDING:
+        return  # another dispatcher was there first
+    before = [a for a in jobs.attempts(job.id) if a.number < attempt.number]
     end = attempt.ended_at or now
     closed = replace(attempt, ended_at=end, outcome=str(outcome))
     begun = current.started_at or closed.started_at

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.runner.journal import read_journal, read_pauses, read_work
+from providers.runner.journal import read_journal, read_pauses
+from providers.runner.units import Written, read_units
 from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
@@ -89,7 +90,7 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
         job,
         ctx.regions[attempts[-1].region],
         _records(job, attempts),
-        read_work(ctx.runs.units(job.id)),
+        read_units(ctx.runs.units(job.id)),
         now,
         baseline=(ctx.regions[job.spec.home], dependencies.ready_at(ctx, job.spec, now)),
         expected=expectation(ctx, job, attempts),
@@ -101,7 +102,7 @@ def settle_run(
     job: Job,
     region: Region,
     records: Sequence[sci.AttemptRecord],
-    work: Sequence[tuple[str, float]],
+    work: Written,
     now: datetime,
     *,
     baseline: tuple[Region, datetime] | None,
@@ -141,7 +142,7 @@ def settle_run(
         slots=job.spec.slots,
         gpus=job.spec.gpus,
         unit=job.spec.unit,
-        work=sci.count(work),
+        work=sci.count(work.lines, work.part),
         no_intensity_reason=no_zone if no_zone and region.zone is None else here.reason,
         no_baseline_reason=there.reason,
         expected=expected,

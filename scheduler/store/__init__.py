@@ -104,9 +104,17 @@ class Store:
 
 
 def prepare(home: Path) -> None:
-    """Make the home folder (0700); :class:`ConfigError` where it cannot be written."""
+    """Make the home folder (0700); :class:`ConfigError` where it cannot be written.
+
+    What stands in a home runs as whoever opens it, so nobody, root least of all, opens another's.
+    """
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if home.stat().st_uid != os.geteuid():
+            raise ConfigError(
+                f"home {home} is the user {home.stat().st_uid}'s, and this is user "
+                f"{os.geteuid()}: set LOWTIDE_HOME to a folder of your own"
+            )
         home.chmod(0o700)
         (home / ".writable").touch()
         (home / ".writable").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ NODES_FRESH_S = 30.0
 # How scancel tells that there is nothing left to cancel: in words, or by no word and the low byte
 # of Slurm's ESLURM_ALREADY_DONE (2021, slurm_errno.h) as its exit status.
 OVER = ("Invalid job id", "already completing or completed", "exit 229")
+# Allocated, idle, other and all CPUs (sinfo(1), %C).
+_COUNTS = re.compile(r"\d{1,9}/\d{1,9}/\d{1,9}/\d{1,9}", re.ASCII)
 # What the commands need to find cluster, user and libraries.
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
 
@@ -91,7 +94,7 @@ class Commands:
     def by_comment(self, comment: str) -> SlurmJob | None:
         """The newest job that carries ``comment``; asks afresh."""
         found = [job for job in self.queue(fresh=True) if job.comment == comment]
-        return max(found, key=lambda job: int(job.job_id), default=None)
+        return max(found, key=lambda job: (len(job.job_id), job.job_id), default=None)
 
     def queued(self, job_id: str, *, fresh: bool = False) -> SlurmJob | None:
         """A job that the controller remembers."""
@@ -163,7 +166,7 @@ class Commands:
         """The most boards that one node of a partition has, and those of all its nodes."""
         where = [f"--partition={partition}"] if partition else []
         said = self._sinfo("-N", *where, "--format=%N %G")
-        nodes = dict(line.split(None, 1) for line in said.splitlines() if " " in line)
+        nodes = dict(line.split(None, 1) for line in said.splitlines() if " " in line.strip())
         boards = [_boards(gres) for gres in nodes.values()]
         return max(boards, default=0), sum(boards)
 
@@ -171,7 +174,7 @@ class Commands:
         """CPUs of a partition (all nodes, in use or not); of the cluster where None."""
         where = [f"--partition={partition}"] if partition else []
         said = self._sinfo(*where, "--format=%C")
-        counts = [line.split("/") for line in said.split() if line.count("/") == 3]
+        counts = [line.split("/") for line in said.split() if _COUNTS.fullmatch(line)]
         if not counts:
             raise ExecutorError(f"sinfo tells of no partition {partition or '(any)'}")
         return sum(int(total) - int(other) for _, _, other, total in counts)
@@ -183,5 +186,5 @@ def _boards(gres: str) -> int:
     for part in gres.split(","):
         words = part.partition("(")[0].split(":")
         if words[0] == "gpu":
-            found += int(words[-1]) if words[-1].isdigit() else 1
+            found += int(words[-1]) if re.fullmatch(r"\d{1,6}", words[-1], re.ASCII) else 1
     return found
