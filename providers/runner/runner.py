@@ -268,8 +268,15 @@ def _follow(
         return "paused"
     # Who stops a whole group reaches the job as well, which may be gone before we heard of it.
     asked_to_stop = asked_to_stop or bool(signal.sigpending() & waited & STOP_SIGNALS)
-    died_of_it = tree.first_status is not None and os.WIFSIGNALED(tree.first_status)
-    return "stopped" if reason == "exited" and asked_to_stop and died_of_it else reason
+    gone = reason == "exited" and asked_to_stop and _died_of_a_signal(tree.first_status)
+    return "stopped" if gone else reason
+
+
+def _died_of_a_signal(status: int | None) -> bool:
+    """Or is a shell that says so of its last command: where TERM reached that one first, 143."""
+    if status is None:
+        return False
+    return os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 128 + signal.SIGTERM
 
 
 def _was_continued(woken: signal.struct_siginfo | None) -> bool:
