@@ -126,7 +126,7 @@ class Jobs:
         if since is not None:
             query = query.where(col(JobRow.ended_at) >= since.timestamp())
         if group is not None:
-            query = query.where(func.json_extract(JobRow.spec, "$.group") == group)
+            query = query.where(col(JobRow.group) == group)
         if limit is not None:
             query = query.limit(limit)
         with self._db.read() as session:
