@@ -100,7 +100,7 @@ def test_many_jobs_at_once(tmp_path: Path) -> None:
             f"\n{started} jobs running at once ({free:.0f} GiB were free), {started / took:.1f} "
             f"submitted and started a second; each runner {rss:.1f} MiB resident, {pss:.1f} MiB "
             f"of its own; a pass over them {min(times):.2f} s, this process has "
-            f"{len(os.listdir('/proc/self/fd'))} open files and {_mib():.0f} MiB",
+            f"{len(list(Path('/proc/self/fd').iterdir()))} open files and {_mib():.0f} MiB",
             flush=True,
         )
     finally:
