@@ -20,6 +20,7 @@ from support.database import open_store
 from support.ray import RayCluster, start_ray
 from support.server import Play, SourceServer
 from support.slurm import Cluster, start_cluster
+from support.slurm_grid import Grid, start_grid
 
 from scheduler.cli import main
 from scheduler.models import JobSpec
@@ -104,6 +105,22 @@ def slurm(slurm_session: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     monkeypatch.setenv("SLURM_CONF", slurm_session.conf)
     yield slurm_session
     slurm_session.clear()
+
+
+@pytest.fixture(scope="session")
+def grid_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    """Two real Slurm clusters with accounting, as long as the tests of this process run."""
+    grid = start_grid(tmp_path_factory.mktemp("grid"))
+    yield grid
+    grid.stop()
+
+
+@pytest.fixture
+def grid(grid_session: Grid, monkeypatch: pytest.MonkeyPatch) -> Iterator[Grid]:
+    """Both clusters, for one test: commands find them by ``-M``, and no job is left in them."""
+    monkeypatch.setenv("SLURM_CONF", grid_session.conf)
+    yield grid_session
+    grid_session.clear()
 
 
 @pytest.fixture(scope="session")

@@ -68,11 +68,13 @@ class Local:
     def poll(self, run_dir: Path, token: str) -> RunState:
         """Where an attempt stands; a receipt that comes while we look wins."""
         _bury()
-        state = self._look(run_dir, token)
         receipt = journal.read_receipt(run_dir)
-        if receipt is not None:
-            return RunState("ended", receipt.started_at, receipt)
-        return state
+        if receipt is None:
+            state = self._look(run_dir, token)
+            receipt = journal.read_receipt(run_dir)
+            if receipt is None:
+                return state
+        return RunState("ended", receipt.started_at, receipt)
 
     def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
         """TERM through the runner; without one TERM, and KILL once the grace is over."""

@@ -3,6 +3,8 @@
 ``checkpoint``: its first process gets one TERM, and has as long as it needs to exit with 75.
 ``stop``: the whole tree is stopped, and its time limit with it, until it is to go on;
 ``pauses.json`` (pairs of Unix seconds, the second null while it lasts) tells others of it.
+An engine may stop the runner with the tree (Slurm's suspend): it opens the pause in that file, and
+the runner, once it goes on, closes it.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
     from providers.runner.record import Clock
     from providers.runner.tree import Tree
 
+FILE = "pauses.json"
 PAUSE, RESUME = signal.SIGUSR1, signal.SIGUSR2
 # How a process ends of a TERM that it does not handle, by itself and as a shell tells of it.
 TERMINATED = frozenset({-signal.SIGTERM, 128 + signal.SIGTERM})
 # While not all of a tree stands still, look again for processes that it has just made.
 STOP_AGAIN_S = 0.2
+# A busy machine may keep a runner waiting for so long; nobody has stopped it then.
+BUSY_S = 1.0
 
 
 class Pausing:
@@ -37,9 +42,10 @@ class Pausing:
     """
 
     def __init__(self, run_dir: Path, launch: Launch, clock: Clock, tree: Tree) -> None:
-        self._file = run_dir / "pauses.json"
+        self._file, self._run_dir = run_dir / FILE, run_dir
         self._mode, self._limit_s = launch.pause_signal, launch.time_limit_s
         self._interval_s = launch.interval_s
+        self._longest_s = launch.interval_s + BUSY_S
         self._clock, self._tree = clock, tree
         self._asked = False
         self._since: float | None = None
@@ -71,6 +77,21 @@ class Pausing:
             self._over.append((self._since, self._clock.elapsed()))
             self._since, self.look_at, self._owed = None, None, True
             self.save()
+
+    def stood_still(self, since: float, until: float) -> None:
+        """The runner itself was continued: all of it was stopped at some time between.
+
+        The engine's own word of when is taken; where somebody else stopped it there is none, and
+        only what was longer than a look is counted.
+        """
+        told = journal.read_pauses(self._run_dir)
+        opened = told[-1][0] - self._clock.wall if told and told[-1][1] is None else None
+        if self._since is not None or (opened is None and until - since < self._longest_s):
+            return
+        begin = since if opened is None else min(max(since, opened), until)
+        self._over.append((begin, until))
+        self._owed = True
+        self.save()
 
     def save(self) -> None:
         """Tell of the pauses what is not told yet; a full disk is tried again at each sample."""

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 # While a tree is being killed, look again for processes that it has just made.
 KILL_AGAIN_S = 0.2
-# A full disk may be emptied: try this long to leave the receipt.
-RECEIPT_PATIENCE_S = 60.0
+# A full disk may be emptied: try this long to leave the receipt. Without it the job counts as lost,
+# whatever it has done; a runner that waits holds some 20 MB of memory.
+RECEIPT_PATIENCE_S = 3600.0
 _WORDS = ("argv", "gpus", "meters", "inherit", "drop")
 _TEXTS = ("job_id", "token", "cwd", "run_dir", "env_file", "units_file", "work_dir", "region")
 LEFT_BEHIND = "{count} process(es) outlived the command: they count up to its end"
@@ -102,12 +103,13 @@ def run(run_dir: Path) -> None:
 
 
 def _assigned(launch: Launch) -> tuple[str, ...]:
-    """Boards that an engine gave, as it calls them; an index is no UUID, so it is not metered."""
+    """Boards that an engine gave, by their UUIDs; what NVML here does not know is not metered."""
     if not launch.gpu_count:
         return ()
-    told = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    named = tuple(name.strip() for name in told if name.strip())
-    return named or tuple(f"unnamed {n + 1}" for n in range(launch.gpu_count))
+    from providers.meters.nvml.assigned import assigned
+
+    told = os.environ.get("CUDA_VISIBLE_DEVICES") or os.environ.get("SLURM_JOB_GPUS") or ""
+    return assigned(told) or tuple(f"unnamed {n + 1}" for n in range(launch.gpu_count))
 
 
 def _waited(launch: Launch, ignored: frozenset[signal.Signals]) -> frozenset[signal.Signals]:
@@ -115,7 +117,7 @@ def _waited(launch: Launch, ignored: frozenset[signal.Signals]) -> frozenset[sig
     own = frozenset({signal.SIGCHLD, PAUSE, RESUME})
     if launch.foreground:
         return own | STOP_SIGNALS - foreground.FROM_TERMINAL - ignored
-    return own | STOP_SIGNALS
+    return own | STOP_SIGNALS | {signal.SIGCONT}
 
 
 def _said(error: Exception) -> str:
@@ -203,6 +205,9 @@ def _environment(launch: Launch) -> Mapping[str, str]:
             "CUDA_VISIBLE_DEVICES": ",".join(launch.gpus),
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         }
+    elif launch.gpu_count:
+        # The engine's numbers mean the boards that are metered: NVML counts by the bus.
+        variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     return variables
 
 
@@ -223,6 +228,7 @@ def _follow(
     reason: EndReason = "exited"
     kill_at: float | None = None
     asked_to_stop = False
+    seen_at = clock.elapsed()
     while not tree.reap():
         if launch.foreground and reason == "exited" and tree.first_status is not None:
             break
@@ -250,6 +256,9 @@ def _follow(
         due = (record.next_at, kill_at, pausing.look_at, limit, asked.look_at)
         wake = [at for at in due if at is not None]
         woken = signal.sigtimedwait(waited, max(0.0, min(wake) - clock.elapsed()))
+        if waited & {signal.SIGCONT} and _was_continued(woken):
+            pausing.stood_still(seen_at, clock.elapsed())
+        seen_at = clock.elapsed()
         for number in (*asked.look(), *(() if woken is None else (woken.si_signo,))):
             if number in STOP_SIGNALS:
                 asked_to_stop = True
@@ -261,6 +270,13 @@ def _follow(
     asked_to_stop = asked_to_stop or bool(signal.sigpending() & waited & STOP_SIGNALS)
     died_of_it = tree.first_status is not None and os.WIFSIGNALED(tree.first_status)
     return "stopped" if reason == "exited" and asked_to_stop and died_of_it else reason
+
+
+def _was_continued(woken: signal.struct_siginfo | None) -> bool:
+    """Whether this process was stopped and goes on: it may hear of its children first."""
+    if woken is not None and woken.si_signo == signal.SIGCONT:
+        return True
+    return signal.sigtimedwait({signal.SIGCONT}, 0.0) is not None
 
 
 def _receipt(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.runner.journal import read_json
-from scheduler.errors import ConfigError
+from scheduler.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,13 +44,23 @@ class RunFolders:
         return self._root / job_id / "env.json"
 
     def keep_environment(self, job_id: str, variables: Mapping[str, str]) -> None:
-        """Write the environment so that nobody else can ever read it."""
-        self.of(job_id)
+        """Write the environment so that nobody else can ever read it.
+
+        :class:`StoreError` where it cannot be written; then nothing is left of it.
+        """
         path = self.environment(job_id)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
-            json.dump(dict(variables), f)
-            f.flush()
-            os.fsync(f.fileno())
+        try:
+            self.of(job_id)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+                json.dump(dict(variables), f)
+                f.flush()
+                os.fsync(f.fileno())
+        except OSError as e:
+            self.discard(job_id)
+            raise StoreError(
+                f"the run folder {path.parent} cannot be written ({e.strerror}): see that its "
+                "disk has room and is well"
+            ) from e
 
     def copy_environment(self, source_id: str, job_id: str) -> None:
         """Give a job the environment that was kept for another."""
@@ -62,6 +73,12 @@ class RunFolders:
     def forget_environment(self, job_id: str) -> None:
         """Delete the environment; harmless where it is gone."""
         self.environment(job_id).unlink(missing_ok=True)
+
+    def discard(self, job_id: str) -> None:
+        """Remove what there is of a job that was never in the queue."""
+        with suppress(OSError):
+            self.forget_environment(job_id)
+            (self._root / job_id).rmdir()
 
     def log(self, run_dir: str, stream: str) -> Path:
         """The captured ``stdout`` or ``stderr`` of one start."""

@@ -13,7 +13,7 @@ from scheduler.engine import dependencies
 from scheduler.engine.context import alone
 from scheduler.engine.expectation import expectation
 from scheduler.engine.outlook import Realized
-from scheduler.engine.reap import exit_status
+from scheduler.engine.reap import BATCH, exit_status
 from scheduler.models import JobState
 from scheduler.report.versions import difference
 
@@ -31,19 +31,27 @@ NOT_PLANNED = "it was not planned, so there is nothing that it is compared with"
 
 def settle(ctx: Context, now: datetime) -> None:
     """Settle every ended job that has no final settlement; an unchanged one adds no version."""
-    for job_id in ctx.store.settlements.owed(now, ctx.config.settings.refresh):
-        with alone(ctx, job_id, now):
-            # Who ended it may have been killed before this.
-            ctx.runs.forget_environment(job_id)
-            settlement = compute(ctx, ctx.store.jobs.get(job_id), now)
-            if settlement is None:
-                continue
-            before = ctx.store.settlements.latest(job_id)
-            made = ctx.store.settlements.add(job_id, settlement, now)
-            if made is not None and before is not None:
-                changed = difference(before, settlement)
-                said = f"version {made.number}, {settlement.status}: {changed}"
-                ctx.store.jobs.tell(job_id, now, "settled", said)
+    owed = ctx.store.settlements.owed(now, ctx.config.settings.refresh)
+    for first in range(0, len(owed), BATCH):
+        made = []
+        for job_id in owed[first : first + BATCH]:
+            with alone(ctx, job_id, now):
+                # Who ended it may have been killed before this.
+                ctx.runs.forget_environment(job_id)
+                made.append((job_id, compute(ctx, ctx.store.jobs.get(job_id), now)))
+        with ctx.store.together():
+            for job_id, settlement in made:
+                if settlement is not None:
+                    _keep(ctx, job_id, settlement, now)
+
+
+def _keep(ctx: Context, job_id: str, settlement: Settlement, now: datetime) -> None:
+    before = ctx.store.settlements.latest(job_id)
+    made = ctx.store.settlements.add(job_id, settlement, now)
+    if made is not None and before is not None:
+        changed = difference(before, settlement)
+        said = f"version {made.number}, {settlement.status}: {changed}"
+        ctx.store.jobs.tell(job_id, now, "settled", said)
 
 
 def _records(job: Job, attempts: Sequence[Attempt]) -> list[sci.AttemptRecord]:

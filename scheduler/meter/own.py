@@ -7,14 +7,13 @@ import resource
 from typing import TYPE_CHECKING
 
 from providers.meters import nvml
+from providers.meters.nvml.assigned import NO_BOARDS, board
 from providers.runner import proc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from providers.base import Counting
-
-NO_BOARDS = frozenset({"", "-1", "NoDevFiles"})
 
 
 class OwnTree:
@@ -78,17 +77,10 @@ def visible_boards(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[s
         )
         return here, (every,) if len(here) > 1 else ()
     by_bus = environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len(here) == 1
-    found = tuple(_board(entry.strip(), here, by_bus=by_bus) for entry in told.split(","))
+    found = tuple(board(entry.strip(), here, by_bus=by_bus) for entry in told.split(","))
     if set(found) <= set(here):
         return found, ()
     return found, (
         f"CUDA_VISIBLE_DEVICES={told} tells no boards that NVML knows here (numbers count in "
         "CUDA's own order unless CUDA_DEVICE_ORDER=PCI_BUS_ID): name them with gpus=[UUID]",
     )
-
-
-def _board(entry: str, here: Sequence[str], *, by_bus: bool) -> str:
-    """The UUID that an entry means: CUDA takes a number, or the beginning of a UUID."""
-    if entry.isdecimal():
-        return here[int(entry)] if by_bus and int(entry) < len(here) else entry
-    return next((uuid for uuid in here if uuid.startswith(entry)), entry)

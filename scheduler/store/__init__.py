@@ -21,6 +21,7 @@ from scheduler.store.waiting import Group, Turn, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
@@ -92,6 +93,10 @@ class Store:
         """:class:`StoreError` where another version has changed the schema since it was opened."""
         with self._database.read() as session:
             migrations.refuse_other_versions(session.connection(), self._database.dialect)
+
+    def together(self) -> AbstractContextManager[None]:
+        """One transaction for what is done within: one commit for many small steps."""
+        return self._database.together()
 
     def close(self) -> None:
         """Close the database."""

@@ -170,9 +170,12 @@ class Jobs:
         The only way that a state ever changes. A move outside :data:`LEGAL_MOVES` is a
         :class:`ValueError`: a fault of ours, not of a user. With it, all or nothing, an attempt is
         ``noted`` as it stands now, and a job that has ended goes back to the queue where ``retry``
-        says why: who is killed in between leaves no attempt open, and no retry out.
+        says why: who is killed in between leaves no attempt open, and no retry out. A job that is
+        at another attempt by now stays as it is: another dispatcher was there first.
         """
         with self._db.write() as session:
+            if noted is not None and not _is_at(session, noted):
+                return False
             if not self._move(session, job_id, before, after, at, detail, **changes):
                 return False
             if noted is not None:
@@ -407,6 +410,11 @@ def _attempt_row(session: Session, attempt: Attempt) -> AttemptRow | None:
             AttemptRow.job_id == attempt.job_id, AttemptRow.number == attempt.number
         )
     ).first()
+
+
+def _is_at(session: Session, attempt: Attempt) -> bool:
+    row = session.get(JobRow, attempt.job_id)
+    return row is not None and row.attempt == attempt.number
 
 
 def _note(session: Session, attempt: Attempt) -> None:

@@ -16,9 +16,12 @@ from support.site import PATIENCE_S, Site
 
 from providers import registry
 from providers.errors import SettingsError
+from providers.executors.slurm import batch
+from providers.runner.journal import read_journal
 from scheduler import engine
 from scheduler.engine.dispatch import launch_of
 from scheduler.models import JobState
+from scheduler.testing.nvml import plug
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -230,10 +233,43 @@ def test_a_controller_killed_and_restarted_loses_nothing(site: SlurmSite) -> Non
 def test_boards_are_slurms_to_give(site: SlurmSite) -> None:
     job_id = site.submit("sh", "-c", "echo $CUDA_VISIBLE_DEVICES", gpus=2, region=("north",))
     site.until(lambda: site.ended(job_id))
-    said = Path(site.attempt(job_id).run_dir) / "stdout.log"
-    assert said.read_text().strip() == "0,1"
+    folder = Path(site.attempt(job_id).run_dir)
+    assert (folder / "stdout.log").read_text().strip() == "0,1"
+    missing = [(c.name, c.method) for c in read_journal(folder).components if "gpu" in c.name]
+    assert missing == [("gpu:0", "missing"), ("gpu:1", "missing")]  # no NVML on this node
     with pytest.raises(Exception, match="south has 0 of 1 GPUs"):
         site.submit("true", gpus=1, region=("south",))
+
+
+def test_boards_that_slurm_gave_by_number_are_metered_by_uuid(
+    site: SlurmSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plug(
+        site.folder / "plugged",
+        'nvml = FakeNvml([FakeBoard(f"GPU-{n}", 100.0 * (n + 1)) for n in range(4)], clock)',
+    )
+    found = os.pathsep.join((str(site.folder / "plugged"), str(batch.PACKAGES)))
+    monkeypatch.setattr(batch, "PACKAGES", found)
+    first, second = (
+        site.submit("sh", "-c", "env | grep ^CUDA | sort; sleep 3", gpus=2, region=("north",))
+        for _ in range(2)
+    )
+    site.until(lambda: site.ended(first) and site.ended(second))
+    given = []
+    for job_id in (first, second):
+        folder = Path(site.attempt(job_id).run_dir)
+        order, boards = (folder / "stdout.log").read_text().splitlines()
+        assert order == "CUDA_DEVICE_ORDER=PCI_BUS_ID"
+        numbers = boards.removeprefix("CUDA_VISIBLE_DEVICES=").split(",")
+        record = read_journal(folder)
+        metered = {c.name: c.method for c in record.components if "gpu" in c.name}
+        assert metered == {f"gpu:GPU-{n}": "measured" for n in numbers}
+        for reading in record.samples[-1].readings:
+            if reading.component in metered:
+                watts = 100 * (int(reading.component[-1]) + 1)
+                assert reading.energy_j.value / reading.covered_s == pytest.approx(watts, rel=0.1)
+        given += numbers
+    assert len(given) == 4
 
 
 def test_what_slurm_refuses_is_told_in_the_story_and_tried_again(

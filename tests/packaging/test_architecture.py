@@ -69,6 +69,7 @@ KNOWS = {
         "journal",
         "registry",
         "meters.microarchitecture",
+        "meters.nvml",
     },
     "providers/meters": {"base", "errors", "journal"},
     "providers/intensity": {

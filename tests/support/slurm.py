@@ -15,7 +15,7 @@ from pathlib import Path
 from support.engines import absent
 
 REMEDY = "apt-get install --no-install-recommends slurm-wlm slurmctld slurmd slurm-client munge"
-NODES = {"se-n1": "eu-north-1", "de-n1": "eu-central-1"}
+NODES = ("se-n1", "de-n1")
 PATIENCE_S = 20.0
 CONF = """ClusterName=lowtide{port}
 SlurmctldHost={host}(127.0.0.1)
@@ -57,6 +57,7 @@ class Cluster:
     """One cluster; its commands need ``SLURM_CONF`` alone."""
 
     folder: Path
+    nodes: tuple[str, ...] = NODES
 
     @property
     def conf(self) -> str:
@@ -72,7 +73,7 @@ class Cluster:
 
     def start(self) -> None:
         self.start_controller("-c")
-        for node in NODES:
+        for node in self.nodes:
             self.run("slurmd", "-N", node)
         self.wait()
 
@@ -82,7 +83,7 @@ class Cluster:
         idle = ("sinfo", "-h", "-N", "-t", "idle,mixed,allocated", "-o", "%N")
         while time.monotonic() < patience:
             try:
-                if set(self.run(*idle).split()) == set(NODES):
+                if set(self.run(*idle).split()) == set(self.nodes):
                     return
             except subprocess.CalledProcessError:
                 pass  # the controller is on its way
@@ -101,7 +102,7 @@ class Cluster:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld"):
+        for name in (*(f"slurmd-{node}" for node in self.nodes), "slurmctld"):
             self.kill(name)
 
     def clear(self) -> None:
@@ -112,16 +113,21 @@ class Cluster:
             time.sleep(0.1)
 
 
-def start_cluster(folder: Path) -> Cluster:
-    """A cluster with its files in ``folder``; skips or fails where Slurm is not installed."""
+def require_slurm() -> None:
+    """Skip or fail where Slurm cannot be started; its authentication is started."""
     for command in ("slurmctld", "slurmd", "sbatch", "munged"):
         if shutil.which(command) is None:
             absent("slurm", REMEDY)
     if os.getuid() != 0:
         absent("slurm", "its daemons are started by root in these tests")
     _start_munge()
+
+
+def start_cluster(folder: Path) -> Cluster:
+    """A cluster with its files in ``folder``; skips or fails where Slurm is not installed."""
+    require_slurm()
     host = socket.gethostname().partition(".")[0]
-    port, se, de = _free_ports(3)
+    port, se, de = free_ports(3)
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True)
     (folder / "slurm.conf").write_text(
@@ -158,7 +164,8 @@ def _pings() -> bool:
     return subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode == 0
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody uses."""
     held = [socket.socket() for _ in range(count)]
     for each in held:
         each.bind(("127.0.0.1", 0))

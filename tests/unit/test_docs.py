@@ -9,7 +9,7 @@ import pytest
 
 from providers import registry
 from providers.meters.nvml import power
-from providers.meters.nvml.kind import OPEN_PATIENCE_S
+from providers.meters.nvml.library import OPEN_PATIENCE_S
 from providers.series import IntensityProvider
 from providers.surroundings import Surroundings
 from scheduler.report.exports.columns import COLUMNS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from providers.executors.local import build
 from providers.meters.nvml import idle_boards
+from providers.meters.nvml.assigned import assigned
 from scheduler.errors import UsageError
 from scheduler.models import Attempt, JobState
 from scheduler.testing.boards import FakeBoard, FakeSlice
@@ -99,3 +101,42 @@ def test_a_board_that_was_taken_meanwhile_is_not_claimed(desk: Any) -> None:
     assert claim(first)
     assert not claim(second)
     assert store.get(second).state is JobState.PLANNED
+
+
+@pytest.mark.parametrize(
+    ("told", "boards"),
+    [
+        ("0,3", ("GPU-a", "GPU-d")),
+        ("GPU-b,MIG-y", ("GPU-b", "MIG-y")),
+        ("GPU-d", ("GPU-d",)),
+        ("1", ("GPU-b",)),  # a silent one counts as well
+        ("2", ("2",)),  # in MIG mode: its slices have other names
+        ("7, 0", ("7", "GPU-a")),
+        ("NoDevFiles", ()),
+        ("", ()),
+    ],
+)
+def test_what_an_engine_gave_by_number_has_a_uuid(
+    plugged: Callable[..., FakeNvml], told: str, boards: tuple[str, ...]
+) -> None:
+    silent = frozenset({"nvmlDeviceGetEnforcedPowerLimit"})
+    slices = [FakeSlice("MIG-x"), FakeSlice("MIG-y")]
+    nvml = plugged(
+        FakeBoard("GPU-a"), FakeBoard("GPU-b", denied=silent), FakeBoard("GPU-c", slices=slices),
+        FakeBoard("GPU-d"),
+    )  # fmt: skip
+    assert assigned(told) == boards
+    assert nvml.inits == 0
+
+
+def test_without_a_driver_or_an_answer_of_it_a_board_stands_for_itself(
+    plugged: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvml = plugged(FakeBoard("GPU-a"))
+    answers = threading.Event()
+    monkeypatch.setattr(nvml, "nvmlInit", lambda: answers.wait(30))
+    monkeypatch.setattr("providers.meters.nvml.library.OPEN_PATIENCE_S", 0.1)
+    assert assigned("0") == ("0",)
+    answers.set()
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert assigned("0") == ("0",)

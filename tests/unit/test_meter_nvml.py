@@ -246,7 +246,7 @@ def test_the_kind_tells_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_driver_that_hangs_at_the_start_is_gone_without(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = FakeNvml([FakeBoard("GPU-a")], hangs=threading.Event())
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    monkeypatch.setattr("providers.meters.nvml.kind.OPEN_PATIENCE_S", 0.1)
+    monkeypatch.setattr("providers.meters.nvml.library.OPEN_PATIENCE_S", 0.1)
     with pytest.raises(OSError, match="did not answer within"):
         KIND.open(Scope(1, ("GPU-a",)))
     assert nvml.hangs is not None

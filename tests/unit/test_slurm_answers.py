@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from providers.errors import ExecutorError
 from providers.executors.slurm import batch, jobs
-from providers.executors.slurm.commands import Commands, _boards
+from providers.executors.slurm.commands import SILENT_S, Commands, _boards
 from providers.executors.slurm.energy import note_energy
+from providers.executors.slurm.handle import Handle
 from providers.executors.slurm.jobs import SlurmJob
 from providers.runner import journal
 
@@ -55,6 +56,49 @@ def test_a_job_of_any_version_is_read(job: dict[str, Any]) -> None:
 def test_states_mean_what_they_mean(told: Any, stage: str) -> None:
     (found,) = jobs.parse_queue(json.dumps({"jobs": [OLD | {"job_state": told}]}))
     assert found.stage == stage
+
+
+@pytest.mark.parametrize(
+    ("told", "restarts"),
+    [(0, 0), (2, 2), ({"set": True, "infinite": False, "number": 2}, 2), ({"set": False}, None),
+     (None, None), ("2", None)],
+)  # fmt: skip
+def test_how_often_a_job_was_requeued_is_told_by_any_version(
+    told: object, restarts: int | None
+) -> None:
+    text = json.dumps({"jobs": [OLD | {"restart_cnt": told}]})
+    assert [job.restarts for job in jobs.parse_queue(text)] == [restarts]
+    assert [job.restarts for job in jobs.parse_accounting(text)] == [restarts]
+
+
+@pytest.mark.parametrize(
+    ("restarts", "ended_s", "past", "over"),
+    [
+        (0, 50.0, True, False),
+        (1, 50.0, False, False),
+        (2, None, False, True),
+        (None, 50.0, True, False),  # a version that does not count: what ended before was before
+        (None, 150.0, False, False),
+        (None, None, False, False),
+    ],
+)
+def test_which_run_of_a_job_is_told_of(
+    restarts: int | None, ended_s: float | None, past: bool, over: bool
+) -> None:
+    handle = Handle("7", None, None, None, restarts=1, since_s=100.0)
+    told = SlurmJob("7", "FAILED", ended_s=ended_s, restarts=restarts)
+    assert (handle.is_past(told), handle.is_over(told)) == (past, over)
+
+
+def test_a_jobcomp_file_tells_runs_apart(tmp_path: Path) -> None:
+    """Slurm 22.05 writes a line for each end, and one for each requeue."""
+    file = tmp_path / "jobcomp"
+    lines = [f"JobId=3 Name=x JobState={state}" for state in ("FAILED", "PENDING", "COMPLETED")]
+    for count, (state, restarts) in enumerate([("FAILED", 0), ("PENDING", 1), ("COMPLETED", 1)], 1):
+        file.write_text("\n".join(lines[:count]))
+        found = Commands().completed(str(file), "3")
+        assert found is not None
+        assert (found.state, found.restarts) == (state, restarts)
 
 
 def test_a_dead_controller_is_no_empty_queue() -> None:
@@ -129,6 +173,7 @@ def test_whatever_scontrol_prints_is_read(text: str) -> None:
 
 def test_lines_of_scontrol_and_of_a_jobcomp_file_are_read() -> None:
     shown = "JobId=3 JobName=x JobState=RUNNING Reason=None Dependency=(null) Comment=lowtide:b "
+    assert jobs.parse_lines(f"{shown} Restarts=4 X=1")[0].restarts == 4
     filed = "JobId=3 UserId=root(0) Name=wrap JobState=NODE_FAIL Partition=a ExitCode=0:0"
     assert [(j.job_id, j.stage) for j in jobs.parse_lines(f"{shown}\n{filed}")] == [
         ("3", "running"),
@@ -171,3 +216,22 @@ def test_what_has_ended_meanwhile_is_cancelled_without_an_error(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with nullcontext() if over else pytest.raises(ExecutorError):
         Commands().cancel("4")
+
+
+def test_a_silent_controller_is_not_waited_for_by_every_job_of_a_pass() -> None:
+    asked, now = [], [100.0]
+
+    class Silent(Commands):
+        def run(self, *argv: str, stdin: str = "") -> str:
+            asked.append(argv)
+            raise ExecutorError("squeue did not answer within 20 s")
+
+    silent = Silent(clock=lambda: now[0])
+    for _ in range(3):
+        with pytest.raises(ExecutorError, match="did not answer"):
+            silent.queue(fresh=True)
+    assert len(asked) == 1
+    now[0] += SILENT_S + 1
+    with pytest.raises(ExecutorError, match="did not answer"):
+        silent.queue()
+    assert len(asked) == 2

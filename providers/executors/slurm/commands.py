@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 20.0
 # One look at the queue serves all jobs that are polled within this time.
 FRESH_S = 1.0
+# A command waits long for a dead controller (MessageTimeout in slurm.conf, and its retries): what
+# one look was not told, the others of the same pass need not wait for.
+SILENT_S = 5.0
 # Nodes come and go more rarely; while the controller is silent the last count stands.
 NODES_FRESH_S = 30.0
 # How scancel tells that there is nothing left to cancel: in words, or by no word and the low byte
@@ -41,6 +44,8 @@ class Commands:
     _queue: list[SlurmJob] = field(default_factory=list)
     _nodes: dict[tuple[str, ...], tuple[float, str]] = field(default_factory=dict)
     _asked_s: float = float("-inf")
+    _silent_s: float = float("-inf")
+    _silence: str = ""
 
     def run(self, *argv: str, stdin: str = "") -> str:
         """stdout; :class:`ExecutorError` with the command's last line where it fails."""
@@ -70,11 +75,20 @@ class Commands:
         self._asked_s = float("-inf")
 
     def queue(self, *, fresh: bool = False) -> list[SlurmJob]:
-        """Our user's jobs that the controller remembers, ended ones included."""
+        """Our user's jobs that the controller remembers, ended ones included.
+
+        :class:`ExecutorError` where it does not answer, or has not answered just now.
+        """
+        if self.clock() - self._silent_s <= SILENT_S:
+            raise ExecutorError(self._silence)
         if fresh or self.clock() - self._asked_s > FRESH_S:
-            user = str(os.getuid())
-            said = self.run(*self.on_cluster("squeue"), "--json", "--states=all", f"--user={user}")
-            self._queue, self._asked_s = jobs.parse_queue(said), self.clock()
+            words = (*self.on_cluster("squeue"), "--json", "--states=all", f"--user={os.getuid()}")
+            try:
+                self._queue = jobs.parse_queue(self.run(*words))
+            except ExecutorError as e:
+                self._silent_s, self._silence = self.clock(), str(e)
+                raise
+            self._asked_s = self.clock()
         return self._queue
 
     def by_comment(self, comment: str) -> SlurmJob | None:

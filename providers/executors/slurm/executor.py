@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from providers.base import Capabilities, Launch, RunState
 from providers.errors import ExecutorError
-from providers.executors.slurm import batch, requeue
+from providers.executors.slurm import batch, requeue, suspend
 from providers.executors.slurm import handle as handles
 from providers.executors.slurm.commands import Commands
 from providers.executors.slurm.handle import Handle
@@ -21,17 +21,18 @@ from providers.runner.runner import read_launch
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from providers.executors.slurm.jobs import SlurmJob
+
 
 class Slurm:
     """One partition of one cluster."""
 
-    capabilities = Capabilities(
-        begin_time=True, hold=True, suspend=False, requeue=True, accounting=True,
-        multi_region=True, assigns_gpus=True,
-    )  # fmt: skip
-
     def __init__(self, settings: SlurmSettings, clock: Callable[[], float] = time.time) -> None:
         self._settings, self._clock = settings, clock
+        self.capabilities = Capabilities(
+            begin_time=True, hold=True, suspend=settings.suspend, requeue=settings.requeue,
+            accounting=True, multi_region=True, assigns_gpus=True,
+        )  # fmt: skip
         self._commands = Commands(settings.cluster)
         self._states = States(self._commands, settings, clock)
 
@@ -140,27 +141,43 @@ class Slurm:
         if asked_at is not None and self._clock() - asked_at > 2 * grace_s + LAG_S:
             self._commands.cancel(handle.job_id)
         elif (run_dir / "started").exists():
+            # What is suspended hears no signal, nor what is just going on: it is asked again.
+            suspend.resume(self._commands, handle.job_id)
             self._signal(handle, "TERM")
         else:
             self._commands.cancel(handle.job_id)
 
     def pause(self, run_dir: Path, token: str) -> None:
-        """Through the runner, as :meth:`providers.base.Executor.pause` says."""
-        self._ask(run_dir, pausing.PAUSE.name)
+        """As :meth:`providers.base.Executor.pause` says, through the runner; what is to be stopped
+        is suspended by Slurm where the site says so, and Slurm agrees.
+        """
+        found = self._pausable(run_dir)
+        if found is None:
+            return
+        handle, job = found
+        stops = self._settings.suspend and _launched(run_dir).get("pause_signal") == "stop"
+        if not (stops and suspend.suspend(self._commands, run_dir, job, self._clock())):
+            self._signal(handle, pausing.PAUSE.name)
 
     def resume(self, run_dir: Path, token: str) -> None:
-        """Through the runner; without effect on what is not stopped."""
-        if _launched(run_dir).get("pause_signal") == "stop":
-            self._ask(run_dir, pausing.RESUME.name)
+        """The same the other way round; without effect on what is not stopped."""
+        found = self._pausable(run_dir)
+        if found is None or _launched(run_dir).get("pause_signal") != "stop":
+            return
+        handle, _ = found
+        if not suspend.resume(self._commands, handle.job_id):
+            self._signal(handle, pausing.RESUME.name)
 
-    def _ask(self, run_dir: Path, signal_name: str) -> None:
+    def _pausable(self, run_dir: Path) -> tuple[Handle, SlurmJob] | None:
+        """The job of an attempt that runs and may be paused."""
         handle = handles.read(run_dir)
         wants = _launched(run_dir).get("pause_signal") is not None
         if handle is None or not wants or not (run_dir / "started").exists():
-            return
+            return None
         job = self._commands.job(handle.job_id)
-        if job is not None and job.stage == "running" and not journal.read_receipt(run_dir):
-            self._signal(handle, signal_name)
+        if job is None or job.stage != "running" or journal.read_receipt(run_dir):
+            return None
+        return handle, job
 
     def _signal(self, handle: Handle, name: str) -> None:
         self._commands.cancel(handle.job_id, "--batch", f"--signal={name.removeprefix('SIG')}")

@@ -31,6 +31,7 @@ class SlurmSettings(ProviderSettings):
     lowtide's packages; both default to those here, on a shared file system. ``export`` names
     environment variables that the runner itself needs; the job's own come from its submitter.
     ``job_completions`` is the site's jobcomp file, asked where there is no accounting.
+    ``suspend``: what is paused by a stop is suspended by Slurm, which this account must be let do.
     ``requeue``: after a checkpoint a job keeps its Slurm job; off where a site does not want that.
     """
 
@@ -44,6 +45,7 @@ class SlurmSettings(ProviderSettings):
     packages: str | None = None
     export: tuple[Word, ...] = ()
     job_completions: str | None = None
+    suspend: bool = False
     requeue: bool = True
 
     @field_validator("options")

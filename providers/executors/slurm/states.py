@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from providers.base import RunState
 from providers.errors import ExecutorError
 from providers.executors.slurm import handle as handles
+from providers.executors.slurm import suspend
 from providers.executors.slurm.energy import note_energy
 from providers.runner import journal, pausing
 from providers.runner.record import THINNING
@@ -40,7 +41,7 @@ class States:
         """The state of the attempt in ``run_dir``; ``find`` looks for its job at Slurm."""
         receipt = journal.read_receipt(run_dir)
         handle = handles.read(run_dir)
-        note = "" if handle is None else handle.note
+        note = suspend.refusal(run_dir) or ("" if handle is None else handle.note)
         if receipt is not None:
             if handle is not None:
                 note_energy(self.commands, run_dir, handle.job_id)

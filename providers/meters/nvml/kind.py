@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from providers.base import Probe
-from providers.meters.nvml.library import library, session
+from providers.meters.nvml.library import answered, library, session
 from providers.meters.nvml.meter import NvmlMeter
 
 if TYPE_CHECKING:
     from providers.base import Component, Meter, Reading, Scope, Usage
-
-# How long the first look at the driver may take before the meter goes without it.
-OPEN_PATIENCE_S = 5.0
 
 
 class _NoBoards:
@@ -46,22 +42,7 @@ class _Kind:
         """The boards of the scope; :class:`OSError` where NVML fails or hangs."""
         if not scope.gpus:
             return _NoBoards()
-        opened: list[NvmlMeter | Exception] = []
-
-        def attempt() -> None:
-            try:
-                opened.append(NvmlMeter(scope, library()))
-            except Exception as e:  # noqa: BLE001 -- told by the caller's thread
-                opened.append(e)
-
-        worker = threading.Thread(target=attempt, daemon=True)
-        worker.start()
-        worker.join(OPEN_PATIENCE_S)
-        if not opened:
-            raise OSError(f"NVML did not answer within {OPEN_PATIENCE_S:g} s")
-        if isinstance(opened[0], Exception):
-            raise OSError(str(opened[0])) from opened[0]
-        return opened[0].start()
+        return answered(lambda: NvmlMeter(scope, library())).start()
 
 
 KIND = _Kind()

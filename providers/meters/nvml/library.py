@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+# How long the first look at the driver may take before a job starts without it.
+OPEN_PATIENCE_S = 5.0
 
 
 def library() -> Any:
@@ -32,6 +37,27 @@ def session() -> Iterator[Driver]:
         raise OSError(f"NVML: {e}") from e
     finally:
         nvml.nvmlShutdown()
+
+
+def answered(ask: Callable[[], T]) -> T:
+    """What a question gives; :class:`OSError` where it fails, or the driver hangs over it."""
+    found: list[T] = []
+    failed: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            found.append(ask())
+        except Exception as e:  # noqa: BLE001 -- told by the caller's thread
+            failed.append(e)
+
+    worker = threading.Thread(target=attempt, daemon=True)
+    worker.start()
+    worker.join(OPEN_PATIENCE_S)
+    if found:
+        return found[0]
+    if failed:
+        raise OSError(str(failed[0])) from failed[0]
+    raise OSError(f"NVML did not answer within {OPEN_PATIENCE_S:g} s")
 
 
 class Driver:
