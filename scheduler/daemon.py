@@ -55,7 +55,15 @@ def serve(context: Context) -> None:
             return
         outage.is_over(now)
         if due is not None and due < now + period:
-            clock.add_job(look, "date", run_date=due, id="due", replace_existing=True)
+            # However late: a busy machine must not make it wait for the next period.
+            clock.add_job(
+                look,
+                "date",
+                run_date=due,
+                id="due",
+                replace_existing=True,
+                misfire_grace_time=None,
+            )
 
     with engine.sole_daemon(home):
         (home / "daemon.lock").write_text(f"{os.getpid()}\n")

@@ -11,9 +11,10 @@ from scheduler.store import migrations
 from scheduler.store.actuals import Actuals, StoredHistory
 from scheduler.store.database import Database, dialect_of
 from scheduler.store.forecasts import Forecasts
-from scheduler.store.jobs import LEGAL_MOVES, Jobs, Planned
+from scheduler.store.jobs import Jobs, Planned
 from scheduler.store.leases import Leases
 from scheduler.store.memory import Accuracies, Beats, QueuePlans, Settlements, Version
+from scheduler.store.moves import LEGAL_MOVES
 from scheduler.store.recurrences import Recurrences
 from scheduler.store.reservations import Reservation, Reservations, Step
 from scheduler.store.values import sight

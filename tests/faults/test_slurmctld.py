@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from datetime import UTC, datetime
@@ -53,8 +54,11 @@ def test_no_job_is_lost_whatever_it_does_meanwhile(site: Site, slurm: Cluster) -
     running = (goes_on, ends, stopped)
     site.until(lambda: all(site.job(j).state is JobState.RUNNING for j in running))
     site.until(lambda: bool(site.told(waits_there, "handed over")))
-    now = time.time()
-    site.until(lambda: saved.stat().st_mtime > now)  # what Slurm itself has not saved is lost
+    # What Slurm itself has not saved is lost; it saves what has changed.
+    now, run_dir = time.time(), Path(site.attempt(waits_there).run_dir)
+    slurm_id = json.loads((run_dir / "slurm.json").read_text())["job_id"]
+    slurm.run("scontrol", "update", f"JobId={slurm_id}", "Nice=1")
+    site.until(lambda: saved.stat().st_mtime > now)
     try:
         slurm.kill("slurmctld", signal.SIGKILL)
         (site.folder / "now").touch()
@@ -72,10 +76,11 @@ def test_no_job_is_lost_whatever_it_does_meanwhile(site: Site, slurm: Cluster) -
         slurm.start_controller()
         slurm.wait()
     (site.folder / "later").touch()
-    # As if the plan had said so: the one that waits there begins at once.
+    # As if the plan had said so: the one that waits there begins at once, and nobody looks.
     now_s, job = time.time(), site.job(waits_there)
     launch = launch_of(site.ctx, job, site.attempt(waits_there), datetime.now(UTC))
     assert site.ctx.executor("north").move(launch, now_s)
+    until((run_dir / "receipt.json").exists)
     ids = (*running, waits_there, due)
     site.until(lambda: all(site.ended(j) for j in ids))
     site.tick()

@@ -123,7 +123,18 @@ class Ordeal:
     def recover(self) -> None:
         """Let the daemons work undisturbed until every job has ended and is settled."""
         with self.store() as store:
-            until(lambda: self._is_over(store), HANG_S)
+            try:
+                until(lambda: self._is_over(store), HANG_S)
+            except AssertionError as e:
+                settled = store.settlements.versions
+                left = [
+                    f"{job.id} {job.state}: {job.reason}"
+                    for job in store.jobs.find()
+                    if not (job.state.ended and settled(job.id))
+                ]
+                raise AssertionError(
+                    "some never end, or are never settled:\n" + "\n".join(left)
+                ) from e
         self.passes.close()
         for daemon in self._daemons:
             daemon.terminate()

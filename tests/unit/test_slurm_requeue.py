@@ -301,3 +301,17 @@ def test_its_hour_comes_no_sooner_than_a_node_takes_the_job_again(desk: Desk) ->
     desk.executor.start(desk.next)
     assert handle.start_time(None).startswith("now+")
     assert handle.start_time(0.0) == handle.start_time(None)
+
+
+def test_what_begins_just_when_it_is_told_to_begin_is_no_failure(desk: Desk) -> None:
+    desk.executor.start(desk.launch, desk.now + HOUR_S)
+    asked = desk.slurm.read()["jobs"]
+    desk.slurm.change("1", job_state="RUNNING", end_time=1)  # the played one refuses it like that
+    desk.slurm.write(desk.slurm.read() | {"lag": 1, "old": asked})
+    desk.executor.start(desk.launch)
+    assert desk.slurm.said("scontrol") == []
+    desk.slurm.write(desk.slurm.read() | {"lag": 9, "old": asked})
+    handle = Handle("1", None, desk.now + HOUR_S, "north")
+    keep(Path(desk.launch.run_dir), handle)
+    with pytest.raises(ExecutorError, match="already finished"):
+        desk.executor.start(desk.launch)

@@ -195,7 +195,13 @@ class Slurm:
             return
         job = self._commands.job(handle.job_id)
         if job is not None and job.stage == "waiting" and job.reason == "BeginTime":
-            self._commands.update(handle.job_id, StartTime=handle.start_time(None))
+            try:
+                self._commands.update(handle.job_id, StartTime=handle.start_time(None))
+            except ExecutorError:
+                # Its hour may have come meanwhile.
+                job = self._commands.queued(handle.job_id, fresh=True)
+                if job is None or job.stage == "waiting":
+                    raise
         handles.keep(run_dir, replace(handle, begin_s=None))
 
     def _found(self, run_dir: Path, *, alive: bool = False) -> Handle | None:
