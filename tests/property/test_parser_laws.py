@@ -246,10 +246,10 @@ IN_A_RUN_FOLDER = ("receipt.json", "started", "launch.json", "pauses.json", "lau
                    "stop.json", "process.json")  # fmt: skip
 
 
-# Of two readings the bounds of what came between cross, in sum or in one increment.
+# Of two readings the bounds of what came between cross, in the first increment and in the sum.
 CROSSED = JOURNAL.partition("\n")[0] + "".join(
     f'\n{{"at":{at},"cpu_s":0,"read":[[0,{bounds},{bounds},1.0]]}}'
-    for at, bounds in ((1, "0,2,2"), (2, "3,3,3"), (3, "3,9,9"))
+    for at, bounds in ((1, "0,5,5"), (2, "6,6,6"), (3, "7,7,7"))
 )
 
 
