@@ -6,7 +6,7 @@ ZONE ?= DE
 EXTRAS ?= dev
 PYTEST_ARGS ?= -n auto --dist loadgroup
 
-.PHONY: help demo test check bench build clean
+.PHONY: help demo test check bench faults build clean
 
 help: ## List the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,10 @@ check: $(VENV)/.dev ## Lint, format and types
 
 bench: $(VENV)/.bench ## Print the ratios of the benchmarks
 	$(BIN)/python -m pytest -m benchmark -s -p no:randomly tests/benchmarks
+
+faults: export LOWTIDE_FAULT_KILLS ?= 1000
+faults: $(VENV)/.dev ## Kill processes 1,000 times over a life of many jobs (LOWTIDE_FAULT_SEED=...)
+	$(BIN)/python -m pytest -p no:randomly -v tests/faults
 
 build: $(VENV)/.dev ## Build wheel and source distribution
 	$(BIN)/python -m build

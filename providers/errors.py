@@ -13,11 +13,19 @@ LowtideError
 A message says what was asked, what was found and what to do, in one line.
 """
 
+# A field of a file may have any length; of what is told of it the beginning and the end count.
+LONGEST, _END = 2000, 500
+
 
 class LowtideError(Exception):
     """Base of the tree. ``exit_code`` is what the command line returns for it."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """One line of at most :data:`LONGEST` characters, whatever it repeats."""
+        said = " ".join(super().__str__().splitlines())
+        return said if len(said) <= LONGEST else f"{said[: LONGEST - _END - 3]}...{said[-_END:]}"
 
 
 class ProviderError(LowtideError):

@@ -7,19 +7,27 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, get_args
 
-from providers.base import Component, Journal, Reading, Sample, Triple
+from providers.base import Component, Journal, Method, Reading, Sample, Triple
+from providers.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 
+# A runner writes a line for each 0.1 % of the run: some ten thousand, with 64 boards 10 kB each.
+LIMIT_BYTES = 256 << 20
+
+
 def read(path: Path) -> Journal:
     """A journal; an absent one has no components and a note."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace")
+        with open_regular(path) as file:
+            content = file.read(LIMIT_BYTES)
+            longer = bool(file.read(1))
     except OSError as e:
         return Journal((), (), (f"no energy journal: {e.strerror}",))
     components: tuple[Component, ...] = ()
@@ -27,11 +35,14 @@ def read(path: Path) -> Journal:
     samples: list[Sample] = []
     notes: list[str] = []
     torn = 0
-    for text in filter(None, lines.split("\n")):
+    for raw in BytesIO(content):
+        text = raw.decode("utf-8", errors="replace").removesuffix("\n")
+        if not text:
+            continue
         try:
             line = json.loads(text)
             if "components" in line:
-                components = tuple(Component(**c) for c in line["components"])
+                components = tuple(_component(c) for c in line["components"])
                 meta = dict(line["meta"])
             elif "note" in line:
                 notes.append(str(line["note"]))
@@ -51,7 +62,26 @@ def read(path: Path) -> Journal:
             torn += 1
     if torn:
         notes.append(f"{torn} damaged line(s) of the energy journal were left out")
+    if longer:
+        notes.append(
+            f"the energy journal is longer than {LIMIT_BYTES >> 20} MiB: the rest is left out"
+        )
     return Journal(components, tuple(samples), tuple(notes), meta)
+
+
+def _component(told: dict[str, Any]) -> Component:
+    """As a meter would tell it; else :class:`ValueError` or :class:`TypeError`."""
+    made = Component(**told)
+    figures = (made.max_w, made.poll_s)
+    if not (
+        isinstance(made.name, str)
+        and made.method in get_args(Method)
+        and isinstance(made.source, str)
+        and isinstance(made.replayed, bool)
+        and all(f is None or (isinstance(f, (int, float)) and 0 <= f < math.inf) for f in figures)
+    ):
+        raise ValueError("a component is a name, a method and a source")
+    return made
 
 
 def _sample(line: dict[str, Any], components: Sequence[Component], last: Sample | None) -> Sample:

@@ -1,4 +1,4 @@
-"""config.yaml and the environment -> :class:`Config`; the only reader of YAML.
+"""config.yaml and the environment -> :class:`Config`.
 
 Unknown keys, broken YAML and values of the wrong kind are :class:`ConfigError`, naming the
 file, the line where YAML knows it, and the nearest known key.
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import platformdirs
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -23,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from scheduler import address, quantities, zones
+from scheduler import address, documents, quantities, zones
 from scheduler.address import Address
 from scheduler.errors import ConfigError
 from scheduler.hardware_settings import HardwareSettings
@@ -48,7 +47,7 @@ def _country(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
-Span = Annotated[float, text(quantities.span_s), Field(ge=0)]
+Span = Annotated[float, text(quantities.span_s), Field(ge=0, le=quantities.LONGEST_S)]
 Percent = Annotated[float, text(quantities.percent), Field(ge=0, le=100)]
 TimeZone = Annotated[str, AfterValidator(zones.checked)]
 Zone = Annotated[str, BeforeValidator(_zone), Field(min_length=1)]
@@ -173,6 +172,10 @@ LOCAL: dict[str, Any] = {
 }
 
 
+# Keys of sources under their usual names: no job gets them, whatever ``secrets`` adds.
+SECRETS = ("ELECTRICITY_MAPS_TOKEN", "WATTTIME_PASSWORD", "EIA_API_KEY", "ENTSOE_TOKEN")
+
+
 class Settings(Section):
     """The whole file. ``regions.local`` is laid over the built-in one."""
 
@@ -197,12 +200,7 @@ class Settings(Section):
     refresh: Seconds = 900.0
     tick: Seconds = 10.0
     timezone: TimeZone | None = None
-    secrets: tuple[str, ...] = (
-        "ELECTRICITY_MAPS_TOKEN",
-        "WATTTIME_PASSWORD",
-        "EIA_API_KEY",
-        "ENTSOE_TOKEN",
-    )
+    secrets: tuple[str, ...] = SECRETS
 
     @model_validator(mode="before")
     @classmethod
@@ -244,16 +242,21 @@ class Config:
 
     @property
     def key_variables(self) -> frozenset[str]:
-        """Environment variables that hold keys: of ``secrets``, any source, and the database."""
+        """Environment variables that hold keys: of ``secrets``, sources, engines, database."""
+        engines = (region.engine for region in self.settings.regions.values())
         named = (
             value
-            for settings in self.settings.sources.values()
+            for settings in (
+                *self.settings.sources.values(),
+                *self.settings.executors.values(),
+                *engines,
+            )
             for key, value in settings.items()
             if key.endswith("_env") and isinstance(value, str)
         )
         database = self.settings.database
         password = () if database is None or not database.password_env else (database.password_env,)
-        return frozenset((*self.settings.secrets, *named, "PGPASSWORD", *password))
+        return frozenset((*SECRETS, *self.settings.secrets, *named, "PGPASSWORD", *password))
 
     @property
     def shared_runs(self) -> Path | None:
@@ -306,12 +309,10 @@ def packaged() -> Path:
 def read_yaml(path: Path) -> Any:
     """The file's content; an empty file is an empty mapping."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as e:
-        mark = e.problem_mark or e.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: broken YAML: {e.problem or e.context}") from e
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as e:
+        content = documents.load(path)
+    except documents.Broken as e:
+        raise ConfigError(f"{path}{e}") from e
+    except (OSError, ValueError) as e:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(e).split())}") from e
     content = {} if content is None else content
     if not isinstance(content, dict):

@@ -6,7 +6,9 @@ import os
 import shlex
 import signal
 import sys
-from contextlib import suppress
+import threading
+import time
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from scheduler.errors import StoreError, StoreUnreachable
 from scheduler.texts import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from scheduler.config import Config
     from scheduler.engine import Context
@@ -48,11 +50,8 @@ def serve(context: Context) -> None:
         now = datetime.now(UTC)
         try:
             due = engine.tick(context, now, now + period)
-        except StoreUnreachable as e:
+        except (LowtideError, OSError) as e:
             outage.goes_on(e, now)
-            return
-        except LowtideError as e:
-            _log(str(e))
             return
         outage.is_over(now)
         if due is not None and due < now + period:
@@ -65,34 +64,67 @@ def serve(context: Context) -> None:
         clock.add_job(
             look,
             "interval",
+            id="look",
             seconds=period.total_seconds(),
             next_run_time=datetime.now(UTC),
             coalesce=True,
             max_instances=1,
             misfire_grace_time=None,
         )
-        clock.start()
+        with _steps_noticed(clock, period.total_seconds()):
+            clock.start()
         with suppress(StoreUnreachable):
             engine.step_down(context)
 
 
+@contextmanager
+def _steps_noticed(clock: BlockingScheduler, period_s: float) -> Iterator[None]:
+    """Look at once where the machine's clock was set: one set back by an hour would else make an
+    hour without a pass, as APScheduler goes by the time of day.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        ahead = time.time() - time.monotonic()
+        while not over.wait(period_s):
+            seen = time.time() - time.monotonic()
+            if abs(seen - ahead) > period_s:
+                _log(f"the clock was set by {seen - ahead:+.0f} s; looking at the queue now")
+                ahead = seen
+                clock.modify_job("look", next_run_time=datetime.now(UTC))
+
+    thread = threading.Thread(target=watch, name="clock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 class Outage:
-    """A database that does not answer: one line when that begins, one when it is over."""
+    """Passes that fail: a line when that begins and where the fault changes, one when it is over.
+
+    Faults are a database that does not answer, a disk that is full or may not be written.
+    """
 
     def __init__(self) -> None:
         self._since: datetime | None = None
+        self._said = ""
 
-    def goes_on(self, error: StoreUnreachable, now: datetime) -> None:
-        """It did not answer at ``now``."""
-        if self._since is None:
-            self._since = now
-            _log(f"{error}; running jobs go on, and so does the queue once it answers")
+    def goes_on(self, error: LowtideError | OSError, now: datetime) -> None:
+        """A pass at ``now`` has failed."""
+        # One fault is often told in different words at different places.
+        fault = type(error).__name__ + str(getattr(error, "errno", ""))
+        if self._since is None or fault != self._said:
+            self._since, self._said = self._since or now, fault
+            _log(f"{error}; running jobs go on, and so does the queue once this is over")
 
     def is_over(self, now: datetime) -> None:
-        """It answered at ``now``."""
+        """A pass at ``now`` has not."""
         if self._since is not None:
-            gone_s = (now - self._since).total_seconds()
-            _log(f"the database answers again after {gone_s:.0f} s")
+            gone_s = abs((now - self._since).total_seconds())
+            _log(f"the queue goes on again after {gone_s:.0f} s")
             self._since = None
 
 

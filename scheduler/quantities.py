@@ -10,6 +10,8 @@ import re
 from datetime import UTC, datetime, timedelta
 
 _SPAN_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 365 * 86400}
+# A hundred years: no plan and no lifespan is longer, and every clock can add it.
+LONGEST_S = 100.0 * _SPAN_UNITS_S["y"]
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdwy])", re.IGNORECASE)
 _DATA_GB = {"tb": 1e3, "gb": 1.0, "mb": 1e-3}
 _POWER_W = {"mw": 1e6, "kw": 1e3, "w": 1.0}
@@ -23,7 +25,7 @@ def duration_s(text: str) -> float:
     if not parts or _SPAN.sub("", compact).strip():
         raise ValueError(f"{text!r} is no span of time: write e.g. 90s, 2h or 1d12h")
     seconds = math.fsum(float(n) * _SPAN_UNITS_S[unit.lower()] for n, unit in parts)
-    if not 0 < seconds <= 100 * _SPAN_UNITS_S["y"]:
+    if not 0 < seconds <= LONGEST_S:
         raise ValueError(f"{text!r} must be above zero and at most 100y")
     return seconds
 

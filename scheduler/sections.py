@@ -14,7 +14,7 @@ def text(parse: Any) -> BeforeValidator:
     return BeforeValidator(lambda v: parse(str(v)) if isinstance(v, (str, int)) else v)
 
 
-Seconds = Annotated[float, text(quantities.duration_s), Field(gt=0)]
+Seconds = Annotated[float, text(quantities.duration_s), Field(gt=0, le=quantities.LONGEST_S)]
 Words = Annotated[str, Field(min_length=1)]
 
 

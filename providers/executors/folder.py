@@ -159,7 +159,7 @@ class FolderExecutor(ABC):
         launch = _launch(run_dir)
         if launch is None:
             return RunState("gone" if started else "absent", detail="it has no launch.json")
-        at = None if marker is None else marker.get("at")
+        at = journal.moment_s(marker)
         alive = RunState("paused" if pausing.is_stopped(run_dir) else "running", at)
         if not started:
             alive = RunState("waiting")
@@ -189,8 +189,8 @@ class FolderExecutor(ABC):
             with suppress(OSError):
                 journal.claim(run_dir / OVER, {"at": self._clock()})
             return self._lag_s > 0
-        since = seen.get("at")
-        return isinstance(since, float) and self._clock() - since < self._lag_s
+        since = journal.moment_s(seen)
+        return since is not None and self._clock() - since < self._lag_s
 
 
 def command(launch: Launch, python: str, packages: str | None = None) -> list[str]:

@@ -61,7 +61,7 @@ def exit_code(receipt: Receipt) -> int:
 
 def _adopted(launch: Launch, run_dir: Path, status: int) -> Receipt:
     """The runner was killed: the command, if it was started, is our own child now."""
-    begun = (journal.read_json(run_dir / "started") or {}).get("at")
+    begun = journal.moment_s(journal.read_json(run_dir / "started"))
     first = (journal.read_json(run_dir / "process.json") or {}).get("pid")
     if begun is None or first is None:
         raise ExecutorError(f"the runner was lost before the command began ({_ended(status)})")
@@ -74,7 +74,7 @@ def _adopted(launch: Launch, run_dir: Path, status: int) -> Receipt:
         job_id=launch.job_id,
         attempt=launch.attempt,
         reason="exited",
-        started_at=float(begun),
+        started_at=begun,
         ended_at=time.time(),
         exit_code=code if code >= 0 else None,
         signal=-code if code < 0 else None,

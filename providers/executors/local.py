@@ -68,11 +68,13 @@ class Local:
     def poll(self, run_dir: Path, token: str) -> RunState:
         """Where an attempt stands; a receipt that comes while we look wins."""
         _bury()
-        state = self._look(run_dir, token)
         receipt = journal.read_receipt(run_dir)
-        if receipt is not None:
-            return RunState("ended", receipt.started_at, receipt)
-        return state
+        if receipt is None:
+            state = self._look(run_dir, token)
+            receipt = journal.read_receipt(run_dir)
+            if receipt is None:
+                return state
+        return RunState("ended", receipt.started_at, receipt)
 
     def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
         """TERM through the runner; without one TERM, and KILL once the grace is over."""
@@ -82,7 +84,7 @@ class Local:
             return
         # Should a runner still be on its way unseen, it finds the attempt taken.
         journal.claim(run_dir / "started", {"at": time.time()})
-        asked_at = _at(journal.read_json(run_dir / "stop.json"))
+        asked_at = journal.moment_s(journal.read_json(run_dir / "stop.json"))
         if asked_at is None:
             journal.write_json(run_dir / "stop.json", {"at": time.time()})
         late = asked_at is not None and time.time() - asked_at >= grace_s
@@ -113,7 +115,7 @@ class Local:
         marker = journal.read_json(run_dir / "started")
         if marker is None and not (run_dir / "started").exists():
             return RunState("running") if self._on_its_way(run_dir) else RunState("absent")
-        started_at = _at(marker)
+        started_at = journal.moment_s(marker)
         runner = _identity(run_dir / "started")
         if runner is not None and runner.alive():
             return RunState("paused" if pausing.is_stopped(run_dir) else "running", started_at)
@@ -128,12 +130,6 @@ class Local:
         return launched is not None and launched.alive()
 
 
-def _at(content: dict[str, Any] | None) -> float | None:
-    """The Unix time in a marker; None where it is absent or damaged."""
-    found = None if content is None else content.get("at")
-    return found if isinstance(found, float) else None
-
-
 def _identity(path: Path) -> proc.Identity | None:
     content = journal.read_json(path)
     try:
@@ -144,7 +140,7 @@ def _identity(path: Path) -> proc.Identity | None:
                 int(content["pid"]), int(content["start_ticks"]), str(content["boot_id"])
             )
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

@@ -1,4 +1,4 @@
-"""The energy journal, the receipt and the units of work in a run folder: writing and reading.
+"""The energy journal and the receipt in a run folder: writing and reading.
 
 ``journal.jsonl``: a header (components, notes about the machine), then one line a sample with
 cumulative readings (read back in :mod:`providers.journal`).
@@ -13,9 +13,10 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from providers.base import ZERO, Component, Journal, Reading, Receipt, Triple
+from providers.base import ZERO, Component, EndReason, Journal, Reading, Receipt, Triple
+from providers.files import read_bounded
 from providers.journal import read
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 NAME = "journal.jsonl"
 FSYNC_S = 20.0
-UNITS_LIMIT_BYTES = 1 << 20
+# The longest is a launch: 2 MiB of words (Linux' own limit for all of them), each byte escaped.
+JSON_LIMIT_BYTES = 16 << 20
+# The end of the year 9999, in Unix seconds: no later time can be told.
+LAST_S = 253_402_300_799.0
 
 
 class JournalWriter:
@@ -138,7 +142,7 @@ def _beside(path: Path, content: dict[str, Any]) -> Path:
     """A file of another name in the same folder with the content on disk."""
     # Of this process alone, also where several machines write into the folder.
     temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as f:
         json.dump(content, f)
         f.flush()
@@ -158,10 +162,16 @@ def sync_folder(folder: Path) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object; None where it is absent or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(read_bounded(path, JSON_LIMIT_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def moment_s(content: dict[str, Any] | None, name: str = "at") -> float | None:
+    """The Unix time in a marker; None where it is absent or damaged."""
+    found = None if content is None else content.get(name)
+    return found if isinstance(found, float) and 0 <= found <= LAST_S else None
 
 
 def read_receipt(run_dir: Path) -> Receipt | None:
@@ -170,10 +180,33 @@ def read_receipt(run_dir: Path) -> Receipt | None:
     if content is None:
         return None
     try:
-        pauses = tuple((float(begin), float(end)) for begin, end in content.pop("pauses", ()))
-        return Receipt(**content, pauses=pauses)
+        pauses = tuple((_time(begin), _time(end)) for begin, end in content.pop("pauses", ()))
+        receipt = Receipt(**content, pauses=pauses)
+        return receipt if _is_sound(receipt) else None
     except (TypeError, ValueError):
         return None
+
+
+def _is_sound(receipt: Receipt) -> bool:
+    """Whether it is one of a runner: a job could have left it, with anything in it."""
+    numbers = (receipt.exit_code, receipt.signal)
+    return (
+        isinstance(receipt.job_id, str)
+        and isinstance(receipt.attempt, int)
+        and receipt.reason in get_args(EndReason)
+        and _time(receipt.started_at) <= _time(receipt.ended_at)
+        and all(n is None or (isinstance(n, int) and 0 <= n < 1 << 16) for n in numbers)
+        and isinstance(receipt.cpu_s, (int, float))
+        and 0 <= receipt.cpu_s < math.inf
+        and (receipt.error is None or isinstance(receipt.error, str))
+    )
+
+
+def _time(value: Any) -> float:
+    """Unix seconds; :class:`ValueError` where it is no time."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LAST_S:
+        raise ValueError(f"{value!r} is no time")
+    return float(value)
 
 
 def read_pauses(run_dir: Path) -> tuple[tuple[float, float | None], ...]:
@@ -186,28 +219,6 @@ def read_pauses(run_dir: Path) -> tuple[tuple[float, float | None], ...]:
         return receipt.pauses
     try:
         told = (read_json(run_dir / "pauses.json") or {}).get("pauses", ())
-        return tuple((float(a), None if b is None else float(b)) for a, b in told)
+        return tuple((_time(a), None if b is None else _time(b)) for a, b in told)
     except (TypeError, ValueError):
         return ()
-
-
-def read_work(path: Path) -> list[tuple[str, float]]:
-    """The ``name=value`` lines that a job has written, in order; other lines do not count.
-
-    At most 1 MiB is read: a job may write rubbish, and a report must still come.
-    """
-    try:
-        with path.open("rb") as f:
-            text = f.read(UNITS_LIMIT_BYTES).decode("utf-8", errors="replace")
-    except OSError:
-        return []
-    found: list[tuple[str, float]] = []
-    for line in text.splitlines():
-        name, equals, number = line.partition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            continue
-        if equals and name.strip() and math.isfinite(value):
-            found.append((name.strip(), value))
-    return found

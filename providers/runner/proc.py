@@ -143,8 +143,8 @@ def held_boards() -> frozenset[str]:
     found: set[str] = set()
     for _, variables in _environments():
         if any(v.startswith(b"LOWTIDE_RUN=") for v in variables):
-            told = [v.removeprefix(prefix).decode() for v in variables if v.startswith(prefix)]
-            found.update(uuid for text in told for uuid in text.split(","))
+            told = [v.removeprefix(prefix) for v in variables if v.startswith(prefix)]
+            found.update(os.fsdecode(uuid) for text in told for uuid in text.split(b","))
     return frozenset(found)
 
 

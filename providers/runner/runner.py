@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.base import Launch, Receipt, Scope
+from providers.files import read_bounded
 from providers.runner import foreground, group, journal, proc
 from providers.runner.asking import Asked
 from providers.runner.log import say
@@ -35,17 +36,26 @@ if TYPE_CHECKING:
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 # While a tree is being killed, look again for processes that it has just made.
 KILL_AGAIN_S = 0.2
-# A full disk may be emptied: try this long to leave the receipt.
-RECEIPT_PATIENCE_S = 60.0
+# A full disk may be emptied: try this long to leave the receipt. Without it the job counts as lost,
+# whatever it has done; a runner that waits holds some 20 MB of memory.
+RECEIPT_PATIENCE_S = 3600.0
+_WORDS = ("argv", "gpus", "meters", "inherit", "drop")
+_TEXTS = ("job_id", "token", "cwd", "run_dir", "env_file", "units_file", "work_dir", "region")
 LEFT_BEHIND = "{count} process(es) outlived the command: they count up to its end"
 
 
 def read_launch(run_dir: Path) -> Launch:
-    """What the executor wrote."""
-    content = json.loads((run_dir / "launch.json").read_text(encoding="utf-8"))
-    for name in ("argv", "gpus", "meters", "inherit", "drop"):
+    """What the executor wrote; :class:`OSError`, ValueError or TypeError where it is damaged."""
+    content = journal.read_json(run_dir / "launch.json")
+    if content is None:
+        raise ValueError(f"{run_dir} holds no launch.json, or a damaged one")
+    for name in _WORDS:
         content[name] = tuple(content.get(name, ()))
-    return Launch(**content)
+    launch = Launch(**content)
+    words = [word for name in _WORDS for word in getattr(launch, name)]
+    if not all(isinstance(word, str) for word in [*words, *(getattr(launch, n) for n in _TEXTS)]):
+        raise TypeError(f"the launch.json in {run_dir} is damaged")
+    return launch
 
 
 def run(run_dir: Path) -> None:
@@ -168,7 +178,7 @@ _UNCHANGEABLE = {signal.SIGKILL, signal.SIGSTOP}
 
 
 def _environment(launch: Launch) -> Mapping[str, str]:
-    kept = json.loads(Path(launch.env_file).read_text(encoding="utf-8"))
+    kept = json.loads(read_bounded(Path(launch.env_file), journal.JSON_LIMIT_BYTES))
     if not isinstance(kept, dict):
         raise ValueError(f"{launch.env_file} holds no JSON object of environment variables")
     if launch.foreground:

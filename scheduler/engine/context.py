@@ -138,10 +138,12 @@ class Context:
 
 @contextmanager
 def alone(ctx: Context, job_id: str, now: datetime) -> Iterator[None]:
-    """Keep one job's trouble (its region left the config, say) from stopping all others."""
+    """Keep one job's trouble from stopping all others: its region left the config, say, or its
+    run folder cannot be written.
+    """
     try:
         yield
     except StoreError:
         raise
-    except LowtideError as e:
+    except (LowtideError, OSError) as e:
         ctx.store.jobs.tell(job_id, now, "trouble", str(e))

@@ -23,7 +23,7 @@ from scheduler.engine import (
     settling,
     submission,
 )
-from scheduler.errors import StoreError, UsageError
+from scheduler.errors import StoreError, StoreUnreachable, UsageError
 from scheduler.models import Job, JobState
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ def submit(
     made = planner.plan(ctx, spec, now, to_run=True)
     job_id = secrets.token_hex(4)
     ctx.runs.keep_environment(job_id, variables)
-    ctx.store.jobs.add(job_id, spec, now)
-    planner.keep(ctx, ctx.store.jobs.get(job_id), made, now)
+    with _wholly(ctx, job_id):
+        ctx.store.jobs.add(job_id, spec, now)
+        planner.keep(ctx, ctx.store.jobs.get(job_id), made, now)
     return job_id, made
 
 
@@ -75,9 +76,25 @@ def submit_series(
     job_id = secrets.token_hex(4)
     for kept_id in (series.id, job_id):
         ctx.runs.keep_environment(kept_id, variables)
-    ctx.store.recurrences.add(series, job_id, spec, now)
-    planner.keep(ctx, ctx.store.jobs.get(job_id), made, now)
+    with _wholly(ctx, series.id, job_id):
+        ctx.store.recurrences.add(series, job_id, spec, now)
+        planner.keep(ctx, ctx.store.jobs.get(job_id), made, now)
     return series, job_id, made
+
+
+@contextmanager
+def _wholly(ctx: Context, *ids: str) -> Iterator[None]:
+    """Put something new into the queue, or leave nothing of it: who is told no may ask again."""
+    try:
+        with ctx.store.together():
+            yield
+    except StoreUnreachable:
+        # It may be there: the answer to the commit alone may have been lost.
+        raise
+    except StoreError:
+        for each in ids:
+            ctx.runs.discard(each)
+        raise
 
 
 def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> datetime | None:

@@ -71,7 +71,8 @@ class Sight:
 def told_of(ctx: Context, home: str, regions: Sequence[str], sight: Looks) -> str:
     """Names what is told now of all places where a job may run, and of its home.
 
-    A place that left the config stands by its name.
+    A place that left the config stands by its name. Never empty, which is what nobody has looked
+    at.
     """
     rows, gone = set(), set()
     many = len(regions) > ASKED_AT_MOST
@@ -83,7 +84,7 @@ def told_of(ctx: Context, home: str, regions: Sequence[str], sight: Looks) -> st
             quiet = many and name not in own
             row_id = sight.option(ctx.regions[name], remember=True, quiet=quiet).known.row_id
             rows |= set() if row_id is None else {row_id}
-    return " ".join([told(rows), *sorted(gone)])
+    return " ".join(["-", told(rows), *sorted(gone)])
 
 
 def field_of(

@@ -27,29 +27,55 @@ NOT_STARTED_EXIT = 127
 ALIVE = frozenset({"running", "paused", "orphaned"})
 # How long the runner of an attempt may take to leave its mark before it is started again.
 LAUNCH_PATIENCE = timedelta(seconds=5)
+# So many that have ended are recorded in one transaction: a commit waits for the disk, and whoever
+# else writes waits for a transaction.
+BATCH = 100
 # A job that checkpoints so often in a row without progress has failed.
 IDLE_STARTS = 3
 
 
 def reap(ctx: Context, now: datetime) -> None:
     """Look at every job that holds slots, and record what became of it."""
-    for job in ctx.store.jobs.find(HOLDING):
-        with alone(ctx, job.id, now):
-            # A later one only waits at its engine.
-            attempt = [a for a in ctx.store.jobs.attempts(job.id) if a.number <= job.attempt][-1]
-            if attempt.ended_at is not None or not ctx.follows(job, attempt):
-                continue  # it has checkpointed, or another host's lowtide looks after it
-            executor = ctx.executor(attempt.region)
-            state = executor.poll(Path(attempt.run_dir), attempt.token)
-            _follow(ctx, job, attempt, state, now)
-            if job.cancel_requested and state.phase in {"waiting", *ALIVE}:
-                executor.stop(Path(attempt.run_dir), attempt.token, ctx.config.settings.grace)
+    jobs = ctx.store.jobs.find(HOLDING)
+    for first in range(0, len(jobs), BATCH):
+        ended = []
+        for job in jobs[first : first + BATCH]:
+            with alone(ctx, job.id, now):
+                ended += _reap(ctx, job, now)
+        if ended:
+            with ctx.store.together():
+                for job, attempt, receipt in ended:
+                    with alone(ctx, job.id, now):
+                        if _is_open(ctx, attempt):
+                            _ended(ctx, job, attempt, receipt, now)
+
+
+def _is_open(ctx: Context, attempt: Attempt) -> bool:
+    """Whether nobody else has recorded its end since we looked."""
+    stored = ctx.store.jobs.attempts(attempt.job_id)
+    return any(a.number == attempt.number and a.ended_at is None for a in stored)
+
+
+def _reap(ctx: Context, job: Job, now: datetime) -> list[tuple[Job, Attempt, Receipt]]:
+    """Follow one; an attempt that has left its receipt is returned, with it."""
+    # A later one only waits at its engine.
+    attempt = [a for a in ctx.store.jobs.attempts(job.id) if a.number <= job.attempt][-1]
+    if attempt.ended_at is not None or not ctx.follows(job, attempt):
+        return []  # it has checkpointed, or another host's lowtide looks after it
+    executor = ctx.executor(attempt.region)
+    state = executor.poll(Path(attempt.run_dir), attempt.token)
+    if state.detail and state.phase in {"waiting", "ended", *ALIVE}:
+        ctx.store.jobs.tell(job.id, now, "engine", state.detail)
+    if state.phase == "ended" and state.receipt is not None:
+        return [(job, attempt, state.receipt)]
+    _follow(ctx, job, attempt, state, now)
+    if job.cancel_requested and state.phase in {"waiting", *ALIVE}:
+        executor.stop(Path(attempt.run_dir), attempt.token, ctx.config.settings.grace)
+    return []
 
 
 def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: datetime) -> None:
     jobs = ctx.store.jobs
-    if state.detail and state.phase in {"waiting", "ended", *ALIVE}:
-        jobs.tell(job.id, now, "engine", state.detail)
     if state.phase == "waiting":
         return
     if state.phase == "absent":
@@ -57,7 +83,7 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
             grace = ctx.config.settings.grace
             ctx.executor(attempt.region).stop(Path(attempt.run_dir), attempt.token, grace)
             _end(ctx, job, attempt, JobState.CANCELLED, now, "cancelled before it started")
-        elif now - attempt.claimed_at > LAUNCH_PATIENCE:
+        elif abs(now - attempt.claimed_at) > LAUNCH_PATIENCE:
             launch(ctx, job, attempt, now)
         return
     begun = attempt.started_at
@@ -76,7 +102,7 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
         )
     if state.phase == "paused" and jobs.get(job.id).state is JobState.RUNNING:
         said = "its processes are stopped; what they hold stays held"
-        jobs.transition(job.id, JobState.RUNNING, JobState.PAUSED, now, said)
+        jobs.transition(job.id, JobState.RUNNING, JobState.PAUSED, now, said, noted=attempt)
     elif state.phase == "orphaned":
         jobs.tell(job.id, now, "gap", "the runner died: the job goes on, its energy is not read")
         may_stop = job.spec.pausable is not None and job.spec.pausable.signal == "stop"
@@ -88,8 +114,6 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
         gone = f"its processes are gone without a receipt ({state.detail or 'exit unknown'})"
         outcome = JobState.CANCELLED if job.cancel_requested else JobState.LOST
         _end(ctx, job, attempt, outcome, now, gone)
-    elif state.phase == "ended" and state.receipt is not None:
-        _ended(ctx, job, attempt, state.receipt, now)
 
 
 def _ended(ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: datetime) -> None:
@@ -145,7 +169,7 @@ def _checkpointed(
         signal=receipt.signal,
         outcome=outcome,
     )
-    before = jobs.attempts(job.id)[:-1]
+    before = [a for a in jobs.attempts(job.id) if a.number < attempt.number]
     if kept and _idle(job, [*before, closed]):
         said = f"exit code {CHECKPOINTED} {IDLE_STARTS} times in a row without any progress"
         _end(ctx, job, closed, JobState.FAILED, now, said)
@@ -157,6 +181,8 @@ def _checkpointed(
             "paused again; a job that cannot checkpoint wants --pause-signal stop"
         )
     current = jobs.get(job.id)
+    if current.state not in HOLDING:
+        return  # another dispatcher was there first
     begun = current.started_at or closed.started_at
     jobs.transition(
         job.id, current.state, JobState.PAUSED, now, said, noted=closed, started_at=begun
@@ -179,7 +205,10 @@ def _end(
 ) -> None:
     """Close an attempt; the job ends, or goes back to the queue under ``--retries``."""
     jobs = ctx.store.jobs
-    current, before = jobs.get(job.id), jobs.attempts(job.id)[:-1]
+    current = jobs.get(job.id)
+    if current.state not in HOLDING:
+        return  # another dispatcher was there first
+    before = [a for a in jobs.attempts(job.id) if a.number < attempt.number]
     end = attempt.ended_at or now
     closed = replace(attempt, ended_at=end, outcome=str(outcome))
     begun = current.started_at or closed.started_at

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.runner.journal import read_journal, read_pauses, read_work
+from providers.runner.journal import read_journal, read_pauses
+from providers.runner.units import Written, read_units
 from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
 from scheduler.engine.expectation import expectation
 from scheduler.engine.outlook import Realized
-from scheduler.engine.reap import exit_status
+from scheduler.engine.reap import BATCH, exit_status
 from scheduler.models import JobState
 from scheduler.report.versions import difference
 
@@ -30,19 +31,27 @@ NOT_PLANNED = "it was not planned, so there is nothing that it is compared with"
 
 def settle(ctx: Context, now: datetime) -> None:
     """Settle every ended job that has no final settlement; an unchanged one adds no version."""
-    for job_id in ctx.store.settlements.owed(now, ctx.config.settings.refresh):
-        with alone(ctx, job_id, now):
-            # Who ended it may have been killed before this.
-            ctx.runs.forget_environment(job_id)
-            settlement = compute(ctx, ctx.store.jobs.get(job_id), now)
-            if settlement is None:
-                continue
-            before = ctx.store.settlements.latest(job_id)
-            made = ctx.store.settlements.add(job_id, settlement, now)
-            if made is not None and before is not None:
-                changed = difference(before, settlement)
-                said = f"version {made.number}, {settlement.status}: {changed}"
-                ctx.store.jobs.tell(job_id, now, "settled", said)
+    owed = ctx.store.settlements.owed(now, ctx.config.settings.refresh)
+    for first in range(0, len(owed), BATCH):
+        made = []
+        for job_id in owed[first : first + BATCH]:
+            with alone(ctx, job_id, now):
+                # Who ended it may have been killed before this.
+                ctx.runs.forget_environment(job_id)
+                made.append((job_id, compute(ctx, ctx.store.jobs.get(job_id), now)))
+        with ctx.store.together():
+            for job_id, settlement in made:
+                if settlement is not None:
+                    _keep(ctx, job_id, settlement, now)
+
+
+def _keep(ctx: Context, job_id: str, settlement: Settlement, now: datetime) -> None:
+    before = ctx.store.settlements.latest(job_id)
+    made = ctx.store.settlements.add(job_id, settlement, now)
+    if made is not None and before is not None:
+        changed = difference(before, settlement)
+        said = f"version {made.number}, {settlement.status}: {changed}"
+        ctx.store.jobs.tell(job_id, now, "settled", said)
 
 
 def _records(job: Job, attempts: Sequence[Attempt]) -> list[sci.AttemptRecord]:
@@ -81,7 +90,7 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
         job,
         ctx.regions[attempts[-1].region],
         _records(job, attempts),
-        read_work(ctx.runs.units(job.id)),
+        read_units(ctx.runs.units(job.id)),
         now,
         baseline=(ctx.regions[job.spec.home], dependencies.ready_at(ctx, job.spec, now)),
         expected=expectation(ctx, job, attempts),
@@ -93,7 +102,7 @@ def settle_run(
     job: Job,
     region: Region,
     records: Sequence[sci.AttemptRecord],
-    work: Sequence[tuple[str, float]],
+    work: Written,
     now: datetime,
     *,
     baseline: tuple[Region, datetime] | None,
@@ -133,7 +142,7 @@ def settle_run(
         slots=job.spec.slots,
         gpus=job.spec.gpus,
         unit=job.spec.unit,
-        work=sci.count(work),
+        work=sci.count(work.lines, work.part),
         no_intensity_reason=no_zone if no_zone and region.zone is None else here.reason,
         no_baseline_reason=there.reason,
         expected=expected,

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.runner.journal import read_journal, read_work
+from providers.runner.journal import read_journal
+from providers.runner.units import read_units
 
 if TYPE_CHECKING:
     from providers.base import Launch, Receipt
@@ -30,7 +31,7 @@ def report(
                 slots=launch.slots,
                 gpus=len(launch.gpus),
                 unit=unit,
-                work=read_work(Path(launch.units_file)),
+                work=read_units(Path(launch.units_file)),
                 started_at=receipt.started_at,
                 receipt=receipt,
                 journal=read_journal(Path(launch.run_dir)),

@@ -25,9 +25,10 @@ from scheduler.meter.report import Report
 from scheduler.models import Job, JobSpec, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from providers.base import Journal, Receipt
+    from providers.runner.units import Written
     from scheduler.meter.place import Place
     from scheduler.regions import Region
 
@@ -48,7 +49,7 @@ class Metered:
     slots: int
     gpus: int
     unit: str | None
-    work: Sequence[tuple[str, float]]
+    work: Written
     started_at: float
     receipt: Receipt | None
     journal: Journal

@@ -22,6 +22,7 @@ from providers.base import Journal, Receipt, Scope
 from providers.runner.journal import read_journal
 from providers.runner.metering import Metering
 from providers.runner.record import Clock, Record
+from providers.runner.units import Written
 from scheduler.meter.own import OwnTree, visible_boards
 from scheduler.meter.place import place
 
@@ -108,7 +109,7 @@ class Run:
                     slots=self.slots,
                     gpus=len(self.gpus),
                     unit=self.unit,
-                    work=tuple(self.work),
+                    work=Written(tuple(self.work)),
                     started_at=self._clock.wall,
                     receipt=self._receipt,
                     journal=self._read(),

@@ -240,7 +240,7 @@ def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
     hole_s = max(0.0, attempt.run_s - covered_s - suspended_s(attempt.journal))
     part = f"{component.name} energy ({component.method})"
     counted = component.method == COUNTED
-    profiles = [Profile(at, np.diff(energy, axis=0), part, counted)]
+    profiles = [Profile(at, _in_order(np.diff(energy, axis=0)), part, counted)]
     if hole_s > HOLE_S and component.max_w is not None:
         # The hole is at the end where the runner died; else it is somewhere within.
         tail = attempt.end_s - float(at[-1]) > HOLE_S
@@ -251,7 +251,7 @@ def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
     whole = sum(profile.kwh.sum(axis=0) for profile in profiles)
     return _Part(
         component,
-        Triple(*(float(x) for x in active[-1] - active[0])),
+        Triple(*(float(x) for x in _in_order(active[-1:] - active[:1])[0])),
         Triple(*(float(x) for x in np.asarray(whole))),
         covered_s,
         hole_s,
@@ -263,6 +263,12 @@ def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
 def _cumulative(rows: list[tuple[float, float, float]]) -> NDArray[np.float64]:
     """In kWh; a counter that fell back is held, so that no increment is negative."""
     return np.maximum.accumulate(np.array(rows) / JOULES_PER_KWH, axis=0)
+
+
+def _in_order(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Increments whose bounds hold their value: of a damaged journal they may cross."""
+    low, value, high = drawn.T
+    return np.stack((np.minimum(low, value), value, np.maximum(value, high)), axis=1)
 
 
 def _plus(one: Triple | None, other: Triple | None) -> Triple | None:

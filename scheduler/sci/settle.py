@@ -88,7 +88,8 @@ def settle(
         nulls["total_g"] = nulls.get("operational_g") or nulls["embodied_g"]
     name, count = (unit_name(unit), done(work, unit)) if unit else ("job", 1.0)
     if count is None:
-        nulls["functional_unit.count"] = f"the job wrote no {name}=... to $LOWTIDE_UNITS"
+        said = f"the job wrote no {name}=... to $LOWTIDE_UNITS"
+        nulls["functional_unit.count"] = work.unknown or said
     sci = None if total is None or count is None else total.scaled(1.0 / count)
     if sci is None:
         nulls["sci_g_per_unit"] = nulls.get("total_g") or nulls["functional_unit.count"]
@@ -145,7 +146,7 @@ def settle(
         conformance=(),
         attempts=energy.attempts,
         nulls=nulls,
-        notes=tuple(dict.fromkeys((*energy.notes, *notes))),
+        notes=tuple(dict.fromkeys(filter(None, (*energy.notes, *notes, work.unknown)))),
         hardware=None if site.hardware is None else hardware_used(site.hardware, held, gpus),
         units=work.units,
         metrics=work.metrics,

@@ -32,10 +32,14 @@ LEAST = 1e-100
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Units of work with their count, and metrics with their last value; all finite."""
+    """Units of work with their count, and metrics with their last value; all finite.
+
+    ``unknown`` says why no unit has a count; empty where each has what the job wrote.
+    """
 
     units: dict[str, float]
     metrics: dict[str, float]
+    unknown: str = ""
 
 
 def unit_name(name: str) -> str:
@@ -50,8 +54,11 @@ def done(work: Work, unit: str) -> float | None:
     return counted if counted > 0 else None
 
 
-def count(lines: Iterable[tuple[str, float]]) -> Work:
-    """Judge the lines, in the order in which they were written."""
+def count(lines: Iterable[tuple[str, float]], part: str = "") -> Work:
+    """Judge the lines, in the order in which they were written.
+
+    ``part`` says why they are the last of many: a sum of some would be wrong, a last value is not.
+    """
     units: dict[str, float] = {}
     metrics: dict[str, float] = {}
     for written, value in lines:
@@ -64,7 +71,7 @@ def count(lines: Iterable[tuple[str, float]]) -> Work:
             value = max(units[name], value) if name == DECLARED else units[name] + value
         if fits and math.isfinite(value) and (abs(value) >= LEAST or value == 0):
             found[name] = value
-    return Work(units, metrics)
+    return Work({} if part else units, metrics, part)
 
 
 def together(jobs: Iterable[dict[str, float]]) -> dict[str, float]:

@@ -11,9 +11,10 @@ from scheduler.store import migrations
 from scheduler.store.actuals import Actuals, StoredHistory
 from scheduler.store.database import Database, dialect_of
 from scheduler.store.forecasts import Forecasts
-from scheduler.store.jobs import LEGAL_MOVES, Jobs, Planned
+from scheduler.store.jobs import Jobs, Planned
 from scheduler.store.leases import Leases
 from scheduler.store.memory import Accuracies, Beats, QueuePlans, Settlements, Version
+from scheduler.store.moves import LEGAL_MOVES
 from scheduler.store.recurrences import Recurrences
 from scheduler.store.reservations import Reservation, Reservations, Step
 from scheduler.store.values import sight
@@ -21,6 +22,7 @@ from scheduler.store.waiting import Group, Turn, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
@@ -93,15 +95,27 @@ class Store:
         with self._database.read() as session:
             migrations.refuse_other_versions(session.connection(), self._database.dialect)
 
+    def together(self) -> AbstractContextManager[None]:
+        """One transaction for what is done within: one commit for many small steps."""
+        return self._database.together()
+
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
 
 def prepare(home: Path) -> None:
-    """Make the home folder (0700); :class:`ConfigError` where it cannot be written."""
+    """Make the home folder (0700); :class:`ConfigError` where it cannot be written.
+
+    What stands in a home runs as whoever opens it, so nobody, root least of all, opens another's.
+    """
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if home.stat().st_uid != os.geteuid():
+            raise ConfigError(
+                f"home {home} is the user {home.stat().st_uid}'s, and this is user "
+                f"{os.geteuid()}: set LOWTIDE_HOME to a folder of your own"
+            )
         home.chmod(0o700)
         (home / ".writable").touch()
         (home / ".writable").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ class Database:
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self._engine = dialect.engine()
+        self._shared = threading.local()
         event.listen(self._engine, "begin", self._begin)
 
     def bring_up(self, now_s: float, *, upgrade: bool = False) -> list[str]:
@@ -61,7 +63,21 @@ class Database:
         """A transaction alone among all that write; committed on leaving, else rolled back."""
         with self._session(write=True) as session:
             yield session
-            session.commit()
+            if session is not getattr(self._shared, "session", None):
+                session.commit()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """One transaction for all that this thread reads and writes within: whole or not at all.
+
+        Everybody else who writes waits meanwhile: nothing slow may be done in it.
+        """
+        with self.write() as session:
+            self._shared.session = session
+            try:
+                yield
+            finally:
+                self._shared.session = None
 
     def now_s(self, session: Session, now_s: float) -> float:
         """The time that leases go by (Unix seconds)."""
@@ -69,6 +85,13 @@ class Database:
 
     @contextmanager
     def _session(self, *, write: bool) -> Iterator[Session]:
+        shared = getattr(self._shared, "session", None)
+        if shared is not None:
+            yield shared
+            # What was read is read afresh by the next one.
+            shared.flush()
+            shared.expunge_all()
+            return
         try:
             with (
                 self._engine.connect().execution_options(lowtide_write=write) as connection,

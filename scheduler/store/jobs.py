@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,10 @@ from sqlmodel import col, func, select, update
 
 from providers.series import from_unix
 from scheduler.errors import UsageError
-from scheduler.models import UNKNOWN_S, Attempt, Event, Job, JobSpec, JobState, Plan
+from scheduler.models import Attempt, Event, Job, JobSpec, JobState, Plan
 from scheduler.store import reservations, values
+from scheduler.store.entries import enqueue, tell
+from scheduler.store.moves import LEGAL_MOVES
 from scheduler.store.rows import AttemptRow, EventRow, JobRow
 
 if TYPE_CHECKING:
@@ -22,30 +24,6 @@ if TYPE_CHECKING:
 
     from scheduler.store.database import Database
     from scheduler.store.reservations import Reservation
-
-LEGAL_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
-    {
-        (JobState.QUEUED, JobState.PLANNED),
-        (JobState.QUEUED, JobState.CANCELLED),
-        (JobState.PLANNED, JobState.PLANNED),  # planned anew
-        (JobState.PLANNED, JobState.STARTING),  # claimed
-        (JobState.PLANNED, JobState.CANCELLED),
-        (JobState.STARTING, JobState.RUNNING),
-        (JobState.STARTING, JobState.PAUSED),
-        (JobState.RUNNING, JobState.PAUSED),
-        (JobState.PAUSED, JobState.PAUSED),  # planned anew
-        (JobState.PAUSED, JobState.STARTING),  # what it checkpointed is run again
-        (JobState.PAUSED, JobState.RUNNING),  # its stopped processes go on
-        *(
-            (start, end)
-            for start in (JobState.STARTING, JobState.RUNNING, JobState.PAUSED)
-            for end in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.LOST)
-        ),
-        (JobState.FAILED, JobState.QUEUED),  # retried
-        (JobState.LOST, JobState.QUEUED),
-    }
-)
-
 
 # So many plans are stored in one transaction: others want to write as well.
 PLANS = 50
@@ -126,7 +104,7 @@ class Jobs:
         if since is not None:
             query = query.where(col(JobRow.ended_at) >= since.timestamp())
         if group is not None:
-            query = query.where(func.json_extract(JobRow.spec, "$.group") == group)
+            query = query.where(col(JobRow.group) == group)
         if limit is not None:
             query = query.limit(limit)
         with self._db.read() as session:
@@ -170,9 +148,12 @@ class Jobs:
         The only way that a state ever changes. A move outside :data:`LEGAL_MOVES` is a
         :class:`ValueError`: a fault of ours, not of a user. With it, all or nothing, an attempt is
         ``noted`` as it stands now, and a job that has ended goes back to the queue where ``retry``
-        says why: who is killed in between leaves no attempt open, and no retry out.
+        says why: who is killed in between leaves no attempt open, and no retry out. A job that is
+        at another attempt by now stays as it is: another dispatcher was there first.
         """
         with self._db.write() as session:
+            if noted is not None and not _is_at(session, noted):
+                return False
             if not self._move(session, job_id, before, after, at, detail, **changes):
                 return False
             if noted is not None:
@@ -243,7 +224,7 @@ class Jobs:
             if _attempt_row(session, attempt) is not None:
                 return False
             session.add(values.attempt_row(attempt, ()))
-            _tell(session, job.id, attempt.claimed_at, "handed over", said)
+            tell(session, job.id, attempt.claimed_at, "handed over", said)
             return True
 
     def withdraw(self, job: Job, attempt: Attempt, at: datetime, said: str) -> None:
@@ -258,7 +239,7 @@ class Jobs:
                 .where(col(JobRow.id) == job.id, col(JobRow.state).in_(_WAITING))
                 .values(attempt=attempt.number)
             )
-            _tell(session, job.id, at, "withdrawn", said)
+            tell(session, job.id, at, "withdrawn", said)
 
     def claim(self, job: Job, attempt: Attempt, gpus: Sequence[str], capacity: int | None) -> bool:
         """Planned or paused -> starting, with its attempt, unless slots would be exceeded.
@@ -329,7 +310,7 @@ class Jobs:
             session.exec(
                 update(JobRow).where(col(JobRow.id) == job_id).values(cancel_requested=True)
             )
-            _tell(session, job_id, at, "cancel", detail)
+            tell(session, job_id, at, "cancel", detail)
 
     def tell(self, job_id: str, at: datetime, kind: str, detail: str) -> None:
         """Add a line to a job's story, unless its last line of that kind says the same."""
@@ -341,7 +322,7 @@ class Jobs:
                 .limit(1)
             ).first()
             if last != detail:
-                _tell(session, job_id, at, kind, detail)
+                tell(session, job_id, at, kind, detail)
 
     def events(self, job_id: str) -> list[Event]:
         """A job's story, oldest first."""
@@ -369,36 +350,10 @@ class Jobs:
         )
         if moved.rowcount != 1:
             return False
-        _tell(session, job_id, at, str(after), detail)
+        tell(session, job_id, at, str(after), detail)
         if after not in {JobState.PLANNED, JobState.PAUSED}:
             reservations.keep(session, job_id, (), at.timestamp())
         return True
-
-
-def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
-    """Put a job into the queue within the caller's transaction."""
-    latest, release = spec.latest_start, spec.release
-    length = timedelta(seconds=spec.duration_s or UNKNOWN_S)
-    session.add(
-        JobRow(
-            id=job_id,
-            state=JobState.QUEUED,
-            spec=spec.model_dump_json(),
-            slots=spec.slots,
-            submitted_at=spec.submitted_at.timestamp(),
-            latest_start=latest.timestamp() if latest else None,
-            user=spec.user,
-            group=spec.group,
-            host=spec.origin.host if spec.origin is not None else "",
-            places=values.places(spec.home, spec.regions),
-            release=release.timestamp(),
-            until=(max(latest or release, release) + length).timestamp(),
-            priority=spec.priority,
-            waits=bool(spec.after),
-            recurrence=spec.recurrence,
-        )
-    )
-    _tell(session, job_id, at, "submitted", f"by {spec.user}")
 
 
 def _attempt_row(session: Session, attempt: Attempt) -> AttemptRow | None:
@@ -407,6 +362,11 @@ def _attempt_row(session: Session, attempt: Attempt) -> AttemptRow | None:
             AttemptRow.job_id == attempt.job_id, AttemptRow.number == attempt.number
         )
     ).first()
+
+
+def _is_at(session: Session, attempt: Attempt) -> bool:
+    row = session.get(JobRow, attempt.job_id)
+    return row is not None and row.attempt == attempt.number
 
 
 def _note(session: Session, attempt: Attempt) -> None:
@@ -423,8 +383,3 @@ def _note(session: Session, attempt: Attempt) -> None:
             outcome=attempt.outcome,
         )
     )
-
-
-def _tell(session: Session, job_id: str, at: datetime, kind: str, detail: str) -> None:
-    session.add(EventRow(job_id=job_id, at=at.timestamp(), kind=kind, detail=detail))
-    session.flush()

@@ -9,7 +9,7 @@ from sqlmodel import col, select, update
 from providers.series import from_unix
 from scheduler.errors import UsageError
 from scheduler.models import JobSpec, Recurrence
-from scheduler.store.jobs import enqueue
+from scheduler.store.entries import enqueue
 from scheduler.store.rows import RecurrenceRow
 
 if TYPE_CHECKING:

@@ -110,6 +110,11 @@ class Sqlite:
                 f"database {self.shown} cannot be opened ({found}): check the folder's owner and "
                 "rights"
             )
+        if operational and ("is full" in found or "I/O error" in found):
+            return StoreError(
+                f"database {self.shown} cannot be written ({found}): nothing was changed; see that "
+                "its disk has room and is well"
+            )
         return StoreError(
             f"database {self.shown} cannot be used ({found}): nothing was changed; move the file "
             "away or restore a backup, run folders beside it keep every receipt"

@@ -40,8 +40,8 @@ Urgency = tuple[int, float, float, str]
 class Group:
     """Waiting jobs of one state that may run in the same places (``home``, ``regions``).
 
-    ``places`` is what the store calls these; ``sight`` names the forecasts by which their plans were last looked at; none may run before
-    ``release_s`` or after ``until_s`` (Unix seconds).
+    ``places`` is what the store calls these; ``sight`` names the forecasts by which their plans
+    were last looked at; none may run before ``release_s`` or after ``until_s`` (Unix seconds).
     """
 
     state: JobState

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support import postgres
+from support import aftermath, postgres
 from support.fleet import Fleet, until
+from support.witness import watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +39,10 @@ def test_the_daemon_outlives_an_outage_and_says_so_once(
 ) -> None:
     daemon = fleet.up(0)
     # It ends while the database is gone.
+    marks = fleet.folder / "marks"
+    marks.mkdir()
     script = f"touch {fleet.folder}/begun; sleep 4; touch {fleet.folder}/over"
-    running = fleet.submit("sh", "-c", script)
+    running = fleet.submit(*aftermath.marking(marks, script))
     until((fleet.folder / "begun").exists)
     server.stop()
     until(lambda: "does not answer" in fleet.log(0))
@@ -48,12 +51,15 @@ def test_the_daemon_outlives_an_outage_and_says_so_once(
     assert "does not answer" in refused.stderr
     until((fleet.folder / "over").exists)
     server.start()
-    until(lambda: "answers again" in fleet.log(0))
+    until(lambda: "goes on again" in fleet.log(0))
     until(lambda: fleet.state(running) == "succeeded")
-    later = fleet.submit("true")
-    until(lambda: fleet.state(later) == "succeeded")
+    later = fleet.submit(*aftermath.marking(marks))
+    with watching(fleet.folder / "look", server.url) as seen:
+        seen.until("succeeded", later)
+        seen.until_over()
+        aftermath.assert_aftermath(seen.store, marks, {running, later})
     assert daemon.poll() is None
-    said = [line for line in fleet.log(0).splitlines() if "answer" in line]
+    said = [line for line in fleet.log(0).splitlines() if "answer" in line or "again" in line]
     assert len(said) == 2, said
     assert "Traceback" not in fleet.log(0)
     told = fleet.json("report")["jobs"]

@@ -34,7 +34,9 @@ LOWTIDE = Path(sys.executable).with_name("lowtide")
 
 
 @pytest.fixture
-def make(tmp_path: Path, database_kind: Callable[[], dict[str, str]]) -> Iterator[Make]:
+def make(
+    tmp_path: Path, database_kind: Callable[[], dict[str, str]]
+) -> Iterator[Callable[..., LongQueue]]:
     """Queues of their own, each in an empty database of one kind."""
     made: list[LongQueue] = []
 
@@ -45,9 +47,6 @@ def make(tmp_path: Path, database_kind: Callable[[], dict[str, str]]) -> Iterato
     yield queue
     for each in made:
         each.ctx.close()
-
-
-Make = "Callable[..., LongQueue]"
 
 
 def _kind(queue: LongQueue) -> str:
@@ -63,7 +62,7 @@ def _times(action: Callable[[], object], rounds: int = ROUNDS) -> float:
     return statistics.median(took)
 
 
-def test_submit_and_pass(make: Make) -> None:
+def test_submit_and_pass(make: Callable[..., LongQueue]) -> None:
     queue = make("queue")
     queue.submit()
     submit = _times(queue.submit)
@@ -85,7 +84,7 @@ def test_submit_and_pass(make: Make) -> None:
     )
 
 
-def test_a_pass_that_has_to_plan_anew(make: Make) -> None:
+def test_a_pass_that_has_to_plan_anew(make: Callable[..., LongQueue]) -> None:
     """The forecast of all jobs has changed: the next 500 are planned anew, beside all others."""
     queue = make("queue", slots=700)
     jobs = JOBS[_kind(queue)]
@@ -98,35 +97,28 @@ def test_a_pass_that_has_to_plan_anew(make: Make) -> None:
 
 def test_status(tmp_path: Path) -> None:
     """In a process of its own, as users call it; on SQLite."""
-    took = {}
-    for name, jobs in (("empty", 0), ("long", JOBS["sqlite"])):
+    names = {"empty": 0, "long": JOBS["sqlite"]}
+    for name, jobs in names.items():
         queue = LongQueue(tmp_path / name, datetime.now(UTC))
         queue.submit()
         if jobs:
             queue.fill(jobs)
         queue.ctx.close()
+
+    def status(name: str, *option: str) -> int:
         env = {k: v for k, v in os.environ.items() if not k.startswith("LOWTIDE")}
-        env["LOWTIDE_HOME"] = str(queue.config.home)
-        for option in ((), ("--json",)):
-            argv = [str(LOWTIDE), "--config", str(queue.config.path), "status", *option]
-            argv = [str(LOWTIDE), "status", *option]
-            lines = subprocess.run(
-                argv, cwd=tmp_path / name, env=env, capture_output=True, check=True
-            ).stdout.count(b"\n")
-            took[name, option] = (
-                _times(
-                    lambda argv=argv, cwd=tmp_path / name: subprocess.run(
-                        argv, cwd=cwd, env=env, capture_output=True, check=True
-                    ),
-                    5,
-                ),
-                lines,
-            )
+        env["LOWTIDE_HOME"] = str(tmp_path / name / "home")
+        argv = [str(LOWTIDE), "status", *option]
+        ran = subprocess.run(argv, cwd=tmp_path / name, env=env, capture_output=True, check=True)
+        return ran.stdout.count(b"\n")
+
     for option in ((), ("--json",)):
-        (alone, _), (full, lines) = took["empty", option], took["long", option]
+        alone = _times(lambda option=option: status("empty", *option), 5)
+        full = _times(lambda option=option: status("long", *option), 5)
         print(
             f"\nlowtide status {' '.join(option)} on {JOBS['sqlite']} jobs: {full:.2f} s "
-            f"(aim {AIM_STATUS_S} s), {full / alone:.1f} x that on one job, {lines} lines",
+            f"(aim {AIM_STATUS_S} s), {full / alone:.1f} x that on one job, "
+            f"{status('long', *option)} lines",
             flush=True,
         )
 

@@ -27,7 +27,7 @@ SCHEDULER = (
     {"hardware_settings"},
     {"sections"},
     {"quantities", "models", "scores", "zones"},
-    {"address", "origin"},
+    {"address", "documents", "origin"},
     {"texts"},
     {"errors"},
 )
@@ -40,7 +40,7 @@ PROVIDERS = (
     {"transport"},
     {"forecaster", "catalogue", "settings", "surroundings", "typical"},
     {"series", "journal"},
-    {"base"},
+    {"base", "files"},
     {"errors"},
 )
 # The one place through which each library comes in.
@@ -48,7 +48,7 @@ DOORS = {
     "sqlmodel": {"scheduler/store"},
     "sqlalchemy": {"scheduler/store"},
     "apscheduler": {"scheduler/daemon.py", "scheduler/cron.py"},
-    "yaml": {"scheduler/config.py"},
+    "yaml": {"scheduler/documents.py"},
     "platformdirs": {"scheduler/config.py"},
     "pynvml": {"providers/meters/nvml/library.py"},
     "click": {"scheduler/cli"},
@@ -65,6 +65,7 @@ KNOWS = {
     "providers/runner": {
         "base",
         "errors",
+        "files",
         "journal",
         "registry",
         "meters.microarchitecture",
@@ -100,8 +101,8 @@ KNOWS = {
 }
 # What runs on the node, beside the job: light, so the standard library alone.
 LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/errors.py",
-         "providers/journal.py", "providers/registry.py", "providers/executors/local.py",
-         "providers/executors/foreground.py")  # fmt: skip
+         "providers/files.py", "providers/journal.py", "providers/registry.py",
+         "providers/executors/local.py", "providers/executors/foreground.py")  # fmt: skip
 ALLOWED_AT_ROOT = {
     ".ci", ".editorconfig", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile",
     "README.md", "config.yaml", "docs", "examples", "providers", "pyproject.toml", "scheduler",

@@ -107,11 +107,24 @@ def assert_started_once(store: Store, marks: Path) -> None:
     _each(store, lambda job: _fault_of_runs(store.jobs.attempts(job.id), written.get(job.id, [])))
 
 
+def assert_lost_only_if(store: Store, killed: Collection[tuple[str, int]]) -> None:
+    """No attempt (id and number) is called lost whose runner lived: it has left a receipt."""
+
+    def fault_of(job: Job) -> str:
+        attempts = store.jobs.attempts(job.id)
+        lost = {a.number for a in attempts if a.outcome == str(JobState.LOST)}
+        found = [n for n in sorted(lost) if (job.id, n) not in killed]
+        return f"attempts {found} are called lost, and nobody killed their runners" if found else ""
+
+    _each(store, fault_of)
+
+
 def assert_settled(store: Store) -> None:
     """What has run is settled: with its energy, and where it was cut off with a mark of the gap.
 
     Energy is above zero or null with its reason, in total and for each attempt in the report. The
-    mark is the attempt's attribution, or a coverage below 100 % (a runner may die when all is read).
+    mark is the attempt's attribution, or a coverage below 100 %: a runner may die when all is read;
+    or that null, where it died before anything was.
     """
     _each(store, lambda job: _fault_of_settlement(store, job))
 
@@ -205,7 +218,7 @@ def _fault_of_settlement(store: Store, job: Job) -> str:
             return f"{path} is {figure}"
     whole = all(part["coverage_percent"] >= 100 for part in report["components"])
     for attempt, told in zip(attempts, report["attempts"], strict=True):
-        cut_off = attempt.outcome == str(JobState.LOST)
+        cut_off = attempt.outcome == str(JobState.LOST) and told["energy_kwh"] is not None
         if cut_off and whole and "cut off" not in told["attribution"]:
             return f"attempt {attempt.number} was cut off, and nothing says so: {json.dumps(told)}"
     return ""

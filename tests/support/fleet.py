@@ -20,8 +20,15 @@ PATIENCE_S = 90.0
 class Fleet:
     """Homes ``h0``, ``h1``, ... in one folder with one config."""
 
-    def __init__(self, folder: Path, config: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        environ: Mapping[str, str],
+        command: tuple[str, ...] = LOWTIDE,
+    ) -> None:
         self.folder = folder
+        self._command = command
         (folder / "config.yaml").write_text(config)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("LOWTIDE", "PG"))}
         self._env = kept | dict(environ)
@@ -34,7 +41,7 @@ class Fleet:
     def run(self, *argv: str, home: int = 0, code: int = 0) -> subprocess.CompletedProcess[str]:
         """One command, to its end."""
         done = subprocess.run(
-            [*LOWTIDE, *argv],
+            [*self._command, *argv],
             cwd=self.folder,
             env=self.env(home),
             capture_output=True,
@@ -67,7 +74,7 @@ class Fleet:
         """A daemon; what it says goes into ``h<n>.log``."""
         with (self.folder / f"h{home}.log").open("a") as log:
             process = subprocess.Popen(
-                [*LOWTIDE, "up"],
+                [*self._command, "up"],
                 cwd=self.folder,
                 env=self.env(home),
                 stdin=subprocess.DEVNULL,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # SQLite's write lock in WAL mode is this byte of the -shm file (sqlite.org/walformat.html, 2.3.1).
 WAL_WRITE_LOCK = 120
-LOOK_S = 0.0005
+# Often enough to see a transaction; rarely enough to leave the machine to what is watched.
+LOOK_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,18 @@ class Journal:
 
     def __init__(self) -> None:
         self.kills: list[Kill] = []
+        self.attempts: set[tuple[str, int]] = set()
 
-    def kill(self, what: str, pid: int, state: str) -> bool:
-        """Kill -9, and note it; False where it was gone before."""
-        try:
+    def kill(self, what: str, pid: int, state: str) -> None:
+        """Kill -9, and note it unless it was gone before."""
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        self.note(what, pid, state)
-        return True
+            self.note(what, pid, state)
+
+    def kill_runner(self, pid: int, run_dir: Path) -> None:
+        """Kill a runner; its attempt may be lost from now on."""
+        self.attempts.add((run_dir.parent.name, int(run_dir.name)))
+        self.kill("runner", pid, state_of_run(run_dir))
 
     def note(self, what: str, pid: int, state: str) -> None:
         """Note what was killed by other means."""
@@ -62,13 +66,13 @@ class Journal:
         return {what: kinds.count(what) for what in dict.fromkeys(kinds)}
 
 
-def within(patience_s: float, true: Callable[[], bool]) -> bool:
+def within(patience_s: float, true: Callable[[], bool], look_s: float = LOOK_S) -> bool:
     """Look until it is so, as often as a short state needs; False where it never was."""
     end = time.monotonic() + patience_s
     while not true():
         if time.monotonic() > end:
             return False
-        time.sleep(LOOK_S)
+        time.sleep(look_s)
     return True
 
 

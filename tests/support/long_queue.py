@@ -90,6 +90,8 @@ class LongQueue:
                 ]
                 session.connection().execute(reservations.ADD, steps)
 
+        engine.cancel(self.ctx, first.id, self.clock.now)
+
     def _add(
         self,
         rows: dict[type, list[dict[str, Any]]],
@@ -166,4 +168,4 @@ if __name__ == "__main__":
     begun = time.time()
     for _ in range(int(sys.argv[2])):
         queue.submit()
-    print(begun, time.time())
+    sys.stdout.write(f"{begun} {time.time()}\n")

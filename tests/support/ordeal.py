@@ -48,7 +48,7 @@ POINT_S = 3.0
 # Whoever makes no progress for so long hangs.
 HANG_S = 300.0
 # How often each kind of kill comes, by weight; a runner dies more cheaply than it is started.
-WEIGHTS = {"runner": 24, "daemon": 3, "call": 3, "connection": 3, "client": 2, "machine": 1}
+WEIGHTS = {"runner": 36, "daemon": 3, "call": 3, "connection": 3, "client": 2, "machine": 1}
 
 
 def setting(name: str, default: int) -> int:
@@ -62,19 +62,25 @@ def seed() -> str:
 
 
 class Ordeal:
-    """One fleet under kills; ``regions`` is that part of the config, ``url`` its database."""
+    """A fleet under kills; ``regions`` ends its config, ``environ`` may name its database."""
 
     def __init__(
-        self, folder: Path, regions: str, seed: str, *, homes: int = 1, url: str | None = None
+        self,
+        folder: Path,
+        regions: str,
+        seed: str,
+        *,
+        homes: int = 1,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
-        self.seed, self.url, self.folder = seed, url, folder
+        environ = environ or {}
+        self.seed, self.url, self.folder = seed, environ.get("LOWTIDE_DATABASE"), folder
         self.journal = kills.Journal()
         self.submitted: set[str] = set()
         self.marks = folder / "marks"
         self.marks.mkdir()
         write_trace(folder / "trace.csv", ZONE, seed)
-        database = {} if url is None else {"LOWTIDE_DATABASE": url}
-        self.fleet = Fleet(folder, CONFIG + regions, database)
+        self.fleet = Fleet(folder, CONFIG + regions, environ)
         self._rng = random.Random(f"{seed}-kills")
         self._daemons = [self.fleet.up(home) for home in range(homes)]
         self._feeds: list[Feed] = []
@@ -117,7 +123,18 @@ class Ordeal:
     def recover(self) -> None:
         """Let the daemons work undisturbed until every job has ended and is settled."""
         with self.store() as store:
-            until(lambda: self._is_over(store), HANG_S)
+            try:
+                until(lambda: self._is_over(store), HANG_S)
+            except AssertionError as e:
+                settled = store.settlements.versions
+                left = [
+                    f"{job.id} {job.state}: {job.reason}"
+                    for job in store.jobs.find()
+                    if not (job.state.ended and settled(job.id))
+                ]
+                raise AssertionError(
+                    "some never end, or are never settled:\n" + "\n".join(left)
+                ) from e
         self.passes.close()
         for daemon in self._daemons:
             daemon.terminate()
@@ -133,6 +150,7 @@ class Ordeal:
             aftermath.assert_aftermath(store, self.marks, self.submitted)
             known = {job_id: at for feed in self._feeds for job_id, at in feed.known.items()}
             whole = self.passes.whole()
+            aftermath.assert_lost_only_if(store, self.journal.attempts)
             return assert_no_deadline_passed_over(store, whole, known, TICK_S)
 
     def told(self) -> str:
@@ -166,11 +184,11 @@ class Ordeal:
 
     def _kill_runner(self) -> None:
         """Some runners, wherever they are."""
-        kills.within(POINT_S, lambda: bool(kills.runners(self.folder)))
+        kills.within(POINT_S, lambda: bool(kills.runners(self.folder)), 0.05)
         time.sleep(self._rng.uniform(0, 0.8))
         living = sorted(kills.runners(self.folder).items())
-        for pid, run_dir in self._rng.sample(living, min(len(living), self._rng.randint(1, 3))):
-            self.journal.kill("runner", pid, kills.state_of_run(run_dir))
+        for pid, run_dir in self._rng.sample(living, min(len(living), self._rng.randint(1, 4))):
+            self.journal.kill_runner(pid, run_dir)
 
     def _kill_daemon(self) -> None:
         """At any time, or within a pass: most of its life it only waits."""
@@ -192,8 +210,12 @@ class Ordeal:
         kills.within(POINT_S, calls)
         both = self._rng.random() < 0.5
         self._strike(n, "executor call" if found else "daemon")
+        begun = kills.runners(self.folder)
         for pid in found if both else ():
-            self.journal.kill("process of the call", pid, "just started")
+            if pid in begun:
+                self.journal.kill_runner(pid, begun[pid])
+            else:
+                self.journal.kill("process of the call", pid, "just started")
 
     def _kill_connection(self) -> None:
         """A daemon within a transaction that writes."""
@@ -205,7 +227,6 @@ class Ordeal:
         """``lowtide submit`` at any point; what it has said before counts as submitted."""
         home = self._rng.randrange(len(self._daemons))
         words = self._feeds[home].words()
-        runs, before = self.home(home) / "runs", set[str]()
         with subprocess.Popen(
             [*LOWTIDE, "submit", "--json", *words],
             cwd=self.folder,
@@ -214,12 +235,9 @@ class Ordeal:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         ) as client:
-            before = {path.name for path in runs.iterdir()} if runs.exists() else set()
-            if self._rng.random() < 0.8:
-                kills.within(POINT_S, lambda: {p.name for p in runs.iterdir()} > before)
-                time.sleep(self._rng.uniform(0, 0.05))
-            else:
-                time.sleep(self._rng.uniform(0, 0.5))
+            time.sleep(self._rng.uniform(0, 1.5))
+            if self._rng.random() < 0.5:
+                kills.within(POINT_S, lambda: kills.writes(client.pid, self.home(home)))
             ended = client.poll() is not None
             assert client.stdout is not None
             client.kill()
@@ -234,24 +252,28 @@ class Ordeal:
         """A daemon and every runner and job at once."""
         n, _ = self._some_daemon()
         own = {each.pid for each in self._daemons}
-        living = kills.runners(self.folder)
-        others = [pid for pid in kills.strays(self.folder) if pid not in own]
-        for pid in others:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for pid, run_dir in living.items():
-            self.journal.note("runner", pid, kills.state_of_run(run_dir))
+        found = [pid for pid in kills.strays(self.folder) if pid not in own]
+        begun = kills.runners(self.folder)
+        for pid in found:
+            if pid in begun:
+                self.journal.kill_runner(pid, begun[pid])
+            else:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._strike(n, "daemon")
 
 
 @contextmanager
 def ordeal(folder: Path, regions: str, **options: Any) -> Iterator[Ordeal]:
     """An ordeal that leaves nothing running; what was killed is printed, for a test that fails."""
-    made = Ordeal(folder, regions, seed(), **options)
     try:
-        yield made
+        made = Ordeal(folder, regions, seed(), **options)
+        try:
+            yield made
+        finally:
+            print(made.told())  # noqa: T201 -- shown by pytest where the test fails
+            made.passes.close()
+            kills.end_strays(folder)
+            made.fleet.close()
     finally:
-        print(made.told())  # noqa: T201 -- shown by pytest where the test fails
-        made.passes.close()
         kills.end_strays(folder)
-        made.fleet.close()

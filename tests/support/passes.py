@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scheduler.store import Store
 
 LOOK_S = 0.05
+Span = tuple[float, float]
 
 
 class Passes:
@@ -44,15 +45,15 @@ class Passes:
         self._over.set()
         self._thread.join()
 
-    def whole(self) -> list[float]:
-        """When the passes began that are known to have come to their end (Unix s), in order."""
-        found: list[float] = []
+    def whole(self) -> list[Span]:
+        """When the passes began that have come to their end, and by when (Unix s), in order."""
+        found: list[Span] = []
         hindered = sorted(self._hindered)
         for beats in self._beats.values():
             seen = sorted(beats)
             for begun, later in pairwise(seen):
                 if bisect_right(hindered, begun) == bisect_right(hindered, later):
-                    insort(found, begun)
+                    insort(found, (begun, later))
         return found
 
     def _watch(self) -> None:
@@ -64,7 +65,7 @@ class Passes:
 
 
 def assert_no_deadline_passed_over(
-    store: Store, whole: list[float], known: Mapping[str, float], period_s: float
+    store: Store, whole: list[Span], known: Mapping[str, float], period_s: float
 ) -> int:
     """No whole pass has left a job waiting whose latest safe start came before the next pass.
 
@@ -76,7 +77,7 @@ def assert_no_deadline_passed_over(
     no scheduler's to promise; that it is tried again is another law. Returns how many jobs a
     whole pass has started for the sake of their deadlines: the law was tried so often.
     """
-    broken, tried = [], 0
+    broken, tried, starts = [], 0, {at for at, _ in whole}
     for job in store.jobs.find():
         if job.id not in known or job.spec.latest_start is None:
             continue
@@ -84,12 +85,12 @@ def assert_no_deadline_passed_over(
         begun = _begun(store, job)
         passed_over = [
             at
-            for at in whole[bisect_right(whole, known[job.id]) :]
-            if at < begun and latest < at + period_s
+            for at, over in whole
+            if known[job.id] < at and over <= begun and latest < at + period_s
         ]
         if passed_over:
             broken.append(f"{job.id}: left by {passed_over}, latest {latest}, begun {begun}")
-        tried += begun in whole and latest < begun + period_s
+        tried += begun in starts and latest < begun + period_s
     assert not broken, "whole passes have passed over:\n" + "\n".join(broken)
     return tried
 

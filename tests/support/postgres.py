@@ -40,6 +40,7 @@ class Server:
     def __init__(self, programs: Path, user: str | None) -> None:
         self._programs, self._user = programs, user
         self._process: subprocess.Popen[bytes] | None = None
+        self._address = ""
         self.folder = Path(tempfile.mkdtemp(prefix=f"lowtide-pg-{os.getpid()}-"))
         if user is not None:
             account = pwd.getpwnam(user)
@@ -59,8 +60,12 @@ class Server:
         return self.folder / "data"
 
     def start(self) -> None:
-        """On a socket only; nothing here has to outlive the power, or whoever runs the tests."""
-        given = ("listen_addresses=", f"unix_socket_directories={self.folder}", "port=5432")
+        """On its socket; nothing here has to outlive the power, or whoever runs the tests."""
+        given = (
+            f"listen_addresses={self._address}",
+            f"unix_socket_directories={self.folder}",
+            "port=5432",
+        )
         given += ("fsync=off", "full_page_writes=off", "max_connections=200")
         options = [part for each in given for part in ("-c", each)]
         with (self.folder / "log").open("ab") as log:
@@ -79,6 +84,15 @@ class Server:
             if self._process.poll() is not None or time.monotonic() > end:
                 raise OSError(f"postgres: {(self.folder / 'log').read_text()[-300:]}")
             time.sleep(0.02)
+
+    def listen_at(self, address: str) -> str:
+        """Start anew, to be reached by the network of this address too; returns the URL there."""
+        with (self._data / "pg_hba.conf").open("a") as f:
+            f.write("host all all samenet trust\n")
+        self.stop()
+        self._address = address
+        self.start()
+        return f"postgresql://lowtide@{address}:5432/postgres"
 
     def stop(self) -> None:
         """Break off every connection, and end (a "fast" shutdown)."""

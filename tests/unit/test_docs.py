@@ -69,3 +69,17 @@ def test_the_page_on_reports_has_every_column_of_the_csv_in_its_order() -> None:
 
 def test_every_meter_has_its_row_and_no_other_has() -> None:
     assert set(_rows(PAGE.with_name("metering.md"))) == set(registry.BUILTINS["meters"])
+
+
+SECURITY = PAGE.with_name("security.md").read_text(encoding="utf-8")
+
+
+def test_every_threat_names_tests_that_there_are() -> None:
+    threats = re.split(r"^- ", SECURITY.partition("## Commands and words")[2], flags=re.MULTILINE)
+    assert len(threats) > 20
+    for threat in threats[1:]:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", threat)
+        assert named, threat
+        for path, name in named:
+            source = (PAGE.parents[1] / path).read_text(encoding="utf-8")
+            assert re.search(rf"^def {name}\(", source, re.MULTILINE), (path, name)

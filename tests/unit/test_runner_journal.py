@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from providers.base import Component, Reading, Receipt, Triple
 from providers.runner import journal
+from providers.runner.units import Written, read_units
 
 CPU = Component("cpu", "modelled", "test", 10.0)
 GPU = Component("gpu:GPU-1", "missing", "no meter")
@@ -159,19 +160,15 @@ def test_of_many_claims_at_once_one_wins_and_its_content_stands(tmp_path: Path) 
 def test_work_is_read_line_by_line_and_rubbish_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "units"
     path.write_bytes(b"epochs=1\nepochs = 2.5\n\xff\xfe=1\nnan=nan\n=3\nloss\ninf=1e999\ntok=7")
-    assert journal.read_work(path) == [
-        ("epochs", 1.0), ("epochs", 2.5), ("\ufffd\ufffd", 1.0), ("tok", 7.0),
-    ]  # fmt: skip
+    written = read_units(path)
+    assert (list(written.lines), written.part) == (
+        [("epochs", 1.0), ("epochs", 2.5), ("\ufffd\ufffd", 1.0), ("tok", 7.0)],
+        "",
+    )
 
 
 def test_work_that_was_never_written_is_none(tmp_path: Path) -> None:
-    assert journal.read_work(tmp_path / "units") == []
-
-
-def test_work_is_read_up_to_a_bound(tmp_path: Path) -> None:
-    path = tmp_path / "units"
-    path.write_bytes(b"x=1\n" * (1 << 18) + b"y=1\n")
-    assert journal.read_work(path) == [("x", 1.0)] * (1 << 18)
+    assert read_units(tmp_path / "units") == Written()
 
 
 RECEIPT = Receipt(

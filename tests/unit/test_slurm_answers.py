@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from providers.errors import ExecutorError
 from providers.executors.slurm import batch, jobs
-from providers.executors.slurm.commands import Commands, _boards
+from providers.executors.slurm.commands import SILENT_S, Commands, _boards
 from providers.executors.slurm.energy import note_energy
 from providers.executors.slurm.handle import Handle
 from providers.executors.slurm.jobs import SlurmJob
@@ -216,3 +216,22 @@ def test_what_has_ended_meanwhile_is_cancelled_without_an_error(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with nullcontext() if over else pytest.raises(ExecutorError):
         Commands().cancel("4")
+
+
+def test_a_silent_controller_is_not_waited_for_by_every_job_of_a_pass() -> None:
+    asked, now = [], [100.0]
+
+    class Silent(Commands):
+        def run(self, *argv: str, stdin: str = "") -> str:
+            asked.append(argv)
+            raise ExecutorError("squeue did not answer within 20 s")
+
+    silent = Silent(clock=lambda: now[0])
+    for _ in range(3):
+        with pytest.raises(ExecutorError, match="did not answer"):
+            silent.queue(fresh=True)
+    assert len(asked) == 1
+    now[0] += SILENT_S + 1
+    with pytest.raises(ExecutorError, match="did not answer"):
+        silent.queue()
+    assert len(asked) == 2

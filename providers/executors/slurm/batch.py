@@ -7,10 +7,13 @@ names. A run that nobody has named (Slurm itself requeued it, after a node faile
 
 from __future__ import annotations
 
+import re
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from providers.errors import ExecutorError
 
 if TYPE_CHECKING:
     from providers.base import Launch
@@ -65,6 +68,10 @@ def options(launch: Launch, settings: SlurmSettings, begin_s: float | None) -> l
     The daemon's environment is never passed on (``--export`` with a list of names).
     """
     log = str(Path(launch.run_dir) / "slurm.log").replace("%", "%%")
+    if "\\" in log:
+        # Slurm takes it for its sign to replace nothing, and leaves it out (sbatch(1), filename
+        # pattern): there is no such file, and the job would end before it began.
+        log = "/dev/null"
     exported = ",".join(settings.export) or "NIL"
     found = [
         "--parsable",
@@ -99,6 +106,9 @@ def when(moment_s: float) -> str:
 
 
 def parse_id(parsable: str) -> tuple[str, str | None]:
-    """Job id and cluster of ``sbatch --parsable``: ``17`` or ``17;grid2``."""
-    job_id, _, cluster = parsable.strip().splitlines()[-1].partition(";")
-    return str(int(job_id)), cluster or None
+    """Job id and cluster of ``sbatch --parsable``: ``17`` or ``17;grid2``, on its last line."""
+    last = parsable.strip().splitlines()[-1:] or [""]
+    job_id, _, cluster = last[0].partition(";")
+    if not re.fullmatch(r"\d{1,10}", job_id, re.ASCII):
+        raise ExecutorError(f"sbatch told no job id: {last[0][:80]!r}")
+    return job_id, cluster or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from dataclasses import dataclass, field, replace
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
 PATIENCE_S = 20.0
 # One look at the queue serves all jobs that are polled within this time.
 FRESH_S = 1.0
+# A command waits long for a dead controller (MessageTimeout in slurm.conf, and its retries): what
+# one look was not told, the others of the same pass need not wait for.
+SILENT_S = 5.0
 # Nodes come and go more rarely; while the controller is silent the last count stands.
 NODES_FRESH_S = 30.0
 # How scancel tells that there is nothing left to cancel: in words, or by no word and the low byte
 # of Slurm's ESLURM_ALREADY_DONE (2021, slurm_errno.h) as its exit status.
 OVER = ("Invalid job id", "already completing or completed", "exit 229")
+# Allocated, idle, other and all CPUs (sinfo(1), %C).
+_COUNTS = re.compile(r"\d{1,9}/\d{1,9}/\d{1,9}/\d{1,9}", re.ASCII)
 # What the commands need to find cluster, user and libraries.
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
 
@@ -38,6 +44,8 @@ class Commands:
     _queue: list[SlurmJob] = field(default_factory=list)
     _nodes: dict[tuple[str, ...], tuple[float, str]] = field(default_factory=dict)
     _asked_s: float = float("-inf")
+    _silent_s: float = float("-inf")
+    _silence: str = ""
 
     def run(self, *argv: str, stdin: str = "") -> str:
         """stdout; :class:`ExecutorError` with the command's last line where it fails."""
@@ -67,17 +75,26 @@ class Commands:
         self._asked_s = float("-inf")
 
     def queue(self, *, fresh: bool = False) -> list[SlurmJob]:
-        """Our user's jobs that the controller remembers, ended ones included."""
+        """Our user's jobs that the controller remembers, ended ones included.
+
+        :class:`ExecutorError` where it does not answer, or has not answered just now.
+        """
+        if self.clock() - self._silent_s <= SILENT_S:
+            raise ExecutorError(self._silence)
         if fresh or self.clock() - self._asked_s > FRESH_S:
-            user = str(os.getuid())
-            said = self.run(*self.on_cluster("squeue"), "--json", "--states=all", f"--user={user}")
-            self._queue, self._asked_s = jobs.parse_queue(said), self.clock()
+            words = (*self.on_cluster("squeue"), "--json", "--states=all", f"--user={os.getuid()}")
+            try:
+                self._queue = jobs.parse_queue(self.run(*words))
+            except ExecutorError as e:
+                self._silent_s, self._silence = self.clock(), str(e)
+                raise
+            self._asked_s = self.clock()
         return self._queue
 
     def by_comment(self, comment: str) -> SlurmJob | None:
         """The newest job that carries ``comment``; asks afresh."""
         found = [job for job in self.queue(fresh=True) if job.comment == comment]
-        return max(found, key=lambda job: int(job.job_id), default=None)
+        return max(found, key=lambda job: (len(job.job_id), job.job_id), default=None)
 
     def queued(self, job_id: str, *, fresh: bool = False) -> SlurmJob | None:
         """A job that the controller remembers."""
@@ -149,7 +166,7 @@ class Commands:
         """The most boards that one node of a partition has, and those of all its nodes."""
         where = [f"--partition={partition}"] if partition else []
         said = self._sinfo("-N", *where, "--format=%N %G")
-        nodes = dict(line.split(None, 1) for line in said.splitlines() if " " in line)
+        nodes = dict(line.split(None, 1) for line in said.splitlines() if " " in line.strip())
         boards = [_boards(gres) for gres in nodes.values()]
         return max(boards, default=0), sum(boards)
 
@@ -157,7 +174,7 @@ class Commands:
         """CPUs of a partition (all nodes, in use or not); of the cluster where None."""
         where = [f"--partition={partition}"] if partition else []
         said = self._sinfo(*where, "--format=%C")
-        counts = [line.split("/") for line in said.split() if line.count("/") == 3]
+        counts = [line.split("/") for line in said.split() if _COUNTS.fullmatch(line)]
         if not counts:
             raise ExecutorError(f"sinfo tells of no partition {partition or '(any)'}")
         return sum(int(total) - int(other) for _, _, other, total in counts)
@@ -169,5 +186,5 @@ def _boards(gres: str) -> int:
     for part in gres.split(","):
         words = part.partition("(")[0].split(":")
         if words[0] == "gpu":
-            found += int(words[-1]) if words[-1].isdigit() else 1
+            found += int(words[-1]) if re.fullmatch(r"\d{1,6}", words[-1], re.ASCII) else 1
     return found

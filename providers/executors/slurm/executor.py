@@ -14,7 +14,7 @@ from providers.executors.slurm import handle as handles
 from providers.executors.slurm.commands import Commands
 from providers.executors.slurm.handle import Handle
 from providers.executors.slurm.settings import SlurmSettings, parse
-from providers.executors.slurm.states import LAG_S, TAKEN_BACK, States, at
+from providers.executors.slurm.states import LAG_S, TAKEN_BACK, States
 from providers.runner import journal, pausing
 from providers.runner.runner import read_launch
 
@@ -135,7 +135,7 @@ class Slurm:
             if handle is not None:
                 self._commands.cancel(handle.job_id)
             return
-        asked_at = at(journal.read_json(run_dir / "stop.json"))
+        asked_at = journal.moment_s(journal.read_json(run_dir / "stop.json"))
         if asked_at is None:
             journal.write_json(run_dir / "stop.json", {"at": self._clock()})
         if asked_at is not None and self._clock() - asked_at > 2 * grace_s + LAG_S:
@@ -206,9 +206,10 @@ class Slurm:
 
     def _found(self, run_dir: Path, *, alive: bool = False) -> Handle | None:
         """A job that was submitted by a process which died before it could write that down."""
-        if not _launched(run_dir):
+        launch = _launch_of(run_dir)
+        if launch is None:
             return None
-        found = self._commands.by_comment(batch.comment(read_launch(run_dir)))
+        found = self._commands.by_comment(batch.comment(launch))
         if found is None or (alive and found.stage not in {"waiting", "running"}):
             return None
         cluster, partition = self._settings.cluster, self._settings.partition
@@ -222,7 +223,16 @@ class Slurm:
 
 def _before(run_dir: Path) -> Handle | None:
     """The job that may have been requeued for an attempt that it is not handed over to yet."""
-    return requeue.before(read_launch(run_dir)) if _launched(run_dir) else None
+    launch = _launch_of(run_dir)
+    return None if launch is None else requeue.before(launch)
+
+
+def _launch_of(run_dir: Path) -> Launch | None:
+    """None where it is not there yet, or damaged."""
+    try:
+        return read_launch(run_dir)
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _launched(run_dir: Path) -> dict[str, Any]:

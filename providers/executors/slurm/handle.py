@@ -57,9 +57,21 @@ def read(run_dir: Path) -> Handle | None:
     """The handle of an attempt; None where it was not handed over, or the file is damaged."""
     content = journal.read_json(run_dir / FILE)
     try:
-        return None if content is None else Handle(**content)
+        found = None if content is None else Handle(**content)
     except TypeError:
         return None
+    return found if found is not None and _is_sound(found) else None
+
+
+def _is_sound(found: Handle) -> bool:
+    """Whether it is as we write it: a job could have replaced it."""
+    words = (found.job_id, found.note, found.cluster or "", found.partition or "")
+    numbers = (found.begin_s or 0.0, found.restarts, found.since_s)
+    return (
+        all(isinstance(word, str) for word in words)
+        and found.job_id.isdecimal()
+        and all(isinstance(n, (int, float)) and 0 <= n <= journal.LAST_S for n in numbers)
+    )
 
 
 def keep(run_dir: Path, handle: Handle) -> None:

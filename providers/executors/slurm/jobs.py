@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ from providers.errors import ExecutorError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_RESTARTS = re.compile(r"\d{1,9}", re.ASCII)
 Stage = Literal["waiting", "running", "ended", "unknown"]
 
 # Base states of Slurm (squeue(1), JOB STATE CODES), by what they mean for an attempt.
@@ -115,7 +117,7 @@ def parse_lines(text: str) -> list[SlurmJob]:
             found.append(
                 SlurmJob(
                     fields["JobId"], state, fields.get("Reason", ""), fields.get("Comment", ""),
-                    restarts=int(restarts) if restarts.isdecimal() else None,
+                    restarts=int(restarts) if _RESTARTS.fullmatch(restarts) else None,
                 )
             )  # fmt: skip
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from providers.base import RunState
 from providers.errors import ExecutorError
@@ -51,7 +51,7 @@ class States:
             return self._before_start(run_dir, handle, find)
         if started is not None and started.get("by") == TAKEN_BACK:
             return RunState("gone", detail="stopped before it began")
-        found = self._after_start(run_dir, handle, at(started))
+        found = self._after_start(run_dir, handle, journal.moment_s(started))
         return replace(found, detail=found.detail or note)
 
     def _before_start(
@@ -120,9 +120,3 @@ class States:
             return False
         now = self.clock()
         return now - last < LAG_S + 2 * THINNING * (now - (begun or now))
-
-
-def at(content: dict[str, Any] | None) -> float | None:
-    """The Unix time in a marker; None where it is absent or damaged."""
-    found = None if content is None else content.get("at")
-    return found if isinstance(found, float) else None

@@ -1,0 +1,78 @@
+"""YAML that blows up, nests for ever or builds things: one line, at once, in every file we read."""
+
+from __future__ import annotations
+
+import resource
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from scheduler import documents
+from scheduler.documents import LIMIT_BYTES, LIMIT_DEPTH, LIMIT_NODES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NAMES = "abcdefghijkl"
+
+
+def _lines(first: str, each: str) -> str:
+    """Each name stands for nine of the one before: 9^11 values in a few hundred bytes."""
+    rows = [f"a: &a {first}"]
+    for before, name in pairwise(NAMES):
+        rows.append(f"{name}: &{name} " + each.format(",".join([f"*{before}"] * 9)))
+    return "\n".join(rows) + "\n"
+
+
+BOMBS = {
+    "laughs": (_lines("[x]", "[{}]"), "stands for more than"),
+    "merges": (_lines("{x: 1}", "{{<<: [{}]}}"), "stands for more than"),
+    "itself": ("a: &a [*a]\n", "stands for more than"),
+    "itself as a value": ("a: &a {b: *a}\n", "stands for more than"),
+    "chain": ("a0: &a0 1\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}]\n" for n in range(60)), "deep"),
+    "deep": ("a: " + "[" * (LIMIT_DEPTH + 1) + "]" * (LIMIT_DEPTH + 1), "nested more than"),
+    "very deep": ("a: " + "[" * 5000, "nested too deeply"),
+    "huge": ("a: " + "x" * LIMIT_BYTES, "longer than 1 MiB"),
+    "a command": ("a: !!python/object/apply:os.system [touch owned]", "could not determine"),
+    "a module": ("a: !!python/module:os", "could not determine"),
+    "a date that is none": ("deadline: 2026-02-31", "line 1"),
+    "a number beyond all": ("a: " + "9" * 5000, "line 1"),
+    "a control": ("a: \x07", "special characters"),
+}
+
+
+@pytest.mark.parametrize("what", BOMBS)
+@pytest.mark.parametrize("place", ["config", "job", "task"])
+def test_a_bomb_is_one_line_and_exit_3(
+    lowtide: Callable[..., Any], tmp_path: Path, what: str, place: str
+) -> None:
+    text, said = BOMBS[what]
+    (tmp_path / "bomb.yaml").write_text(text)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if place == "config":
+        done = lowtide("status", "--config", "bomb.yaml")
+    elif place == "job":
+        done = lowtide("submit", "-f", "bomb.yaml", "--duration", "1h", "--", "true")
+    else:
+        with pytest.raises(documents.Broken, match=said):
+            documents.load(tmp_path / "bomb.yaml")
+        return
+    assert done.code == 3
+    (line,) = done.err.splitlines()
+    assert said in line
+    assert "bomb.yaml" in line
+    assert not (tmp_path / "owned").exists()
+    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown_mb < 200
+
+
+def test_aliases_in_reason_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}\n")
+    assert documents.load(path) == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}}
+    path.write_text("a: [" + "0," * (LIMIT_NODES // 50) + "]\n")
+    assert len(documents.load(path)["a"]) == LIMIT_NODES // 50
+    path.write_text("")
+    assert documents.load(path) is None
