@@ -131,13 +131,18 @@ def ray_cluster() -> Iterator[RayCluster]:
     cluster.stop()
 
 
+# Engines that are costly to start: all tests on one of these go to one worker.
+COSTLY = {"ray_cluster": "ray", "grid": "grid"}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests on Ray go to one worker: its cluster takes most of a gigabyte."""
+    """Group tests by the costly engine that they ask for, or that their parameter names."""
     for item in items:
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        if "ray_cluster" in getattr(item, "fixturenames", ()) or parameters.get("name") == "ray":
-            item.add_marker(pytest.mark.xdist_group("ray"))
+        wanted = {COSTLY.get(fixture) for fixture in getattr(item, "fixturenames", ())}
+        wanted.add(getattr(getattr(item, "callspec", None), "params", {}).get("name"))
+        for group in wanted & set(COSTLY.values()):
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
