@@ -215,6 +215,8 @@ def test_a_controller_killed_and_restarted_loses_nothing(site: SlurmSite) -> Non
     late = site.submit("true", cwd=str(site.folder), earliest="1s", deadline="2h")
     site.until(lambda: site.job(job_id).state is JobState.RUNNING)
     saved, now = site.cluster.folder / "state" / "job_state", time.time()
+    slurm_id = site.handle(site.attempt(job_id).run_dir)["job_id"]
+    site.cluster.run("scontrol", "update", f"JobId={slurm_id}", "Nice=11")  # or nothing is saved
     site.until(lambda: saved.stat().st_mtime > now)  # what Slurm itself has not saved is lost
     try:
         site.cluster.kill("slurmctld", signal.SIGKILL)

@@ -246,8 +246,16 @@ IN_A_RUN_FOLDER = ("receipt.json", "started", "launch.json", "pauses.json", "lau
                    "stop.json", "process.json")  # fmt: skip
 
 
+# Of two readings the bounds of what came between cross, in the first increment and in the sum.
+CROSSED = JOURNAL.partition("\n")[0] + "".join(
+    f'\n{{"at":{at},"cpu_s":0,"read":[[0,{bounds},{bounds},1.0]]}}'
+    for at, bounds in ((1, "0,5,5"), (2, "6,6,6"), (3, "7,7,7"))
+)
+
+
 @SEED
 @given(documents(JOURNAL))
+@example(CROSSED.encode())
 def test_a_journal_is_an_energy_or_notes(content: bytes) -> None:
     def parse(path: Path) -> Any:
         found = journal.read_journal(path.parent)
