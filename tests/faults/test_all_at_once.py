@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # CONTRIBUTING.md says how to try it with ten thousand.
-COUNT = int(os.environ.get("LOWTIDE_FAULTS_AT_ONCE", "150"))
+COUNT = int(os.environ.get("LOWTIDE_FAULTS_AT_ONCE", "110"))
 CONFIG = """
 tick: 1s
 regions:
