@@ -309,14 +309,15 @@ def _receipt(
 
 
 def _leave(run_dir: Path, receipt: Receipt) -> None:
-    """Write the receipt; a full disk is waited out for a while."""
+    """Write the receipt; a full disk is waited out for a while, a folder taken away is not."""
     patience = time.monotonic() + RECEIPT_PATIENCE_S
     while True:
         try:
             journal.write_json(run_dir / "receipt.json", asdict(receipt))
             return
         except OSError as e:
-            if time.monotonic() > patience:
+            taken_away = isinstance(e, FileNotFoundError) and run_dir.parent.exists()
+            if taken_away or time.monotonic() > patience:
                 say(f"no receipt could be left: {e}")
                 return
             time.sleep(1.0)

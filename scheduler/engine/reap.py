@@ -78,6 +78,9 @@ def _follow(ctx: Context, job: Job, attempt: Attempt, state: RunState, now: date
     jobs = ctx.store.jobs
     if state.phase == "waiting":
         return
+    if state.phase == "absent" and attempt.started_at is not None:
+        # It was seen to run, so it is not started again.
+        state = replace(state, phase="gone", detail="its run folder was taken away")
     if state.phase == "absent":
         if job.cancel_requested:
             grace = ctx.config.settings.grace

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.bench import Bench
+from support.site import Site
 
 from providers.executors.local import build
 from providers.runner import journal, proc
+from scheduler.models import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +85,38 @@ def test_a_job_that_takes_its_run_folder_away_is_gone_and_holds_nobody_up(bench:
     executor.start(launch)
     run_dir = Path(launch.run_dir)
     bench.until(lambda: not run_dir.exists())
-    bench.until(lambda: not proc.marked(launch.token))
+    # Its runner has nowhere to leave a receipt, and does not wait for one.
+    bench.until(lambda: not _runners(run_dir))
     assert executor.poll(run_dir, launch.token).phase == "absent"
     assert journal.read_journal(run_dir).components == ()
+
+
+def test_a_job_that_was_seen_to_run_is_not_started_again_without_its_run_folder(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path, "providers: [fake]\nhome: here\nregions:\n  here: {zone: SE-SE3}\n")
+    script = 'echo started >> "$0/starts"; until [ -e "$0/go" ]; do sleep 0.05; done'
+    job_id = site.submit("sh", "-c", script, str(tmp_path))
+    site.until(lambda: site.job(job_id).state is JobState.RUNNING)
+    attempt = site.attempt(job_id)
+    shutil.rmtree(attempt.run_dir)
+    (tmp_path / "go").touch()
+    site.until(lambda: site.ended(job_id))
+    site.until(lambda: not proc.marked(attempt.token))
+    assert site.job(job_id).state is JobState.LOST
+    assert "its run folder was taken away" in str(site.job(job_id).reason)
+    assert (tmp_path / "starts").read_text() == "started\n"
+    site.ctx.close()
+
+
+def _runners(run_dir: Path) -> list[int]:
+    """Processes that have the folder as their last word."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().rstrip(b"\0").split(b"\0")
+        except OSError:
+            continue
+        if words[-1] == os.fsencode(run_dir):
+            found.append(int(path.parent.name))
+    return found
