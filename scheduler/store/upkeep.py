@@ -24,8 +24,15 @@ if TYPE_CHECKING:
     from scheduler.store.dialect import Finding
 
 # Rows of these tables belong to a job; a line of the story may be told of a series as well.
-OF_JOBS = ("attempt", "settlement", "event")
+OF_JOBS = ("attempt", "settlement", "event", "reservation")
 HOLDING = ("starting", "running", "paused")
+# Moments at which the sum of what plans hold is not what it should be.
+UNEVEN = """FROM (
+    SELECT region, host, cell FROM (
+        SELECT region, host, cell, slots, gpus FROM promised
+        UNION ALL SELECT region, host, begins, -slots, -gpus FROM reservation
+        UNION ALL SELECT region, host, ends, slots, gpus FROM reservation) AS part
+    GROUP BY region, host, cell HAVING sum(slots) <> 0 OR sum(gpus) <> 0) AS uneven"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,7 @@ def _versions(
 
 
 def _rows(connection: Connection) -> Iterator[Finding]:
-    """What no constraint holds: rows of no job, unknown states, starts without an attempt."""
+    """What no constraint holds: rows of no job, unknown states, starts without an attempt, sums."""
     for table in OF_JOBS:
         series = "AND job_id NOT IN (SELECT id FROM recurrence)" if table == "event" else ""
         query = f"FROM {table} WHERE job_id NOT IN (SELECT id FROM job) {series}"  # noqa: S608
@@ -128,6 +135,7 @@ def _rows(connection: Connection) -> Iterator[Finding]:
         "WHERE attempt.job_id = job.id AND attempt.number = job.attempt)"
     )
     yield _none(connection, "attempts", query, "have started without an attempt")
+    yield _none(connection, "promised slots", UNEVEN, "moments are not the sum of the plans")
 
 
 def _none(connection: Connection, name: str, query: str, wrong: str) -> Finding:

@@ -60,6 +60,11 @@ def test_a_sound_database_is_said_to_be_so(used: Callable[..., Any]) -> None:
         ("UPDATE event SET job_id = 'gone'", "event rows", "1 belong to no job"),
         ("UPDATE job SET state = 'asleep'", "job states", "1 are in a state"),
         ("UPDATE job SET state = 'running'", "attempts", "1 have started without"),
+        (
+            "INSERT INTO promised VALUES ('r', '', 7, 1, 0)",
+            "promised slots",
+            "1 moments are not the sum",
+        ),
         ("INSERT INTO migration VALUES ('9999-x', 0)", "migrations", "of a newer version"),
         ("DELETE FROM migration WHERE name > '0004'", "migrations", "0004-actuals"),
     ],
