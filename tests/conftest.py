@@ -135,14 +135,12 @@ def ray_cluster() -> Iterator[RayCluster]:
 COSTLY = {"ray_cluster": "ray", "grid": "grid"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests by the costly engine that they ask for, or that their parameter names."""
-    for item in items:
-        wanted = {COSTLY.get(fixture) for fixture in getattr(item, "fixturenames", ())}
-        wanted.add(getattr(getattr(item, "callspec", None), "params", {}).get("name"))
-        for group in wanted & set(COSTLY.values()):
-            item.add_marker(pytest.mark.xdist_group(group))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Group a test by the costly engine that it asks for, or that its parameter names."""
+    wanted = {COSTLY.get(fixture) for fixture in getattr(item, "fixturenames", ())}
+    wanted.add(getattr(getattr(item, "callspec", None), "params", {}).get("name"))
+    for group in wanted & set(COSTLY.values()):
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
