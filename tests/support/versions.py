@@ -141,7 +141,9 @@ TIMES = frozenset(
 
 
 def _values(row: dict[str, Any], now_s: float) -> dict[str, Any]:
-    found = {k: v + now_s if k in TIMES else v for k, v in row.items()}
+    # A reservation begins and ends with cells.
+    times = TIMES - {"ends"} if "begins" in row else TIMES
+    found = {k: v + now_s if k in times else v for k, v in row.items()}
     if "payload" in row and row["payload"] in {"forecast", "actual"}:
         found["payload"] = series(now_s, row["payload"])
     return found
