@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import aftermath, postgres
-from support.fleet import Fleet, until
+from support.fleet import PATIENCE_S, Fleet, until
 from support.witness import watching
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ tick: 1s
 regions:
   local: {zone: DE, slots: 64}
 """
+
+
+# The database is gone for a minute.
+GONE_S = 60
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def test_the_daemon_outlives_an_outage_and_says_so_once(
     # It ends while the database is gone.
     marks = fleet.folder / "marks"
     marks.mkdir()
-    script = f"touch {fleet.folder}/begun; sleep 4; touch {fleet.folder}/over"
+    script = f"touch {fleet.folder}/begun; sleep {GONE_S}; touch {fleet.folder}/over"
     running = fleet.submit(*aftermath.marking(marks, script))
     until((fleet.folder / "begun").exists)
     server.stop()
@@ -49,7 +53,7 @@ def test_the_daemon_outlives_an_outage_and_says_so_once(
     refused = fleet.run("status", code=5)
     assert refused.stderr.count("\n") == 1
     assert "does not answer" in refused.stderr
-    until((fleet.folder / "over").exists)
+    until((fleet.folder / "over").exists, GONE_S + PATIENCE_S)
     server.start()
     until(lambda: "goes on again" in fleet.log(0))
     until(lambda: fleet.state(running) == "succeeded")
