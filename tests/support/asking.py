@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,11 @@ from pathlib import Path
 from providers.surroundings import Surroundings
 from providers.transport import Http, Policy
 from support.clock import NOW
+from support.server import Asked, Play, Reply, SourceServer
 
+JSON = {"Content-Type": "application/json"}
+KEY, TOKEN = "k3y-of+a test", "t0ken/of-a-test"
+Serve = Callable[[Play], SourceServer]
 CALM = Policy("tides", ttl_s=1800, calls=1000, per_s=1, timeout_s=20)
 # For what never answers: a test waits so long for it, three times.
 HASTY = replace(CALM, timeout_s=0.3)
@@ -37,3 +42,18 @@ class Clock:
 def door(folder: Path, clock: Clock, policy: Policy = CALM) -> Http:
     """A door of a home in ``folder``."""
     return Http(policy, Surroundings.at(folder), clock=clock, sleep=clock.sleep)
+
+
+def fine(asked: Asked) -> Reply:
+    """An answer that nothing is wrong with."""
+    return Reply('{"g": 42}')
+
+
+def always(reply: Reply) -> Play:
+    """The same, whatever is asked."""
+    return lambda asked: reply
+
+
+def files(folder: Path) -> list[Path]:
+    """All files below a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()]

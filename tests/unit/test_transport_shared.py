@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,15 +14,13 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.asking import CALM, Clock, door
+from support.asking import CALM, Clock, Serve, door
 from support.clock import NOW
-from support.server import Asked, Play, Reply, SourceServer
+from support.server import Asked, Reply
 
 from providers.errors import AccessDenied, NoData, Unavailable
 from providers.transport import Contact, contact
 from providers.transport.ledger import OPENS_AFTER, Ledger
-
-Serve = Callable[[Play], SourceServer]
 
 # What a process of its own runs: one question, at a time that is given.
 ASK = """
