@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.bench import Bench
+from support.engines import absent
 
 from providers.base import Launch, Receipt
 from providers.runner import journal
@@ -89,7 +90,7 @@ def small_disk() -> Iterator[Path]:
     command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
         folder.rmdir()
-        pytest.skip("no file system may be mounted here")
+        absent("mounts", "no file system may be mounted here: run as root")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
     folder.rmdir()
