@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from support.database import open_store
 from providers.series import Series
 from scheduler.errors import ConfigError, StoreError, UsageError
 from scheduler.models import Attempt, Job, JobSpec, JobState, Plan, Power, Window
-from scheduler.store import LEGAL_MOVES, Store
+from scheduler.store import LEGAL_MOVES, Store, prepare
 from scheduler.store.rows import BeatRow
 
 if TYPE_CHECKING:
@@ -206,6 +207,13 @@ def test_home_that_cannot_be_written_is_a_config_error(tmp_path: Path, now: date
     with pytest.raises(ConfigError, match="LOWTIDE_HOME") as caught:
         Store(tmp_path / "file" / "home", now)
     assert caught.value.exit_code == 3
+
+
+def test_many_may_open_one_home_at_the_same_moment(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for made in [pool.submit(prepare, tmp_path) for _ in range(2000)]:
+            made.result()
+    assert list(tmp_path.iterdir()) == [], "a trial has left something behind"
 
 
 def test_home_and_database_belong_to_their_owner_only(tmp_path: Path, now: datetime) -> None:
