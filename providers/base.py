@@ -304,6 +304,13 @@ class Executor(Protocol):
         """
         ...
 
+    def take_back(self, run_dir: Path, token: str) -> bool:
+        """Take back what was handed over and has not begun: it never will, once this is True.
+
+        False where it has begun, and goes on; only asked of engines with ``begin_time``.
+        """
+        ...
+
     def poll(self, run_dir: Path, token: str) -> RunState:
         """Where an attempt stands; reads only, never raises for a missing folder."""
         ...

@@ -65,10 +65,15 @@ def serve(context: Context) -> None:
                 misfire_grace_time=None,
             )
 
+    def end(*_: object) -> None:
+        if not clock.running:
+            raise SystemExit(0)
+        clock.shutdown(wait=False)
+
     with engine.sole_daemon(home):
         (home / "daemon.lock").write_text(f"{os.getpid()}\n")
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: clock.shutdown(wait=False))
+            signal.signal(number, end)
         clock.add_job(
             look,
             "interval",

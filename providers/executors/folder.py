@@ -102,6 +102,10 @@ class FolderExecutor(ABC):
         """Nothing is ever handed over early."""
         return False
 
+    def take_back(self, run_dir: Path, token: str) -> bool:
+        """Nothing is ever handed over early."""
+        return False
+
     def poll(self, run_dir: Path, token: str) -> RunState:
         """The folder's word first, then the engine's; a silent engine changes nothing."""
         state = self._state(run_dir, token)

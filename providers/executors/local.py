@@ -65,6 +65,10 @@ class Local:
         """Nothing is ever handed over early."""
         return False
 
+    def take_back(self, run_dir: Path, token: str) -> bool:
+        """Nothing is ever handed over early."""
+        return False
+
     def poll(self, run_dir: Path, token: str) -> RunState:
         """Where an attempt stands; a receipt that comes while we look wins."""
         _bury()

@@ -74,7 +74,7 @@ def _interrupts() -> Iterator[list[int]]:
 def _follow(context: Context, job_id: str, asked: list[int]) -> int:
     from scheduler import engine
     from scheduler.cli.look import Follower
-    from scheduler.engine.reap import exit_status
+    from scheduler.engine.endings import exit_status
 
     follower = Follower()
     told: datetime | None = None

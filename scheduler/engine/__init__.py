@@ -6,12 +6,13 @@ from scheduler.engine.engine import (
     cancel_series,
     follow,
     sole_daemon,
+    step_down,
     submit,
     submit_series,
     tick,
     watcher_seen,
 )
-from scheduler.engine.leading import leader, step_down
+from scheduler.engine.leading import leader
 from scheduler.engine.planner import plan, trade_offs
 from scheduler.engine.settling import compute as settlement_of
 

@@ -153,12 +153,18 @@ def draft(ctx: Context, job: Job, now: datetime, gpus: tuple[str, ...]) -> Attem
     )
 
 
-def launch(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
-    """Hand an attempt to its executor; safe to repeat: an attempt runs at most once."""
+def launch(
+    ctx: Context, job: Job, attempt: Attempt, now: datetime, begin_s: float | None = None
+) -> None:
+    """Hand an attempt to its executor, to begin now or at ``begin_s`` (Unix time).
+
+    Safe to repeat: an attempt runs at most once.
+    """
     try:
-        ctx.executor(attempt.region).start(launch_of(ctx, job, attempt, now))
+        ctx.executor(attempt.region).start(launch_of(ctx, job, attempt, now), begin_s)
     except (ExecutorError, OSError) as e:
-        ctx.store.jobs.tell(job.id, now, "start failed", f"{e}; tried again at the next pass")
+        kind = "start failed" if begin_s is None else "hand over failed"
+        ctx.store.jobs.tell(job.id, now, kind, f"{e}; tried again at the next pass")
 
 
 def launch_of(

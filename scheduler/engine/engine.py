@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import fcntl
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scheduler.engine import (
@@ -17,17 +18,19 @@ from scheduler.engine import (
     handover,
     leading,
     planner,
+    queue,
     reap,
     recurring,
     rest,
     settling,
     submission,
 )
+from scheduler.engine.promises import Promised
 from scheduler.errors import StoreError, StoreUnreachable, UsageError
 from scheduler.models import Job, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from scheduler.engine.context import Context
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 # A cron line looks once a minute at best, so `lowtide tick` looks that far ahead.
 CRON_STEP = timedelta(seconds=60)
+# So often a job is planned anew at its submission where others were faster.
+TRIES = 20
 # After this long without a daemon or a tick, nobody seems to be looking.
 ABSENCE = timedelta(minutes=2)
 
@@ -51,13 +56,9 @@ def submit(
     spec = spec.model_copy(update={"origin": ctx.here.origin})
     submission.check_command(spec, environ)
     variables = submission.job_environment(request, environ, ctx.config)
-    made = planner.plan(ctx, spec, now, to_run=True)
     job_id = secrets.token_hex(4)
-    ctx.runs.keep_environment(job_id, variables)
-    with _wholly(ctx, job_id):
-        ctx.store.jobs.add(job_id, spec, now)
-        planner.keep(ctx, ctx.store.jobs.get(job_id), made, now)
-    return job_id, made
+    add = partial(ctx.store.jobs.add, job_id, spec, now)
+    return job_id, _book(ctx, spec, variables, (job_id,), add, now)
 
 
 def submit_series(
@@ -72,18 +73,48 @@ def submit_series(
     submission.check_command(template, environ)
     variables = submission.job_environment(request, environ, ctx.config)
     series, spec = recurring.begin(ctx, request, template, environ, now)
-    made = planner.plan(ctx, spec, now, to_run=True)
     job_id = secrets.token_hex(4)
-    for kept_id in (series.id, job_id):
-        ctx.runs.keep_environment(kept_id, variables)
-    with _wholly(ctx, series.id, job_id):
-        ctx.store.recurrences.add(series, job_id, spec, now)
-        planner.keep(ctx, ctx.store.jobs.get(job_id), made, now)
-    return series, job_id, made
+    add = partial(ctx.store.recurrences.add, series, job_id, spec, now)
+    return series, job_id, _book(ctx, spec, variables, (series.id, job_id), add, now)
+
+
+class _Overtaken(Exception):
+    """Others have taken the place of a plan while it was made."""
+
+
+def _book(
+    ctx: Context,
+    spec: JobSpec,
+    variables: Mapping[str, str],
+    ids: Sequence[str],
+    add: Callable[[], None],
+    now: datetime,
+) -> Plan:
+    """Plan a job, the last of ``ids``, and put it into the queue by ``add``.
+
+    The plan is made outside the transaction that books it, as others want to write meanwhile:
+    where they have booked the same slots, it is made anew.
+    """
+    for _ in range(TRIES):
+        before = Promised.now(ctx)
+        made = planner.plan(ctx, spec, now, to_run=True)
+        for each in ids:
+            ctx.runs.keep_environment(each, variables)
+        with suppress(_Overtaken), _wholly(ctx, ids):
+            alone = Promised.now(ctx) == before
+            add()
+            booked = planner.keep(ctx, ctx.store.jobs.get(ids[-1]), made, now)
+            if not alone and queue.overtaken(ctx, booked, before, now):
+                raise _Overtaken
+            return made
+    raise StoreError(
+        f"others took the slots of this job {TRIES} times while it was planned: nothing was "
+        "queued; submit it again"
+    )
 
 
 @contextmanager
-def _wholly(ctx: Context, *ids: str) -> Iterator[None]:
+def _wholly(ctx: Context, ids: Sequence[str]) -> Iterator[None]:
     """Put something new into the queue, or leave nothing of it: who is told no may ask again."""
     try:
         with ctx.store.together():
@@ -91,7 +122,7 @@ def _wholly(ctx: Context, *ids: str) -> Iterator[None]:
     except StoreUnreachable:
         # It may be there: the answer to the commit alone may have been lost.
         raise
-    except StoreError:
+    except (StoreError, _Overtaken):
         for each in ids:
             ctx.runs.discard(each)
         raise
@@ -136,6 +167,12 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     starts = ctx.store.waiting.next_moment(now)
     moments += [] if starts is None else [starts]
     return min((m for m in moments if m > now), default=None)
+
+
+def step_down(ctx: Context) -> None:
+    """Let another one lead at once; a pass that is still going on is waited for."""
+    with _one_at_a_time(ctx.config.home / "tick.lock"):
+        leading.give_up(ctx)
 
 
 def follow(ctx: Context, now: datetime) -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.errors import ExecutorError, LowtideError
+from providers.errors import LowtideError
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
-from scheduler.engine.dispatch import draft, launch_of
+from scheduler.engine.dispatch import draft, launch, launch_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from scheduler.models import Attempt, Job
     from scheduler.regions import Region
 
-# So many jobs are handed over in one pass, the next to start first.
-AT_ONCE = 500
+# So many jobs wait at their engines at most, the next to start: each is looked at in every pass.
+AT_MOST = 500
 BEGUN = frozenset({"running", "paused", "orphaned", "ended"})
 
 
@@ -41,13 +41,17 @@ def hand_over(ctx: Context, now: datetime) -> None:
 
     What is only stopped keeps what it holds, and goes on there.
     """
-    waiting = set()
+    waiting, ours = set(), 0
     for attempt in ctx.store.jobs.handed_over():
         waiting.add(attempt.job_id)
         with alone(ctx, attempt.job_id, now):
             job = ctx.store.jobs.get(attempt.job_id)
+            if not ctx.follows(job, attempt):
+                continue
+            ours += 1
             assert job.plan is not None  # planned and paused jobs have one
-            if not job.holds and job.plan.start > now and ctx.follows(job, attempt):
+            later = job.plan.start > now or job.plan.window.region != attempt.region
+            if not job.holds and later:
                 _follow_plan(ctx, job, attempt, now)
     there = [r.name for r in ctx.regions.configured if _keeps_begin_times(ctx, r)]
     if not there:
@@ -57,7 +61,8 @@ def hand_over(ctx: Context, now: datetime) -> None:
         for job in ctx.store.waiting.paused()
         if not (job.holds or job.id in waiting) and _goes_on_later(job, there, now)
     ]
-    for job in (*checkpointed, *ctx.store.waiting.to_hand_over(there, now, AT_ONCE)):
+    room = max(0, AT_MOST - ours)
+    for job in (*checkpointed, *ctx.store.waiting.to_hand_over(there, now, room)):
         with alone(ctx, job.id, now):
             if ctx.may_start(job) and not dependencies.missing(ctx, job.spec):
                 _hand(ctx, job, now)
@@ -67,15 +72,10 @@ def _goes_on_later(job: Job, there: list[str], now: datetime) -> bool:
     return job.plan is not None and job.plan.start > now and job.plan.window.region in there
 
 
-def take(ctx: Context, job: Job, attempt: Attempt) -> bool:
-    """Count a job as started that its engine has begun, or is to be stopped there."""
-    return ctx.store.jobs.claim(job, attempt, (), None)
-
-
 def _look(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
     state = ctx.executor(attempt.region).poll(Path(attempt.run_dir), attempt.token)
     if state.phase in BEGUN:
-        take(ctx, job, attempt)
+        ctx.store.jobs.claim(job, attempt, (), None)
     elif state.phase == "gone":
         # Cancelled behind our back, or refused: what is due is planned and started anew.
         ctx.store.jobs.withdraw(job, attempt, now, state.detail or "the engine has let go of it")
@@ -97,16 +97,7 @@ def _hand(ctx: Context, job: Job, now: datetime) -> None:
     begin = job.plan.start
     said = f"to {attempt.region}, to begin {begin:%Y-%m-%dT%H:%M:%SZ}"
     if ctx.store.jobs.hand_over(job, attempt, said):
-        _submit(ctx, job, attempt, begin.timestamp(), now)
-
-
-def _submit(ctx: Context, job: Job, attempt: Attempt, begin_s: float, now: datetime) -> None:
-    """Safe to repeat: an engine looks before it takes a job."""
-    try:
-        ctx.executor(attempt.region).start(launch_of(ctx, job, attempt, now), begin_s)
-    except (ExecutorError, OSError) as e:
-        said = f"{e}; tried again at the next pass"
-        ctx.store.jobs.tell(job.id, now, "hand over failed", said)
+        launch(ctx, job, attempt, now, begin.timestamp())
 
 
 def _follow_plan(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
@@ -115,16 +106,12 @@ def _follow_plan(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> Non
     region, begin_s = job.plan.window.region, job.plan.start.timestamp()
     here, there = ctx.executor(attempt.region), ctx.executor(region)
     if here.poll(Path(attempt.run_dir), attempt.token).phase == "absent":
-        _submit(ctx, job, attempt, begin_s, now)
+        launch(ctx, job, attempt, now, begin_s)
         return
-    launch = launch_of(ctx, job, attempt, now, region)
-    if there.capabilities.begin_time and there.move(launch, begin_s):
+    moved = launch_of(ctx, job, attempt, now, region)
+    if there.capabilities.begin_time and there.move(moved, begin_s):
         if region != attempt.region:
-            ctx.store.jobs.update_attempt(attempt, region=region)
+            ctx.store.jobs.moved(attempt, region)
             ctx.store.jobs.tell(job.id, now, "moved", f"from {attempt.region} to {region}")
-        return
-    if region != attempt.region:
-        here.stop(Path(attempt.run_dir), attempt.token, ctx.config.settings.grace)
-        # Not before it is known to be gone may it be started elsewhere.
-        if here.poll(Path(attempt.run_dir), attempt.token).phase == "gone":
-            ctx.store.jobs.withdraw(job, attempt, now, f"taken back from {attempt.region}")
+    elif region != attempt.region and here.take_back(Path(attempt.run_dir), attempt.token):
+        ctx.store.jobs.withdraw(job, attempt, now, f"taken back from {attempt.region}")

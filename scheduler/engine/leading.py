@@ -26,7 +26,7 @@ def take(ctx: Context, now: datetime) -> bool:
     return ctx.store.leases.take(NAME, ctx.here.owner, now, duration_s)
 
 
-def step_down(ctx: Context) -> None:
+def give_up(ctx: Context) -> None:
     """Let another one lead at once."""
     ctx.store.leases.release(NAME, ctx.here.owner)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from providers.errors import ExecutorError, ProviderError, Unavailable
 from providers.series import from_unix
 from scheduler.engine import dependencies, pareto, planning, promises, queue, rest
+from scheduler.engine.context import alone
 from scheduler.engine.field import Sight, field_of, told_of
 from scheduler.engine.promises import Promised
 from scheduler.engine.scene import Member
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from scheduler.engine.planning import Case
     from scheduler.models import Job, JobSpec, Plan, Window
     from scheduler.planner.segments import Spans
-    from scheduler.store import Group
+    from scheduler.store import Group, Reservation
 
 # A job that waits for slots past its start is planned anew this often.
 STILL_DUE = timedelta(minutes=10)
@@ -81,11 +82,12 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     due |= _told_anew(ctx, groups, sight) if leads else {}
     made, seen = [], {}
     for job, told in due.values():
-        plan = _anew(ctx, job, sight, now)
-        if plan is not None:
-            made.append(_planned(ctx, job, plan, now, told))
-        elif job.plan is not None and told is not None:
-            seen[job.id] = told, _planned(ctx, job, job.plan, now).held
+        with alone(ctx, job.id, now):
+            plan = _anew(ctx, job, sight, now)
+            if plan is not None:
+                made.append(_planned(ctx, job, plan, now, told))
+            elif job.plan is not None and told is not None:
+                seen[job.id] = told, _planned(ctx, job, job.plan, now).held
     changed = ctx.store.jobs.plan_all(made, now)
     ctx.store.waiting.looked_at(seen, now)
     if not leads or not groups:
@@ -95,8 +97,7 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     if not (changed or submitted):
         return
     if whole.jobs > queue.JOINT and not queue.crowded(ctx, now):
-        alone = QueuePlan(now, whole.jobs, False, None, None, whole.late)
-        ctx.store.queue_plans.remember(alone)
+        ctx.store.queue_plans.remember(QueuePlan(now, whole.jobs, False, None, None, whole.late))
         return
     members, beside = _some(ctx, now, changed)
     percent = ctx.config.settings.hysteresis
@@ -106,9 +107,11 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     ctx.store.queue_plans.remember(joint.whole)
 
 
-def keep(ctx: Context, job: Job, made: Plan, now: datetime) -> None:
-    """Store the plan of a job that was just submitted, with what it holds."""
-    ctx.store.jobs.plan_all([_planned(ctx, job, made, now)], now)
+def keep(ctx: Context, job: Job, made: Plan, now: datetime) -> Sequence[Reservation]:
+    """Store the plan of a job that was just submitted, with what it holds, which is returned."""
+    planned = _planned(ctx, job, made, now)
+    ctx.store.jobs.plan_all([planned], now)
+    return planned.held
 
 
 def _planned(ctx: Context, job: Job, made: Plan, now: datetime, told: str | None = None) -> Planned:

@@ -90,12 +90,11 @@ class Promised:
 
     def without(self, parts: Iterable[Reservation]) -> Promised:
         """The same less what some jobs hold of it."""
-        taken = [
-            Step(p.region, p.host, at, sign * p.slots, sign * p.gpus)
-            for p in parts
-            for at, sign in ((p.begins, -1), (p.ends, 1))
-        ]
-        return Promised((*self.steps, *taken))
+        return Promised((*self.steps, *_steps(parts, -1)))
+
+    def beside(self, parts: Iterable[Reservation]) -> Promised:
+        """The same with what some jobs hold besides."""
+        return Promised((*self.steps, *_steps(parts, 1)))
 
     @property
     def spots(self) -> set[Spot]:
@@ -119,3 +118,11 @@ class Promised:
         np.add.at(held[1], at, np.array([s.gpus for s in mine], np.int64))
         slots, gpus = np.cumsum(held[:, :-1], axis=1)
         return slots, gpus
+
+
+def _steps(parts: Iterable[Reservation], sign: int) -> list[Step]:
+    return [
+        Step(p.region, p.host, at, way * p.slots, way * p.gpus)
+        for p in parts
+        for at, way in ((p.begins, sign), (p.ends, -sign))
+    ]

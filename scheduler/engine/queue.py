@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from providers.errors import LowtideError
 from providers.series import from_unix
 from scheduler.engine.promises import Promised, cell, host
 from scheduler.engine.scene import Held, Member, Scene, boards_of, capacity
 from scheduler.engine.submission import iso
-from scheduler.engine.turns import HOLDING, expected_end
+from scheduler.engine.turns import expected_end
 from scheduler.errors import UsageError
-from scheduler.models import QueuePlan
+from scheduler.models import HOLDING, QueuePlan
 from scheduler.planner import fleet
 from scheduler.planner.task import COARSEST_S, INSTANT_S
 
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from numpy.typing import NDArray
+
     from scheduler.engine.context import Context
     from scheduler.models import Job, Plan
     from scheduler.planner.task import Placed
+    from scheduler.store import Reservation
 
 # So many jobs are planned jointly at once: those that changed, and the next to start. A look at
 # them takes some seconds (tests/benchmarks/test_long_queue.py).
@@ -82,22 +86,48 @@ def _rest_s(job: Job, now: datetime) -> float:
 
 def crowded(ctx: Context, now: datetime) -> bool:
     """Whether what has started and what is planned hold more than there is anywhere."""
-    promised, first = Promised.now(ctx), cell(now.timestamp())
-    cells = max(1, promised.end - first)
-    times = COARSEST_S * (first + np.arange(cells, dtype=np.float64))
-    holds = held(ctx, now, promised.spots)
-    for region, place in sorted(promised.spots):
-        if region not in ctx.regions:
-            continue  # it left the config: its jobs are told so one by one
-        here = [hold for hold in holds if (hold.region, hold.host) == (region, place)]
-        slots, gpus = promised.of({(region, place)}).over(region, first, cells)
-        for hold in here:
-            slots[: cell(hold.end_s) + 1 - first] += hold.slots
-            gpus[: cell(hold.end_s) + 1 - first] += hold.gpus
-        boards = boards_of(ctx, region, here) if gpus.any() else 0
-        if (slots > capacity(ctx, region, times)).any() or (gpus > boards).any():
+    promised = Promised.now(ctx)
+    return any(_over(ctx, promised, spot, now).any() for spot in sorted(promised.spots))
+
+
+def overtaken(ctx: Context, booked: Sequence[Reservation], before: Promised, now: datetime) -> bool:
+    """Whether others have taken, since ``before`` was read, what a job has just booked."""
+    alone, after = before.beside(booked), Promised.now(ctx)
+    return not _is_full(ctx, alone, booked, now) and _is_full(ctx, after, booked, now)
+
+
+def _is_full(
+    ctx: Context, promised: Promised, booked: Sequence[Reservation], now: datetime
+) -> bool:
+    """Whether more is held than there is, anywhere where something was ``booked``."""
+    over: dict[tuple[str, str], NDArray[np.bool_]] = {}
+    first = cell(now.timestamp())
+    for part in booked:
+        spot = part.region, part.host
+        over[spot] = over[spot] if spot in over else _over(ctx, promised, spot, now)
+        if over[spot][max(0, part.begins - first) : max(0, part.ends - first)].any():
             return True
     return False
+
+
+def _over(
+    ctx: Context, promised: Promised, spot: tuple[str, str], now: datetime
+) -> NDArray[np.bool_]:
+    """In which cells from now on a place is to hold more than it has."""
+    region, first = spot[0], cell(now.timestamp())
+    cells = max(1, promised.end - first)
+    times = COARSEST_S * (first + np.arange(cells, dtype=np.float64))
+    slots, gpus = promised.of({spot}).over(region, first, cells)
+    holds = held(ctx, now, {spot})
+    for hold in holds:
+        slots[: cell(hold.end_s) + 1 - first] += hold.slots
+        gpus[: cell(hold.end_s) + 1 - first] += hold.gpus
+    try:
+        boards = boards_of(ctx, region, holds) if gpus.any() else 0
+        return (slots > capacity(ctx, region, times)) | (gpus > boards)
+    except LowtideError:
+        # It left the config, or its engine is silent: its jobs are told so one by one.
+        return np.zeros(cells, np.bool_)
 
 
 def plan(

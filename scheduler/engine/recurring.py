@@ -6,6 +6,7 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from providers.errors import LowtideError
 from scheduler import cron, quantities, zones
 from scheduler.engine import submission
 from scheduler.errors import UsageError
@@ -102,8 +103,8 @@ def _make_next(ctx: Context, series: Recurrence, now: datetime) -> None:
     job_id = secrets.token_hex(4)
     try:
         ctx.runs.copy_environment(series.id, job_id)
-    except OSError as e:
-        ctx.store.jobs.tell(series.id, now, "trouble", f"its environment cannot be read: {e}")
+    except (LowtideError, OSError) as e:
+        ctx.store.jobs.tell(series.id, now, "trouble", f"its environment cannot be copied: {e}")
         return
     spec = occurrence(series, at, now)
     if not ctx.store.recurrences.advance(series, following, job_id, spec, now):

@@ -11,9 +11,10 @@ from providers.runner.units import Written, read_units
 from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
+from scheduler.engine.endings import exit_status
 from scheduler.engine.expectation import expectation
 from scheduler.engine.outlook import Realized
-from scheduler.engine.reap import BATCH, exit_status
+from scheduler.engine.reap import BATCH
 from scheduler.models import JobState
 from scheduler.report.versions import difference
 

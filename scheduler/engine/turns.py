@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from scheduler.engine import dependencies, promises, rest
-from scheduler.models import JobState
+from scheduler.models import HOLDING, JobState
 from scheduler.store import Turn
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from scheduler.engine.context import Context
     from scheduler.models import Job
 
-# Jobs with an attempt that may not have ended.
-HOLDING = frozenset({JobState.STARTING, JobState.RUNNING, JobState.PAUSED})
 # After so many that got no slots in a region, the less urgent ones there wait for the next pass.
 REFUSALS = 100
 
@@ -48,7 +46,7 @@ class Round:
         paused = {job.id: job for job in self.paused if _is_due(job, start, latest)}
         turns = [*self.ctx.store.waiting.due(start, latest), *map(turn_of, paused.values())]
         for turn in sorted(turns, key=lambda turn: turn.urgency):
-            if self._refused.get(turn.region, 0) >= REFUSALS:
+            if self._refused.get(turn.region, 0) >= REFUSALS or not self._is_here(turn):
                 continue
             job = paused.get(turn.job_id)
             if job is None:
@@ -97,10 +95,8 @@ class Round:
         """More urgent jobs on the same host that wait for no other, planned and paused ones."""
         ctx, mine = self.ctx, turn_of(job)
         end_s = self.now.timestamp() + (job.spec.duration_s or 0.0)
-        region = ctx.regions[mine.region]
         for turn in planned:
-            origin = turn.host or ctx.here.origin.host
-            if (region.host or origin) != place:
+            if self._host(turn) != place:
                 continue
             if turn.waits and dependencies.missing(ctx, ctx.store.jobs.get(turn.job_id).spec):
                 continue
@@ -111,6 +107,19 @@ class Round:
             there = turn.region == mine.region and turn.urgency < mine.urgency and near
             if there and promises.host(ctx, other.spec, turn.region) == place:
                 yield turn
+
+    def _host(self, turn: Turn) -> str:
+        """Where it is to run."""
+        origin = turn.host or self.ctx.here.origin.host
+        return self.ctx.regions[turn.region].host or origin
+
+    def _is_here(self, turn: Turn) -> bool:
+        """Or on a host whose own lowtide starts it, which may be away; its jobs are not read.
+
+        One whose region left the config is told so.
+        """
+        ctx = self.ctx
+        return turn.region not in ctx.regions or self._host(turn) == ctx.here.origin.host
 
     def _held(self) -> list[Job]:
         if self._holding is None:

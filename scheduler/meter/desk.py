@@ -19,7 +19,7 @@ from providers.series import from_unix
 from scheduler import config as configuration
 from scheduler import sci
 from scheduler.engine import Context
-from scheduler.engine.reap import NOT_STARTED_EXIT, verdict
+from scheduler.engine.endings import NOT_STARTED_EXIT, verdict
 from scheduler.engine.settling import settle_run
 from scheduler.meter.report import Report
 from scheduler.models import Job, JobSpec, JobState

@@ -5,6 +5,7 @@ Times are aware datetimes in UTC; units stand in names.
 
 from scheduler.models.job import (
     GIVEN,
+    HOLDING,
     UNKNOWN_S,
     Attempt,
     AwareDatetime,
@@ -38,6 +39,7 @@ from scheduler.models.settlement import (
 
 __all__ = [
     "GIVEN",
+    "HOLDING",
     "UNKNOWN_S",
     "Attempt",
     "AttemptEnergy",

@@ -53,6 +53,10 @@ class JobState(StrEnum):
         return self in {JobState.STARTING, JobState.RUNNING}
 
 
+# Jobs with an attempt that may not have ended.
+HOLDING = frozenset({JobState.STARTING, JobState.RUNNING, JobState.PAUSED})
+
+
 @dataclass(frozen=True, slots=True)
 class Power:
     """Mean power of the job over its run; ``watts`` None where nothing is known."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scheduler.models import UNKNOWN_S, JobState
 from scheduler.store import values
 from scheduler.store.rows import EventRow, JobRow
+from scheduler.texts import printable_lines
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,6 +45,10 @@ def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
 
 
 def tell(session: Session, job_id: str, at: datetime, kind: str, detail: str) -> None:
-    """Add a line to a job's story, within the caller's transaction."""
-    session.add(EventRow(job_id=job_id, at=at.timestamp(), kind=kind, detail=detail))
+    """Add a line to a job's story, within the caller's transaction.
+
+    Jobs and engines have a say in it, also in what no database takes.
+    """
+    said = printable_lines(detail)
+    session.add(EventRow(job_id=job_id, at=at.timestamp(), kind=kind, detail=said))
     session.flush()

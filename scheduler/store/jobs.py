@@ -11,11 +11,12 @@ from sqlmodel import col, func, select, update
 
 from providers.series import from_unix
 from scheduler.errors import UsageError
-from scheduler.models import Attempt, Event, Job, JobSpec, JobState, Plan
+from scheduler.models import HOLDING, Attempt, Event, Job, JobSpec, JobState, Plan
 from scheduler.store import reservations, values
 from scheduler.store.entries import enqueue, tell
 from scheduler.store.moves import LEGAL_MOVES
 from scheduler.store.rows import AttemptRow, EventRow, JobRow
+from scheduler.texts import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -32,7 +33,7 @@ LAST = "\U0010ffff"
 
 # An attempt that holds slots and boards: it has not ended, whatever it does just now.
 _HOLDING = (
-    col(JobRow.state).in_([str(JobState.STARTING), str(JobState.RUNNING), str(JobState.PAUSED)]),
+    col(JobRow.state).in_([str(state) for state in HOLDING]),
     col(AttemptRow.ended_at).is_(None),
     col(AttemptRow.number) <= col(JobRow.attempt),
 )
@@ -149,10 +150,14 @@ class Jobs:
         :class:`ValueError`: a fault of ours, not of a user. With it, all or nothing, an attempt is
         ``noted`` as it stands now, and a job that has ended goes back to the queue where ``retry``
         says why: who is killed in between leaves no attempt open, and no retry out. A job that is
-        at another attempt by now stays as it is: another dispatcher was there first.
+        at another attempt by now, or whose attempt has ended, stays as it is: another dispatcher
+        was there first. So does one that is to be cancelled while its next attempt waits at an
+        engine, which would begin it.
         """
         with self._db.write() as session:
-            if noted is not None and not _is_at(session, noted):
+            if after is JobState.CANCELLED and _is_handed(session, job_id):
+                return False
+            if noted is not None and not _is_open(session, noted):
                 return False
             if not self._move(session, job_id, before, after, at, detail, **changes):
                 return False
@@ -230,15 +235,13 @@ class Jobs:
     def withdraw(self, job: Job, attempt: Attempt, at: datetime, said: str) -> None:
         """Close an attempt that has never begun; its number is not used again."""
         with self._db.write() as session:
-            row = _attempt_row(session, attempt)
+            row, its_job = _attempt_row(session, attempt), session.get(JobRow, job.id)
             if row is None or row.ended_at is not None:
                 return
+            if its_job is None or its_job.state not in _WAITING:
+                return  # it was claimed meanwhile: whoever follows it sees what became of it
             row.ended_at, row.outcome = at.timestamp(), "withdrawn"
-            session.exec(
-                update(JobRow)
-                .where(col(JobRow.id) == job.id, col(JobRow.state).in_(_WAITING))
-                .values(attempt=attempt.number)
-            )
+            its_job.attempt = attempt.number
             tell(session, job.id, at, "withdrawn", said)
 
     def claim(self, job: Job, attempt: Attempt, gpus: Sequence[str], capacity: int | None) -> bool:
@@ -262,6 +265,11 @@ class Jobs:
                 return False
             if not _held(session).isdisjoint(gpus):
                 return False
+            row, handed = session.get(JobRow, job.id), _attempt_row(session, attempt)
+            if row is None or row.attempt != job.attempt:
+                return False
+            if handed is not None and handed.ended_at is not None:
+                return False  # taken back meanwhile
             if not self._move(
                 session,
                 job.id,
@@ -273,7 +281,6 @@ class Jobs:
                 region=attempt.region,
             ):
                 return False
-            handed = _attempt_row(session, attempt)
             if handed is None:
                 session.add(values.attempt_row(attempt, gpus))
             else:
@@ -291,9 +298,8 @@ class Jobs:
         with self._db.read() as session:
             return _held(session, region)
 
-    def update_attempt(self, attempt: Attempt, **changes: Any) -> None:
-        """Record when an attempt started, or how it ended (times as aware datetimes)."""
-        values = {k: v.timestamp() if isinstance(v, datetime) else v for k, v in changes.items()}
+    def moved(self, attempt: Attempt, region: str) -> None:
+        """Record that an attempt waits in another region now."""
         with self._db.write() as session:
             session.exec(
                 update(AttemptRow)
@@ -301,7 +307,7 @@ class Jobs:
                     col(AttemptRow.job_id) == attempt.job_id,
                     col(AttemptRow.number) == attempt.number,
                 )
-                .values(**values)
+                .values(region=region)
             )
 
     def request_cancel(self, job_id: str, at: datetime, detail: str) -> None:
@@ -321,7 +327,7 @@ class Jobs:
                 .order_by(col(EventRow.id).desc())
                 .limit(1)
             ).first()
-            if last != detail:
+            if last != printable_lines(detail):
                 tell(session, job_id, at, kind, detail)
 
     def events(self, job_id: str) -> list[Event]:
@@ -346,7 +352,7 @@ class Jobs:
         moved = session.exec(
             update(JobRow)
             .where(col(JobRow.id) == job_id, col(JobRow.state) == str(before))
-            .values(state=str(after), reason=detail, **values)
+            .values(state=str(after), reason=printable_lines(detail), **values)
         )
         if moved.rowcount != 1:
             return False
@@ -364,9 +370,26 @@ def _attempt_row(session: Session, attempt: Attempt) -> AttemptRow | None:
     ).first()
 
 
-def _is_at(session: Session, attempt: Attempt) -> bool:
-    row = session.get(JobRow, attempt.job_id)
-    return row is not None and row.attempt == attempt.number
+def _is_handed(session: Session, job_id: str) -> bool:
+    """Whether the next attempt of a job without slots waits at an engine."""
+    query = (
+        select(AttemptRow.id)
+        .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
+        .where(
+            JobRow.id == job_id,
+            col(JobRow.state).in_(_WAITING),
+            col(AttemptRow.ended_at).is_(None),
+            col(AttemptRow.number) > JobRow.attempt,
+        )
+    )
+    return session.exec(query).first() is not None
+
+
+def _is_open(session: Session, attempt: Attempt) -> bool:
+    """Whether it is its job's attempt by now, and nobody has recorded its end."""
+    job_row, row = session.get(JobRow, attempt.job_id), _attempt_row(session, attempt)
+    at_it = job_row is not None and job_row.attempt == attempt.number
+    return at_it and row is not None and row.ended_at is None
 
 
 def _note(session: Session, attempt: Attempt) -> None:

@@ -11,7 +11,14 @@ from sqlmodel import case, col, func, or_, select, update
 
 from providers.series import from_unix
 from scheduler.models import JobState, QueuePlan, Settlement
-from scheduler.store.rows import AccuracyRow, BeatRow, JobRow, QueuePlanRow, SettlementRow
+from scheduler.store.rows import (
+    AccuracyRow,
+    AttemptRow,
+    BeatRow,
+    JobRow,
+    QueuePlanRow,
+    SettlementRow,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -87,7 +94,7 @@ class Settlements:
         return found[-1].settlement if found else None
 
     def owed(self, now: datetime, pause_s: float) -> list[str]:
-        """Ended jobs without a final settlement that it is time to look at again.
+        """Ended jobs that ran, without a final settlement, that it is time to look at again.
 
         After ``pause_s``, and then ever more rarely: what a source has not told or revised after
         a day will hardly change within the next hour.
@@ -99,10 +106,13 @@ class Settlements:
             SettlementRow.job_id == JobRow.id,
             or_(SettlementRow.status == "final", seen + pause > now.timestamp()),
         )
+        begun = select(AttemptRow.id).where(
+            AttemptRow.job_id == JobRow.id, col(AttemptRow.started_at).is_not(None)
+        )
         with self._db.read() as session:
             query = select(JobRow.id).where(
                 col(JobRow.state).in_([str(s) for s in JobState if s.ended]),
-                JobRow.attempt > 0,
+                begun.exists(),
                 ~rests.exists(),
             )
             return list(session.exec(query))

@@ -78,11 +78,12 @@ class Reservations:
         self._db = database
 
     def promised(self) -> list[Step]:
-        """What is held by all together."""
+        """What is held by all together, in order of place and time."""
+        where = (col(PromisedRow.region), col(PromisedRow.host), col(PromisedRow.cell))
         with self._db.read() as session:
             return [
                 Step(r.region, r.host, r.cell, r.slots, r.gpus)
-                for r in session.exec(select(PromisedRow))
+                for r in session.exec(select(PromisedRow).order_by(*where))
             ]
 
     def of(self, job_ids: Iterable[str]) -> list[Reservation]:

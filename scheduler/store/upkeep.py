@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from scheduler.errors import StoreError, UsageError
-from scheduler.models import JobState
+from scheduler.models import HOLDING, JobState
 from scheduler.store import migrations
 from scheduler.store.database import Database, dialect_of
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # Rows of these tables belong to a job; a line of the story may be told of a series as well.
 OF_JOBS = ("attempt", "settlement", "event", "reservation")
-HOLDING = ("starting", "running", "paused")
 # Moments at which the sum of what plans hold is not what it should be.
 UNEVEN = """FROM (
     SELECT region, host, cell FROM (
@@ -129,7 +128,7 @@ def _rows(connection: Connection) -> Iterator[Finding]:
     states = ", ".join(f"'{state}'" for state in JobState)
     query = f"FROM job WHERE state NOT IN ({states})"
     yield _none(connection, "job states", query, "are in a state that nobody knows")
-    holding = ", ".join(f"'{state}'" for state in HOLDING)
+    holding = ", ".join(f"'{state}'" for state in sorted(HOLDING))
     query = (
         f"FROM job WHERE state IN ({holding}) AND NOT EXISTS (SELECT 1 FROM attempt "  # noqa: S608
         "WHERE attempt.job_id = job.id AND attempt.number = job.attempt)"

@@ -219,7 +219,7 @@ class Waiting:
     def _jobs(self, *where: ColumnElement[bool], limit: int | None = None) -> list[Job]:
         query = select(JobRow).where(*where).limit(limit)
         query = query.order_by(
-            *([] if limit is None else [col(JobRow.latest_start)]),
+            *([] if limit is None else [col(JobRow.latest_start).nulls_last()]),
             col(JobRow.submitted_at),
             col(JobRow.id),
         )

@@ -222,6 +222,12 @@ class FakeExecutor:
         self.launches[launch.run_dir] = (launch, datetime.fromtimestamp(begin_s, UTC))
         return True
 
+    def take_back(self, run_dir: Path, token: str) -> bool:
+        """It will not begin, unless it has."""
+        if self.poll(run_dir, token).phase == "waiting":
+            self.stopped[str(run_dir)] = self.clock.now
+        return str(run_dir) in self.stopped
+
     def poll(self, run_dir: Path, token: str) -> RunState:
         """Absent, running or paused until its time is over, then ended with a receipt."""
         key = str(run_dir)

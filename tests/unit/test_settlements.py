@@ -66,7 +66,8 @@ def ended(store: Store, now: datetime, make_spec: Callable[..., JobSpec]) -> str
     attempt = Attempt("j", 1, "local", "/runs/j/1", "token", now)
     assert store.jobs.claim(store.jobs.get("j"), attempt, (), 4)
     done = JobState.SUCCEEDED
-    assert store.jobs.transition("j", JobState.STARTING, done, now, "", ended_at=now)
+    ran = replace(attempt, started_at=now, ended_at=now)
+    assert store.jobs.transition("j", JobState.STARTING, done, now, "", noted=ran, ended_at=now)
     return "j"
 
 

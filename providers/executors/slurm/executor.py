@@ -125,14 +125,23 @@ class Slurm:
         """The run folder's word first, then Slurm's; a silent controller changes nothing."""
         return self._states.of(run_dir, self._found)
 
+    def take_back(self, run_dir: Path, token: str) -> bool:
+        """A runner that is still on its way finds the attempt taken; then it is cancelled."""
+        started = run_dir / "started"
+        ours = journal.claim(started, {"at": self._clock(), "by": TAKEN_BACK})
+        if not ours and (journal.read_json(started) or {}).get("by") != TAKEN_BACK:
+            return False
+        handle = self._any(run_dir)
+        if handle is not None:
+            self._commands.cancel(handle.job_id)
+        return True
+
     def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
         """Cancel what waits; TERM through the runner to what runs, and scancel after the grace."""
-        handle = handles.read(run_dir) or self._found(run_dir) or _before(run_dir)
+        handle = self._any(run_dir)
         job = None if handle is None else self._commands.job(handle.job_id)
         if handle is None or job is None or job.stage != "running":
-            # Should a runner still be on its way, it finds the attempt taken.
-            journal.claim(run_dir / "started", {"at": self._clock(), "by": TAKEN_BACK})
-            if handle is not None:
+            if not self.take_back(run_dir, token) and handle is not None:
                 self._commands.cancel(handle.job_id)
             return
         asked_at = journal.moment_s(journal.read_json(run_dir / "stop.json"))
@@ -216,6 +225,10 @@ class Slurm:
         handle = Handle(found.job_id, cluster, None, partition, found.restarts or 0)
         handles.keep(run_dir, handle)
         return handle
+
+    def _any(self, run_dir: Path) -> Handle | None:
+        """What Slurm has of an attempt, also where that was not written down."""
+        return handles.read(run_dir) or self._found(run_dir) or _before(run_dir)
 
     def _launch(self, launch: Launch) -> dict[str, Any]:
         return asdict(replace(launch, inherit=batch.INHERITED, drop=batch.NEVER_INHERITED))
