@@ -11,7 +11,7 @@ import pytest
 
 from providers.base import Capabilities
 from scheduler import config, engine
-from scheduler.engine import Context, submission
+from scheduler.engine import Context, handover, submission
 from scheduler.engine.request import Request
 from scheduler.models import JobState
 from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
@@ -19,6 +19,7 @@ from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from providers.base import RunState
     from scheduler.models import Attempt, Job
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -230,3 +231,97 @@ def test_a_pause_that_waits_at_its_engine_is_moved_and_cancelled_there(desk: Des
     assert desk.attempt(job_id).started_at is None
     desk.tick(hours=10)
     assert [a.number for a in desk.ctx.store.jobs.attempts(job_id)] == [1, 2]
+
+
+def test_a_better_place_now_takes_it_back_and_starts_it_at_once(desk: Desk) -> None:
+    job_id = desk.submit(region=("north", "here"))
+    desk.tick()
+    first = desk.attempt(job_id)
+    desk.tell(**{"SE-SE3": [HIGH] * 48, "FR": _low_at(0)})
+    desk.tick(minutes=20)
+    assert desk.ctx.store.jobs.attempts(job_id)[0].outcome == "withdrawn"
+    desk.tick(seconds=10)
+    job, second = desk.job(job_id), desk.attempt(job_id)
+    assert (job.state, job.region, second.number) == (JobState.RUNNING, "here", 2)
+    assert desk.far.poll(Path(first.run_dir), first.token).phase == "gone"
+
+
+def test_what_has_begun_there_meanwhile_is_not_taken_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = desk.submit(region=("north", "here"))
+    desk.tick()
+    first = desk.attempt(job_id)
+    look = desk.far.poll
+
+    def begins_meanwhile(run_dir: Path, token: str) -> RunState:
+        seen = look(run_dir, token)
+        if seen.phase == "waiting":
+            desk.far.start(desk.far.launches[first.run_dir][0])
+        return seen
+
+    monkeypatch.setattr(desk.far, "poll", begins_meanwhile)
+    desk.tell(**{"SE-SE3": [HIGH] * 48, "FR": _low_at(2)})
+    desk.tick(minutes=20)
+    desk.tick(seconds=10)
+    assert (desk.job(job_id).state, desk.job(job_id).region) == (JobState.RUNNING, "north")
+    assert desk.far.stopped == {}
+    desk.tick(hours=2)
+    assert desk.job(job_id).state is JobState.SUCCEEDED
+    assert desk.local.launches == {}
+
+
+def test_a_cancel_while_it_is_handed_over_reaches_its_engine(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, jobs = desk.submit(), desk.ctx.store.jobs
+    handed, passes = jobs.handed, [1]
+
+    def handed_just_before(job: Job) -> Attempt | None:
+        found = handed(job)
+        if passes:
+            passes.pop()
+            desk.tick()
+        return found
+
+    monkeypatch.setattr(jobs, "handed", handed_just_before)
+    engine.cancel(desk.ctx, job_id, desk.clock.now)
+    assert not passes
+    for _ in range(3):
+        desk.tick(seconds=10)
+    assert desk.job(job_id).state is JobState.CANCELLED
+    attempt = desk.attempt(job_id)
+    desk.tick(hours=10)
+    assert desk.far.poll(Path(attempt.run_dir), attempt.token).phase == "gone"
+    assert desk.attempt(job_id).ended_at is not None
+
+
+@pytest.mark.parametrize("first", ["claim", "withdraw"])
+def test_an_attempt_is_claimed_or_withdrawn_and_not_both(desk: Desk, first: str) -> None:
+    job_id, jobs = desk.submit(), desk.ctx.store.jobs
+    desk.tick()
+    job, attempt = desk.job(job_id), desk.attempt(job_id)
+    if first == "claim":
+        assert jobs.claim(job, attempt, (), None)
+        jobs.withdraw(job, attempt, desk.clock.now, "it is gone")
+        assert (desk.job(job_id).state, desk.attempt(job_id).ended_at) == (JobState.STARTING, None)
+    else:
+        jobs.withdraw(job, attempt, desk.clock.now, "it is gone")
+        assert not jobs.claim(job, attempt, (), None)
+        assert desk.job(job_id).state is JobState.PLANNED
+    assert desk.kinds(job_id).count("withdrawn") == (first == "withdraw")
+
+
+def test_only_the_next_jobs_wait_at_their_engines(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "AT_MOST", 2)
+    desk.tell(**{"SE-SE3": [LOW if h in {5, 6} else HIGH for h in range(48)]})
+    jobs = [desk.submit(region=("north",)) for _ in range(4)]
+    for _ in range(3):
+        desk.tick(minutes=1)
+    handed = [job_id for job_id in jobs if desk.ctx.store.jobs.attempts(job_id)]
+    assert len(handed) == 2
+    for _ in range(8):
+        desk.tick(hours=1)
+    assert {desk.job(job_id).state for job_id in jobs} == {JobState.SUCCEEDED}

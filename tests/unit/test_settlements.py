@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +46,9 @@ def _settled(grams: float, status: str = "provisional", **fields: Any) -> Settle
     return Settlement(**(base | fields))
 
 
-@pytest.fixture
-def ended(store: Store, now: datetime, make_spec: Callable[..., JobSpec]) -> str:
-    """A job that ran and ended at ``now``."""
-    store.jobs.add("j", make_spec(), now)
+def _plan(now: datetime) -> Plan:
     window = Window("local", now, now + HOUR, None, None)
-    plan = Plan(
+    return Plan(
         made_at=now,
         window=window,
         run_now=window,
@@ -62,7 +60,13 @@ def ended(store: Store, now: datetime, make_spec: Callable[..., JobSpec]) -> str
         latest_safe_start=None,
         reason="because",
     )
-    assert store.jobs.plan(store.jobs.get("j"), plan, now)
+
+
+@pytest.fixture
+def ended(store: Store, now: datetime, make_spec: Callable[..., JobSpec]) -> str:
+    """A job that ran and ended at ``now``."""
+    store.jobs.add("j", make_spec(), now)
+    assert store.jobs.plan(store.jobs.get("j"), _plan(now), now)
     attempt = Attempt("j", 1, "local", "/runs/j/1", "token", now)
     assert store.jobs.claim(store.jobs.get("j"), attempt, (), 4)
     done = JobState.SUCCEEDED
@@ -98,6 +102,20 @@ def test_a_job_is_owed_a_settlement_until_it_is_final(
     assert settlements.owed(now + HOUR, PAUSE_S) == [ended]
     settlements.add(ended, _settled(5, "final"), now + HOUR)
     assert settlements.owed(now + 999 * HOUR, PAUSE_S) == []
+
+
+def test_a_job_that_never_ran_is_owed_none(
+    store: Store, now: datetime, make_spec: Callable[..., JobSpec]
+) -> None:
+    store.jobs.add("j", make_spec(), now)
+    assert store.jobs.plan(store.jobs.get("j"), _plan(now), now)
+    attempt = Attempt("j", 1, "local", "/runs/j/1", "token", now)
+    assert store.jobs.claim(store.jobs.get("j"), attempt, (), 4)
+    never = replace(attempt, ended_at=now)
+    assert store.jobs.transition(
+        "j", JobState.STARTING, JobState.CANCELLED, now, "", noted=never, ended_at=now
+    )
+    assert store.settlements.owed(now + HOUR, PAUSE_S) == []
 
 
 def test_the_pause_grows_with_the_time_since_the_end(
