@@ -79,7 +79,9 @@ class LongQueue:
             sums: Counter[tuple[str, str, int]] = Counter()
             for i in range(page, min(count, page + PAGE)):
                 start = self.clock.now + timedelta(hours=FIRST_H, seconds=i * step_s)
-                spec, plan = _later(first.spec, first.plan, start)
+                # One after the other, as by the same `submit` again and again.
+                at = self.clock.now + timedelta(milliseconds=i)
+                spec, plan = _later(first.spec, first.plan, start, at)
                 self._add(rows, sums, f"f{i:07x}", first, spec, plan)
             with self.ctx.store._database.write() as session:
                 for table, content in rows.items():
@@ -101,7 +103,7 @@ class LongQueue:
         spec: JobSpec,
         plan: Plan,
     ) -> None:
-        at, latest = self.clock.now.timestamp(), spec.latest_start
+        at, latest = spec.submitted_at.timestamp(), spec.latest_start
         assert latest is not None
         rows[JobRow].append(
             {
@@ -149,13 +151,13 @@ class LongQueue:
             sums[part.region, part.host, part.ends] -= part.slots
 
 
-def _later(spec: JobSpec, plan: Plan, start: datetime) -> tuple[JobSpec, Plan]:
-    """The same job with its window, and with it its deadline, at another time."""
+def _later(spec: JobSpec, plan: Plan, start: datetime, at: datetime) -> tuple[JobSpec, Plan]:
+    """The same job, submitted ``at``, with its window, and with it its deadline, at ``start``."""
     length = timedelta(seconds=DURATION_S)
     window = replace(plan.window, start=start, end=start + length)
     deadline = start + length + timedelta(hours=SLACK_H - OVER_H)
     latest = deadline - length
-    spec = spec.model_copy(update={"deadline": deadline})
+    spec = spec.model_copy(update={"deadline": deadline, "submitted_at": at})
     return spec, replace(plan, window=window, latest_safe_start=latest)
 
 
