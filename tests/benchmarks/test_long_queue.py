@@ -63,11 +63,11 @@ def _times(action: Callable[[], object], rounds: int = ROUNDS) -> float:
 
 
 def test_submit_and_pass(make: Callable[..., LongQueue]) -> None:
-    queue = make("queue")
-    queue.submit()
-    submit = _times(queue.submit)
-    queue.tick(seconds=10)
-    alone = _times(lambda: queue.tick(seconds=10))
+    empty, queue = make("empty"), make("queue")
+    empty.submit()
+    submit = _times(empty.submit)
+    empty.tick(seconds=10)
+    alone = _times(lambda: empty.tick(seconds=10))
     jobs = JOBS[_kind(queue)]
     queue.fill(jobs)
     queue.tick(seconds=10)
