@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # A runner writes a line for each 0.1 % of the run: some ten thousand, with 64 boards 10 kB each.
 LIMIT_BYTES = 256 << 20
+# What is made of it takes more memory: lines and readings, ten thousand times 64 and a margin.
+LIMIT_READINGS = 700_000
 
 
 def read(path: Path) -> Journal:
@@ -34,11 +36,15 @@ def read(path: Path) -> Journal:
     meta: dict[str, Any] = {}
     samples: list[Sample] = []
     notes: list[str] = []
-    torn = 0
+    torn = made = 0
     for raw in BytesIO(content):
         text = raw.decode("utf-8", errors="replace").removesuffix("\n")
         if not text:
             continue
+        made += 1
+        if made > LIMIT_READINGS:
+            longer = True
+            break
         try:
             line = json.loads(text)
             if "components" in line:
@@ -51,6 +57,7 @@ def read(path: Path) -> Journal:
             else:
                 sample = _sample(line, components, samples[-1] if samples else None)
                 samples.append(sample)
+                made += len(sample.readings)
         except (
             ArithmeticError,
             AttributeError,
@@ -64,7 +71,8 @@ def read(path: Path) -> Journal:
         notes.append(f"{torn} damaged line(s) of the energy journal were left out")
     if longer:
         notes.append(
-            f"the energy journal is longer than {LIMIT_BYTES >> 20} MiB: the rest is left out"
+            f"the energy journal is longer than {LIMIT_BYTES >> 20} MiB, or has more than "
+            f"{LIMIT_READINGS} lines and readings: the rest is left out"
         )
     return Journal(components, tuple(samples), tuple(notes), meta)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from providers.base import Capabilities, Launch, RunState
 from providers.errors import ExecutorError
 from providers.runner import asking, journal, pausing, proc
-from providers.runner.runner import read_launch
+from providers.runner.runner import known_launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ class FolderExecutor(ABC):
         if journal.read_receipt(run_dir) is not None:
             return
         run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        launch = _launch(run_dir)
+        launch = known_launch(run_dir)
         # A runner that is still to come finds the attempt taken.
         if journal.claim(run_dir / "started", {"at": self._clock(), "begun": False}):
             if launch is not None:
@@ -139,7 +139,7 @@ class FolderExecutor(ABC):
 
     def resume(self, run_dir: Path, token: str) -> None:
         """Through the runner; without one CONT to what is found, so that nothing stays stopped."""
-        launch = _launch(run_dir)
+        launch = known_launch(run_dir)
         if launch is None or launch.pause_signal != "stop":
             return
         self._ask(run_dir, pause=False)
@@ -147,7 +147,7 @@ class FolderExecutor(ABC):
             _signal(token, signal.SIGCONT)
 
     def _ask(self, run_dir: Path, *, pause: bool) -> None:
-        launch = _launch(run_dir)
+        launch = known_launch(run_dir)
         if launch is None or launch.pause_signal is None or journal.read_receipt(run_dir):
             return
         if _begun(journal.read_json(run_dir / "started")):
@@ -160,7 +160,7 @@ class FolderExecutor(ABC):
         started = marker is not None or (run_dir / "started").exists()
         if started and not _begun(marker):
             return RunState("gone", detail="stopped before it began")
-        launch = _launch(run_dir)
+        launch = known_launch(run_dir)
         if launch is None:
             return RunState("gone" if started else "absent", detail="it has no launch.json")
         at = journal.moment_s(marker)
@@ -205,13 +205,6 @@ def command(launch: Launch, python: str, packages: str | None = None) -> list[st
     """
     path = f"PYTHONPATH={packages or PACKAGES}"
     return ["env", path, python, "-P", "-m", "providers.runner", launch.run_dir]
-
-
-def _launch(run_dir: Path) -> Launch | None:
-    try:
-        return read_launch(run_dir)
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def _begun(marker: dict[str, Any] | None) -> bool:

@@ -87,6 +87,7 @@ class Local:
             _signal(runner.pid, signal.SIGTERM)
             return
         # Should a runner still be on its way unseen, it finds the attempt taken.
+        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         journal.claim(run_dir / "started", {"at": time.time()})
         asked_at = journal.moment_s(journal.read_json(run_dir / "stop.json"))
         if asked_at is None:

@@ -102,7 +102,7 @@ class JournalWriter:
 
 def append_note(run_dir: Path, text: str) -> None:
     """Add a note to a journal whose runner has ended; harmless where it cannot be written."""
-    with suppress(OSError), (run_dir / "journal.jsonl").open("a", encoding="ascii") as f:
+    with suppress(OSError), (run_dir / NAME).open("a", encoding="ascii") as f:
         f.write("\n" + _text({"note": text}))
 
 
@@ -131,7 +131,9 @@ def claim(path: Path, content: dict[str, Any]) -> bool:
     try:
         path.hardlink_to(temporary)
     except FileExistsError:
-        return False
+        # NFS may have made the link and lost its answer (open(2), on O_EXCL).
+        if temporary.stat().st_nlink != 2:
+            return False
     finally:
         temporary.unlink()
     sync_folder(path.parent)

@@ -138,6 +138,9 @@ class Record:
             self._writer.sync()
         except OSError as e:
             say(f"the energy journal is incomplete: {e}")
+        finally:
+            self._writer.close()
+            self._writer = None
 
     def _write_notes(self, writer: JournalWriter) -> None:
         """Each as soon as it is known: a runner may be killed."""

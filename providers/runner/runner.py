@@ -58,6 +58,14 @@ def read_launch(run_dir: Path) -> Launch:
     return launch
 
 
+def known_launch(run_dir: Path) -> Launch | None:
+    """The same; None where it is not there yet, or damaged."""
+    try:
+        return read_launch(run_dir)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def run(run_dir: Path) -> None:
     """Run the attempt in ``run_dir`` (absolute); returns at once where it was started before."""
     os.chdir(run_dir)
@@ -183,6 +191,14 @@ def _environment(launch: Launch) -> Mapping[str, str]:
         raise ValueError(f"{launch.env_file} holds no JSON object of environment variables")
     if launch.foreground:
         foreground.forget(launch.env_file)
+    # Families of names (SLURM_) are an engine's own: who submits from within one of its jobs has
+    # them with what was meant for that one.
+    families = tuple(prefix for prefix in launch.inherit if prefix.endswith("_"))
+    kept = {
+        name: value
+        for name, value in kept.items()
+        if not name.startswith(families) and name not in launch.drop
+    }
     made = {
         name: value
         for name, value in os.environ.items()

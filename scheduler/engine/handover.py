@@ -74,7 +74,8 @@ def _goes_on_later(job: Job, there: list[str], now: datetime) -> bool:
 
 def _look(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> None:
     state = ctx.executor(attempt.region).poll(Path(attempt.run_dir), attempt.token)
-    if state.phase in BEGUN:
+    if state.phase in BEGUN or state.started_at is not None:
+        # Also one that is gone by now: what it ran, and that it is lost, is for its job's record.
         ctx.store.jobs.claim(job, attempt, (), None)
     elif state.phase == "gone":
         # Cancelled behind our back, or refused: what is due is planned and started anew.
@@ -105,11 +106,12 @@ def _follow_plan(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> Non
     assert job.plan is not None
     region, begin_s = job.plan.window.region, job.plan.start.timestamp()
     here, there = ctx.executor(attempt.region), ctx.executor(region)
-    if here.poll(Path(attempt.run_dir), attempt.token).phase == "absent":
+    absent = here.poll(Path(attempt.run_dir), attempt.token).phase == "absent"
+    if absent and region == attempt.region:
         launch(ctx, job, attempt, now, begin_s)
         return
     moved = launch_of(ctx, job, attempt, now, region)
-    if there.capabilities.begin_time and there.move(moved, begin_s):
+    if not absent and there.capabilities.begin_time and there.move(moved, begin_s):
         if region != attempt.region:
             ctx.store.jobs.moved(attempt, region)
             ctx.store.jobs.tell(job.id, now, "moved", f"from {attempt.region} to {region}")

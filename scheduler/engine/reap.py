@@ -59,7 +59,12 @@ def _follow(
     ctx: Context, job: Job, attempt: Attempt, state: RunState, now: datetime
 ) -> Ending | None:
     jobs = ctx.store.jobs
+    patient = abs(now - attempt.claimed_at) <= LAUNCH_PATIENCE
     if state.phase == "waiting":
+        begin_time = ctx.executor(attempt.region).capabilities.begin_time
+        if begin_time and not (patient or job.cancel_requested):
+            # It may still wait there for an hour that was planned before it was claimed.
+            launch(ctx, job, attempt, now)
         return None
     if state.phase == "absent" and attempt.started_at is not None:
         # It was seen to run, so it is not started again.
@@ -70,7 +75,7 @@ def _follow(
             ctx.executor(attempt.region).stop(Path(attempt.run_dir), attempt.token, grace)
             said = "cancelled before it started"
             return endings.of(ctx, job, attempt, JobState.CANCELLED, now, said)
-        if abs(now - attempt.claimed_at) > LAUNCH_PATIENCE:
+        if not patient:
             launch(ctx, job, attempt, now)
         return None
     begun = attempt.started_at

@@ -224,7 +224,7 @@ class FakeExecutor:
 
     def take_back(self, run_dir: Path, token: str) -> bool:
         """It will not begin, unless it has."""
-        if self.poll(run_dir, token).phase == "waiting":
+        if self.poll(run_dir, token).phase in {"waiting", "absent"}:
             self.stopped[str(run_dir)] = self.clock.now
         return str(run_dir) in self.stopped
 

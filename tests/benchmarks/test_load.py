@@ -27,7 +27,7 @@ pytestmark = [
 
 PASSES, COMING, WAITING = 360, 2, 2000
 # What a pass may still bring in after half of the hour: caches of parsed jobs fill up.
-GROWTH_MIB = 32.0
+GROWTH_MIB = 8.0
 # Jobs at once, as long as so much memory (GiB) stays free for others.
 AT_ONCE, SPARE_GIB, BATCH = 1000, 4.0, 50
 

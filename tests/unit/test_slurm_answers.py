@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from contextlib import nullcontext, suppress
@@ -130,32 +131,63 @@ WITNESS = "second witness: Slurm metered 0.002 kWh for the whole nodes of the jo
 class Told(Commands):
     """A site with accounting."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, queue: str = '{"jobs": []}') -> None:
         super().__init__()
-        self.text, self.asked = text, 0
+        self.text, self.queue_text, self.asked = text, queue, 0
 
     def run(self, *argv: str, stdin: str = "") -> str:
+        if argv[0] == "squeue":
+            return self.queue_text
         self.asked += 1
+        if not self.text:
+            raise ExecutorError("sacct did not answer within 20 s")
         return self.text
 
 
+QUEUE = json.dumps({"jobs": [OLD | {"exclusive": True}], "errors": []})
+
+
 @pytest.mark.parametrize(
-    ("text", "notes"),
+    ("text", "queue", "notes"),
     [
-        (_accounted(7200), (WITNESS,)),
-        (_accounted(0), ()),
-        (_accounted(7200, exclusive=None), ()),
+        (_accounted(7200), "{}", (WITNESS,)),
+        (_accounted(0), QUEUE, ()),
+        (_accounted(7200, exclusive=None), '{"jobs": [], "errors": []}', ()),
+        (_accounted(7200, exclusive=None), QUEUE, (WITNESS,)),  # as Slurm 22.05 tells it
+        (_accounted(7200, exclusive=None), "{}", ()),
     ],
 )  # fmt: skip
 def test_slurms_energy_is_a_second_witness_where_it_is_the_jobs_alone(
-    tmp_path: Path, text: str, notes: tuple[str, ...]
+    tmp_path: Path, text: str, queue: str, notes: tuple[str, ...]
 ) -> None:
     journal.JournalWriter(tmp_path, (), {}, 1.0)
-    site = Told(text)
+    site = Told(text, queue)
     for _ in range(3):
         note_energy(site, tmp_path, "7")
     assert journal.read_journal(tmp_path).notes == notes
     assert site.asked == 1
+
+
+def test_silent_accounting_is_not_waited_for_once_a_job(tmp_path: Path) -> None:
+    site, now = Told(""), [100.0]
+    site.clock = lambda: now[0]
+    for _ in range(5):
+        note_energy(site, tmp_path, "7")
+    assert site.asked == 1
+    now[0] += 2 * SILENT_S
+    note_energy(site, tmp_path, "7")
+    assert site.asked == 2
+
+
+def test_an_end_is_told_though_the_witness_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(journal, "write_json", full)
+    note_energy(Told(_accounted(7200)), tmp_path, "7")
+    assert list(tmp_path.iterdir()) == []
 
 
 @given(json_values)

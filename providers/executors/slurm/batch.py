@@ -87,8 +87,9 @@ def options(launch: Launch, settings: SlurmSettings, begin_s: float | None) -> l
     ]
     if launch.gpu_count:
         found.append(f"--gres=gpu:{launch.gpu_count}")
-    if launch.time_limit_s is not None:
+    if launch.time_limit_s is not None and launch.pause_signal != "stop":
         # Ours is enforced by the runner; Slurm's, in whole minutes, only ends what outlives it.
+        # Its clock does not rest while a job is stopped.
         found.append(f"--time={int(launch.time_limit_s + launch.grace_s) // 60 + 3}")
     if begin_s is not None:
         found.append(f"--begin={when(begin_s)}")

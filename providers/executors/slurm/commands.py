@@ -45,6 +45,7 @@ class Commands:
     _nodes: dict[tuple[str, ...], tuple[float, str]] = field(default_factory=dict)
     _asked_s: float = float("-inf")
     _silent_s: float = float("-inf")
+    _unaccounted_s: float = float("-inf")
     _silence: str = ""
 
     def run(self, *argv: str, stdin: str = "") -> str:
@@ -105,11 +106,14 @@ class Commands:
         return self.queued(job_id) or self.accounted(job_id) or self._shown(job_id)
 
     def accounted(self, job_id: str) -> SlurmJob | None:
-        """What accounting has of a job; None also where the site keeps none."""
+        """What accounting has of a job; None also where the site keeps none, or it is silent."""
+        if self.clock() - self._unaccounted_s <= SILENT_S:
+            return None
         try:
             said = self.run(*self.on_cluster("sacct"), "--json", f"--jobs={job_id}")
             found = jobs.parse_accounting(said)
         except ExecutorError:
+            self._unaccounted_s = self.clock()
             return None
         return next((job for job in reversed(found) if job.job_id == job_id), None)
 
@@ -122,8 +126,11 @@ class Commands:
 
     def completed(self, path: str, job_id: str) -> SlurmJob | None:
         """What a jobcomp file says last of a job: a line for each end, and one for each requeue."""
+        own = f"JobId={job_id} "
         try:
-            told = Path(path).read_text(encoding="utf-8", errors="replace")
+            # It has the site's whole past.
+            with Path(path).open(encoding="utf-8", errors="replace") as file:
+                told = "".join(line for line in file if line.startswith(own))
         except OSError:
             return None
         found = [job for job in jobs.parse_lines(told) if job.job_id == job_id]

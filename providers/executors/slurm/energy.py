@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from providers.base import JOULES_PER_KWH
+from providers.errors import ExecutorError
 from providers.runner import journal
 
 if TYPE_CHECKING:
@@ -13,6 +15,15 @@ if TYPE_CHECKING:
     from providers.executors.slurm.commands import Commands
 
 ASKED = "slurm-energy.json"
+
+
+def _had_its_nodes_alone(commands: Commands, job_id: str) -> bool:
+    """Accounting does not say so (22.05); the queue does, while it remembers the job."""
+    try:
+        job = commands.queued(job_id)
+    except ExecutorError:
+        return False
+    return job is not None and job.exclusive
 
 
 def note_energy(commands: Commands, run_dir: Path, job_id: str) -> None:
@@ -24,10 +35,13 @@ def note_energy(commands: Commands, run_dir: Path, job_id: str) -> None:
     if (run_dir / ASKED).exists():
         return
     job = commands.accounted(job_id)
-    told = None if job is None or not job.exclusive else job.energy_j
-    journal.write_json(run_dir / ASKED, {"joules": told})
-    if told is not None:
-        kwh = told / JOULES_PER_KWH
-        journal.append_note(
-            run_dir, f"second witness: Slurm metered {kwh:.6g} kWh for the whole nodes of the job"
-        )
+    if job is None:
+        return  # it does not answer, or does not know the job yet
+    told = job.energy_j if job.exclusive or _had_its_nodes_alone(commands, job_id) else None
+    # A full disk keeps nobody from hearing that the attempt has ended.
+    with suppress(OSError):
+        journal.write_json(run_dir / ASKED, {"joules": told})
+        if told is not None:
+            kwh = told / JOULES_PER_KWH
+            said = f"Slurm metered {kwh:.6g} kWh for the whole nodes of the job"
+            journal.append_note(run_dir, f"second witness: {said}")

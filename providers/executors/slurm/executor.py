@@ -16,7 +16,7 @@ from providers.executors.slurm.handle import Handle
 from providers.executors.slurm.settings import SlurmSettings, parse
 from providers.executors.slurm.states import LAG_S, TAKEN_BACK, States
 from providers.runner import journal, pausing
-from providers.runner.runner import read_launch
+from providers.runner.runner import known_launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +33,7 @@ class Slurm:
             begin_time=True, hold=True, suspend=settings.suspend, requeue=settings.requeue,
             accounting=True, multi_region=True, assigns_gpus=True,
         )  # fmt: skip
+        self._site = settings.digest()
         self._commands = Commands(settings.cluster)
         self._states = States(self._commands, settings, clock)
 
@@ -102,11 +103,14 @@ class Slurm:
     def move(self, launch: Launch, begin_s: float) -> bool:
         """Move what was handed over and has not started to another time and partition.
 
-        False where it lies in another cluster, or has begun: then it is no longer to be moved.
+        False where it lies in another cluster, where other settings than the partition differ
+        (account, modules), or where it has begun: then it is not to be moved.
         """
         handle = handles.read(Path(launch.run_dir))
-        if handle is None or handle.cluster != self._settings.cluster:
+        if handle is None or (handle.cluster, handle.site) != (self._settings.cluster, self._site):
             return False
+        if (Path(launch.run_dir) / "started").exists():
+            return False  # by its runner, or taken back
         job = self._commands.job(handle.job_id)
         if job is None or job.stage != "waiting" or handle.is_past(job):
             return False
@@ -127,6 +131,7 @@ class Slurm:
 
     def take_back(self, run_dir: Path, token: str) -> bool:
         """A runner that is still on its way finds the attempt taken; then it is cancelled."""
+        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         started = run_dir / "started"
         ours = journal.claim(started, {"at": self._clock(), "by": TAKEN_BACK})
         if not ours and (journal.read_json(started) or {}).get("by") != TAKEN_BACK:
@@ -196,11 +201,12 @@ class Slurm:
         text = batch.script(launch, self._settings)
         said = self._commands.run(*self._commands.on_cluster("sbatch"), *words, stdin=text)
         job_id, _ = batch.parse_id(said)
-        return Handle(job_id, self._settings.cluster, begin_s, self._settings.partition)
+        cluster, partition = self._settings.cluster, self._settings.partition
+        return Handle(job_id, cluster, begin_s, partition, site=self._site)
 
     def _begin(self, run_dir: Path, handle: Handle, begin_s: float | None) -> None:
         """Let what is due and still waits for its hour begin now."""
-        if begin_s is not None or handle.begin_s is None:
+        if begin_s is not None:
             return
         job = self._commands.job(handle.job_id)
         if job is not None and job.stage == "waiting" and job.reason == "BeginTime":
@@ -211,18 +217,20 @@ class Slurm:
                 job = self._commands.queued(handle.job_id, fresh=True)
                 if job is None or job.stage == "waiting":
                     raise
-        handles.keep(run_dir, replace(handle, begin_s=None))
+        if handle.begin_s is not None:
+            handles.keep(run_dir, replace(handle, begin_s=None))
 
     def _found(self, run_dir: Path, *, alive: bool = False) -> Handle | None:
         """A job that was submitted by a process which died before it could write that down."""
-        launch = _launch_of(run_dir)
+        launch = known_launch(run_dir)
         if launch is None:
             return None
         found = self._commands.by_comment(batch.comment(launch))
         if found is None or (alive and found.stage not in {"waiting", "running"}):
             return None
         cluster, partition = self._settings.cluster, self._settings.partition
-        handle = Handle(found.job_id, cluster, None, partition, found.restarts or 0)
+        restarts, site = found.restarts or 0, self._site
+        handle = Handle(found.job_id, cluster, None, partition, restarts, site=site)
         handles.keep(run_dir, handle)
         return handle
 
@@ -236,16 +244,8 @@ class Slurm:
 
 def _before(run_dir: Path) -> Handle | None:
     """The job that may have been requeued for an attempt that it is not handed over to yet."""
-    launch = _launch_of(run_dir)
+    launch = known_launch(run_dir)
     return None if launch is None else requeue.before(launch)
-
-
-def _launch_of(run_dir: Path) -> Launch | None:
-    """None where it is not there yet, or damaged."""
-    try:
-        return read_launch(run_dir)
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def _launched(run_dir: Path) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class Handle:
 
     ``begin_s`` is the Unix time it was told to begin at, ``restarts`` how often the job had been
     requeued when this attempt became its next run, at ``since_s``. ``released`` is false from the
-    hour it is written until the job is known to be let go. ``note`` is what people should know.
+    hour it is written until the job is known to be let go. ``note`` is what people should know,
+    ``site`` names the settings that it was submitted by (:meth:`SlurmSettings.digest`).
     """
 
     job_id: str
@@ -36,6 +37,7 @@ class Handle:
     since_s: float = 0.0
     released: bool = True
     note: str = ""
+    site: str = ""
 
     def start_time(self, begin_s: float | None) -> str:
         """``StartTime`` for this run: at ``begin_s``, or as soon as Slurm can start it."""
@@ -65,7 +67,7 @@ def read(run_dir: Path) -> Handle | None:
 
 def _is_sound(found: Handle) -> bool:
     """Whether it is as we write it: a job could have replaced it."""
-    words = (found.job_id, found.note, found.cluster or "", found.partition or "")
+    words = (found.job_id, found.note, found.site, found.cluster or "", found.partition or "")
     numbers = (found.begin_s or 0.0, found.restarts, found.since_s)
     return (
         all(isinstance(word, str) for word in words)

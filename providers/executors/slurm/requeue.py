@@ -8,17 +8,18 @@ Slurm says that it is held there, requeued once more than before.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.errors import ExecutorError
 from providers.executors.slurm import batch, handle
-from providers.executors.slurm.handle import Handle
 from providers.runner import journal
 
 if TYPE_CHECKING:
     from providers.base import Launch
     from providers.executors.slurm.commands import Commands
+    from providers.executors.slurm.handle import Handle
     from providers.executors.slurm.jobs import SlurmJob
 
 HELD = "JobHeldUser"
@@ -61,8 +62,8 @@ def take_back(
             raise Impossible(f"it was not back in the queue within {PATIENCE_S:g} s")
         return None
     _point(launch, job.job_id, job.restarts)
-    return Handle(
-        job.job_id, last.cluster, begin_s, last.partition, job.restarts, now_s, released=False
+    return replace(
+        last, begin_s=begin_s, restarts=job.restarts, since_s=now_s, released=False, note=""
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +48,11 @@ class SlurmSettings(ProviderSettings):
     job_completions: str | None = None
     suspend: bool = False
     requeue: bool = True
+
+    def digest(self) -> str:
+        """Differs where a job would be submitted otherwise, but for its cluster and partition."""
+        told = self.model_dump_json(exclude={"cluster", "partition"})
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     @field_validator("options")
     @classmethod

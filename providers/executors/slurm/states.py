@@ -50,8 +50,8 @@ class States:
         if started is None and not (run_dir / "started").exists():
             return self._before_start(run_dir, handle, find)
         if started is not None and started.get("by") == TAKEN_BACK:
-            return RunState("gone", detail="stopped before it began")
-        found = self._after_start(run_dir, handle, journal.moment_s(started))
+            return self._taken_back(handle)
+        found = self._after_start(run_dir, handle, journal.moment_s(started), find)
         return replace(found, detail=found.detail or note)
 
     def _before_start(
@@ -83,15 +83,33 @@ class States:
         (run_dir / handles.FILE).unlink(missing_ok=True)
         return RunState("absent", detail=said)
 
-    def _after_start(self, run_dir: Path, handle: Handle | None, begun: float | None) -> RunState:
-        alive = RunState("paused" if pausing.is_stopped(run_dir) else "running", begun)
-        if handle is None:
-            return RunState("gone", begun, detail="stopped before it began")
+    def _taken_back(self, handle: Handle | None) -> RunState:
+        """Its runner would find it taken, but a held job would wait for ever: it is cancelled
+        until Slurm obeys.
+        """
         try:
-            job = self._job(handle)
+            job = None if handle is None else self.commands.queued(handle.job_id)
+            if job is not None and job.stage == "waiting":
+                self.commands.cancel(job.job_id)
+        except ExecutorError as e:
+            return RunState("waiting", detail=f"taken back, which Slurm does not confirm: {e}")
+        return RunState("gone", detail="stopped before it began")
+
+    def _after_start(
+        self,
+        run_dir: Path,
+        handle: Handle | None,
+        begun: float | None,
+        find: Callable[[Path], Handle | None],
+    ) -> RunState:
+        alive = RunState("paused" if pausing.is_stopped(run_dir) else "running", begun)
+        try:
+            # Who submitted it may have died, or given up waiting, before it wrote that down.
+            handle = handle or find(run_dir)
+            job = None if handle is None else self._job(handle)
         except ExecutorError as e:
             return replace(alive, detail=str(e))
-        if job is not None and not handle.is_over(job):
+        if handle is not None and job is not None and not handle.is_over(job):
             if job.stage != "ended" or handle.is_past(job) or self._may_lag(job):
                 return alive
         elif self._beats(run_dir, begun):
