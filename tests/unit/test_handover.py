@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from providers.base import Capabilities
+from providers.base import Capabilities, RunState
+from providers.errors import ExecutorError
 from scheduler import config, engine
 from scheduler.engine import Context, handover, submission
 from scheduler.engine.request import Request
@@ -19,7 +20,7 @@ from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from providers.base import RunState
+    from providers.base import Launch
     from scheduler.models import Attempt, Job
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -325,3 +326,62 @@ def test_only_the_next_jobs_wait_at_their_engines(
     for _ in range(8):
         desk.tick(hours=1)
     assert {desk.job(job_id).state for job_id in jobs} == {JobState.SUCCEEDED}
+
+
+def test_what_began_and_died_unseen_is_lost_and_not_run_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = desk.submit()
+    desk.tick()
+    first = desk.attempt(job_id)
+    begun_s = _at(5).timestamp()
+    died = RunState("gone", begun_s, detail="NODE_FAIL")
+    monkeypatch.setattr(desk.far, "poll", lambda *_: died)
+    desk.tick(hours=9)
+    (attempt,) = desk.ctx.store.jobs.attempts(job_id)
+    assert desk.job(job_id).state is JobState.LOST
+    assert (attempt.outcome, attempt.started_at) == ("lost", _at(5))
+    assert "withdrawn" not in desk.kinds(job_id)
+    assert first.number == attempt.number
+
+
+def test_what_its_engine_refuses_is_started_where_a_new_plan_says(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = desk.submit(region=("north", "here"))
+
+    def refuse(launch: Launch, begin_s: float | None = None) -> None:
+        raise ExecutorError("sbatch: error: Invalid account")
+
+    monkeypatch.setattr(desk.far, "start", refuse)
+    desk.tick()
+    assert "hand over failed" in desk.kinds(job_id)
+    desk.tell(**{"SE-SE3": [HIGH] * 48, "FR": _low_at(1)})
+    desk.tick(minutes=20)
+    desk.tick(hours=1)
+    desk.tick(seconds=10)
+    assert (desk.job(job_id).state, desk.job(job_id).region) == (JobState.RUNNING, "here")
+
+
+def test_one_that_is_due_and_still_waits_for_its_old_hour_is_asked_for_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = desk.submit(region=("north",))
+    desk.tick()
+    assert desk.begins(job_id) == _at(5)
+    start, silent = desk.far.start, [True]
+
+    def once_silent(launch: Launch, begin_s: float | None = None) -> None:
+        if silent:
+            silent.pop()
+            raise ExecutorError("scontrol did not answer")
+        start(launch, begin_s)
+
+    monkeypatch.setattr(desk.far, "start", once_silent)
+    desk.tell(**{"SE-SE3": _low_at(0)})
+    desk.tick(minutes=20)
+    assert desk.job(job_id).state is JobState.STARTING
+    assert "start failed" in desk.kinds(job_id)
+    desk.tick(seconds=10)
+    desk.tick(seconds=10)
+    assert desk.job(job_id).state is JobState.RUNNING

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers import journal as energy_journal
 from providers.base import Component, Reading, Receipt, Triple
 from providers.runner import journal
 from providers.runner.units import Written, read_units
@@ -155,6 +156,39 @@ def test_of_many_claims_at_once_one_wins_and_its_content_stands(tmp_path: Path) 
     assert len(won) == 1
     assert journal.read_json(tmp_path / "started") == {"by": str(won[0])}
     assert [p.name for p in tmp_path.iterdir()] == ["started"]
+
+
+def test_a_claim_whose_answer_nfs_has_lost_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Path.hardlink_to
+
+    def asked_twice(self: Path, target: Path) -> None:
+        link(self, target)
+        link(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "hardlink_to", asked_twice)
+        assert journal.claim(tmp_path / "started", {"by": "us"})
+    assert not journal.claim(tmp_path / "started", {"by": "another"})
+    assert journal.read_json(tmp_path / "started") == {"by": "us"}
+
+
+def test_a_journal_that_its_job_has_filled_is_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = journal.JournalWriter(tmp_path, (CPU, GPU), {}, 5.0)
+    for at in range(6, 30):
+        writer.sample(float(at), 0.0, [])
+    writer.close()
+    whole = journal.read_journal(tmp_path)
+    assert (len(whole.samples), whole.notes) == (25, ())
+    monkeypatch.setattr(energy_journal, "LIMIT_READINGS", 10)
+    found = journal.read_journal(tmp_path)
+    assert (found.components, found.samples) == ((CPU, GPU), whole.samples[: len(found.samples)])
+    assert 5 < len(found.samples) < 10
+    (note,) = found.notes
+    assert "the rest is left out" in note
 
 
 def test_work_is_read_line_by_line_and_rubbish_does_not_count(tmp_path: Path) -> None:

@@ -69,6 +69,16 @@ def test_facts_and_notes_are_on_disk_before_the_end(tmp_path: Path, metering: Me
     assert journal.read_journal(tmp_path).notes == ("a stranger",)
 
 
+def test_a_record_that_is_closed_holds_no_file(tmp_path: Path, metering: Metering) -> None:
+    """Of a part of a program as well, which may be metered a thousand times."""
+    before = sorted(Path("/proc/self/fd").iterdir())
+    for n in range(3):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        Record(folder, 1.0, Clock(), metering, Tree(os.getpid()), 1).close()
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
 def test_a_meter_is_told_which_processes_are_the_jobs(tmp_path: Path, metering: Metering) -> None:
     launch = Launch("j", 1, "t", ("true",), "/", str(tmp_path), "", "", "", "local", 1)
     record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), 1)
