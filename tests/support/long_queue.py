@@ -120,7 +120,8 @@ class LongQueue:
                 "user": spec.user,
                 "host": spec.origin.host if spec.origin else "",
                 "places": values.places(spec.home, spec.regions),
-                "sight": values.sight(plan.forecast_ids),
+                # As the pass after its submission has left it.
+                "sight": f"- {values.sight(plan.forecast_ids)}",
                 "release": spec.release.timestamp(),
                 "until": latest.timestamp() + DURATION_S,
                 "waits": False,
