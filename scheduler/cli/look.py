@@ -39,7 +39,8 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
     now = options.utc_now()
     with opened(ctx) as context:
         engine.follow(context, now)
-        jobs = context.store.jobs.find(limit=None if everything else LISTED)
+        limit = None if everything else LISTED
+        jobs = context.store.jobs.find(limit=limit, compared=as_json)
         series = context.store.recurrences.active()
         queue = context.store.queue_plans.latest()
         if as_json:
@@ -72,7 +73,7 @@ def _followed(ctx: click.Context, job_id: str) -> Iterator[tuple[Context, Job, d
     now = options.utc_now()
     with opened(ctx) as context:
         engine.follow(context, now)
-        yield context, context.store.jobs.get(job_id), now
+        yield context, context.store.jobs.get(job_id, compared=True), now
 
 
 @click.command("show", epilog=example("lowtide show 3f2a91bc"))

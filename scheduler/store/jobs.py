@@ -74,12 +74,15 @@ class Jobs:
         with self._db.write() as session:
             enqueue(session, job_id, spec, at)
 
-    def get(self, prefix: str) -> Job:
-        """The job whose id starts with ``prefix``; :class:`UsageError` where not exactly one."""
+    def get(self, prefix: str, *, compared: bool = False) -> Job:
+        """The job whose id starts with ``prefix``; :class:`UsageError` where not exactly one.
+
+        ``compared``: with the alternatives of its plan, for people to see.
+        """
         with self._db.read() as session:
             exact = session.get(JobRow, prefix)
             if exact is not None:
-                return values.job(exact)
+                return values.job(exact, compared=compared)
             # A range of the key, which LIKE would not use.
             begins = (col(JobRow.id) >= prefix, col(JobRow.id) < prefix + LAST)
             found = session.exec(
@@ -88,7 +91,7 @@ class Jobs:
         if len(found) != 1 or not prefix:
             near = f"{', '.join(r.id for r in found)} match" if found else "none matches"
             raise UsageError(f"no single job {prefix!r}: {near}; see `lowtide status --all`")
-        return values.job(found[0])
+        return values.job(found[0], compared=compared)
 
     def find(
         self,
@@ -97,8 +100,12 @@ class Jobs:
         since: datetime | None = None,
         group: str | None = None,
         limit: int | None = None,
+        compared: bool = False,
     ) -> list[Job]:
-        """Jobs in order of submission; ``limit`` keeps the newest; ``since`` bounds the end."""
+        """Jobs in order of submission; ``limit`` keeps the newest; ``since`` bounds the end.
+
+        ``compared``: with the alternatives of their plans, for people to see.
+        """
         query = select(JobRow).order_by(col(JobRow.submitted_at).desc(), col(JobRow.id).desc())
         if states is not None:
             query = query.where(col(JobRow.state).in_([str(s) for s in states]))
@@ -109,7 +116,8 @@ class Jobs:
         if limit is not None:
             query = query.limit(limit)
         with self._db.read() as session:
-            return [values.job(row) for row in reversed(session.exec(query).all())]
+            rows = reversed(session.exec(query).all())
+            return [values.job(row, compared=compared) for row in rows]
 
     def succeeded(self, user: str, group: str, limit: int) -> list[Job]:
         """The newest successful jobs of a user's group, newest last."""

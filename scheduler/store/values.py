@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, make_dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import TypeAdapter
 
@@ -25,8 +26,17 @@ def plans() -> TypeAdapter[Plan]:
 
 
 # A daemon reads the same jobs at each pass, most of them those that run: as frozen values they are
-# parsed once. A spec takes about 5 kB with its text; a plan 130 kB, with 160 places to compare.
-SPECS, PLANS = 2048, 128
+# parsed once. A spec takes about 5 kB with its text; a plan 60 kB, nearly all of it its text with
+# 160 places that it was compared with, which nobody but people looks at again.
+SPECS, PLANS = 2048, 1024
+
+
+@cache
+def _decisions() -> TypeAdapter[Any]:
+    """Plans from JSON without what they were compared with, which would take most of the time."""
+    types = get_type_hints(Plan)
+    kept = [f for f in fields(Plan) if f.name != "alternatives"]
+    return TypeAdapter(make_dataclass("Decision", [(f.name, types[f.name], f) for f in kept]))
 
 
 @lru_cache(SPECS)
@@ -36,7 +46,7 @@ def _spec(content: str) -> JobSpec:
 
 @lru_cache(PLANS)
 def _plan(content: str) -> Plan:
-    return plans().validate_json(content)
+    return Plan(**vars(_decisions().validate_json(content)))
 
 
 def places(home: str, regions: Sequence[str]) -> str:
@@ -67,15 +77,16 @@ def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else from_unix(seconds)
 
 
-def job(row: JobRow) -> Job:
-    """A job as it is stored."""
+def job(row: JobRow, *, compared: bool = False) -> Job:
+    """A job as it is stored; its plan's ``alternatives`` only where it is to be ``compared``."""
+    plan = plans().validate_json if compared else _plan
     return Job(
         id=row.id,
         spec=_spec(row.spec),
         state=JobState(row.state),
         attempt=row.attempt,
         region=row.region,
-        plan=None if row.plan is None else _plan(row.plan),
+        plan=None if row.plan is None else plan(row.plan),
         started_at=_moment(row.started_at),
         ended_at=_moment(row.ended_at),
         cancel_requested=bool(row.cancel_requested),
