@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from providers.base import Capabilities, Launch, RunState
 from providers.errors import ExecutorError
+from providers.executors.immediate import Immediate
 from providers.runner import asking, journal, pausing, proc
 from providers.runner.runner import known_launch
 
@@ -44,7 +45,7 @@ class Look:
     detail: str = ""
 
 
-class FolderExecutor(ABC):
+class FolderExecutor(Immediate, ABC):
     """An executor on a shared folder; a subclass is one engine."""
 
     capabilities = Capabilities(multi_region=True)
@@ -78,10 +79,6 @@ class FolderExecutor(ABC):
         """None by name."""
         return ()
 
-    def assignable_gpus(self) -> tuple[int, int]:
-        """None, unless the engine assigns them."""
-        return 0, 0
-
     def start(self, launch: Launch, begin_s: float | None = None) -> None:
         """Submit, unless the engine has it; a runner that comes twice finds its attempt taken."""
         run_dir = Path(launch.run_dir)
@@ -97,14 +94,6 @@ class FolderExecutor(ABC):
                 self.submit(launch)
         except OSError as e:
             raise ExecutorError(f"the run folder {run_dir} cannot be used: {e}") from e
-
-    def move(self, launch: Launch, begin_s: float) -> bool:
-        """Nothing is ever handed over early."""
-        return False
-
-    def take_back(self, run_dir: Path, token: str) -> bool:
-        """Nothing is ever handed over early."""
-        return False
 
     def poll(self, run_dir: Path, token: str) -> RunState:
         """The folder's word first, then the engine's; a silent engine changes nothing."""

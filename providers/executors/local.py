@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from providers.base import Capabilities, Launch, RunState
 from providers.errors import ExecutorError, SettingsError
+from providers.executors.immediate import Immediate
 from providers.meters import nvml
 from providers.runner import journal, pausing, proc
 
@@ -29,7 +30,7 @@ PACKAGES = Path(__file__).parents[2]
 TAKEN_S = 1.0
 
 
-class Local:
+class Local(Immediate):
     """This machine."""
 
     capabilities = Capabilities()
@@ -42,10 +43,6 @@ class Local:
         """Boards without any process, as NVML sees them, that no job of ours holds."""
         held = taken | proc.held_boards()
         return tuple(uuid for uuid in nvml.idle_boards() if uuid not in held)
-
-    def assignable_gpus(self) -> tuple[int, int]:
-        """None: boards are found free and held by name."""
-        return 0, 0
 
     def start(self, launch: Launch, begin_s: float | None = None) -> None:
         """Start the runner; a second call for the same attempt starts nothing twice."""
@@ -60,14 +57,6 @@ class Local:
                 journal.write_json(run_dir / "launched.json", asdict(seen))
         except OSError as e:
             raise ExecutorError(f"the runner in {run_dir} cannot be started: {e}") from e
-
-    def move(self, launch: Launch, begin_s: float) -> bool:
-        """Nothing is ever handed over early."""
-        return False
-
-    def take_back(self, run_dir: Path, token: str) -> bool:
-        """Nothing is ever handed over early."""
-        return False
 
     def poll(self, run_dir: Path, token: str) -> RunState:
         """Where an attempt stands; a receipt that comes while we look wins."""
