@@ -20,5 +20,6 @@ def test_nothing_is_lost_whatever_is_killed_on_this_machine(tmp_path: Path) -> N
     regions = "regions: {local: {zone: DE, slots: 1000}}"
     with ordeal(tmp_path, regions) as life:
         life.suffer(setting(KILLS, 100), WIDTH, {})
+        assert life.journal.counts().keys() >= {"executor call", "transaction"}
         life.recover()
         assert life.assert_held() > 0, "no deadline was ever near: the law was not tried"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from support.ordeal import KILLS, ordeal, setting
+from support.ordeal import ENOUGH, KILLS, ordeal, setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +45,9 @@ def test_nothing_is_lost_with_two_dispatchers_on_postgres(
     environ = {"LOWTIDE_DATABASE": url, "PGAPPNAME": NAME}
     with ordeal(tmp_path, REGIONS, homes=2, environ=environ) as life:
         ends = _ends_sessions(life, postgres_databases, url)
-        life.suffer(max(SHARE, setting(KILLS, 100) // SHARE), WIDTH, {"session": ends})
+        count = max(SHARE, setting(KILLS, 100) // SHARE)
+        life.suffer(count, WIDTH, {"session": ends})
+        assert life.journal.counts().keys() >= {"executor call", "session"}
         life.recover()
-        life.assert_held()
+        near = life.assert_held()
+        assert near > 0 or count < ENOUGH, "no deadline was ever near: the law was not tried"

@@ -73,6 +73,16 @@ def opened(home: Path, url: str | None = None) -> Iterator[Store]:
         store.close()
 
 
+def is_over(store: Store) -> bool:
+    """Whether every job has ended, and is settled where it has run."""
+    jobs = store.jobs.find()
+    return all(job.state.ended for job in jobs) and all(
+        store.settlements.versions(job.id)
+        for job in jobs
+        if any(a.started_at for a in store.jobs.attempts(job.id))
+    )
+
+
 def assert_aftermath(store: Store, marks: Path, submitted: Collection[str]) -> None:
     """Every law, of every job; ``submitted`` are the ids that users were told."""
     assert_none_lost(store, submitted)

@@ -27,15 +27,7 @@ class Witness:
 
     def until_over(self) -> None:
         """Wait until every job has ended, and is settled where it has run."""
-        until(self._is_over)
-
-    def _is_over(self) -> bool:
-        jobs = self.store.jobs.find()
-        return all(job.state.ended for job in jobs) and all(
-            self.store.settlements.versions(job.id)
-            for job in jobs
-            if any(a.started_at for a in self.store.jobs.attempts(job.id))
-        )
+        until(lambda: aftermath.is_over(self.store))
 
 
 @contextmanager
