@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.fleet import until
 from support.site import Site
 
 from providers import registry
@@ -163,8 +164,7 @@ def test_cancelled_waiting_and_running(site: Site, ray_cluster: RayCluster) -> N
     site.until(lambda: site.ended(running))
     assert site.job(running).state is JobState.CANCELLED
     # When its turn comes there after all, the runner finds its attempt taken.
-    while _known(ray_cluster, "lowtide-w-")[0]["status"] in {"PENDING", "RUNNING"}:
-        time.sleep(0.2)
+    until(lambda: _known(ray_cluster, "lowtide-w-")[0]["status"] not in {"PENDING", "RUNNING"})
     assert not (folder / "starts").exists()
     assert ray.poll(folder, waiting.token).phase == "gone"
 
@@ -234,7 +234,7 @@ def test_stopped_by_rays_own_means_it_leaves_its_receipt(
     ray = _ray(ray_cluster, tmp_path)
     launch = replace(_launch(tmp_path, "byray"), argv=("sleep", "600"))
     ray.start(launch)
-    _await(Path(launch.run_dir) / "process.json")
+    until((Path(launch.run_dir) / "process.json").exists)
     ray.cancel(launch)
     state = _settled(ray, launch)
     assert state.receipt is not None
@@ -248,20 +248,22 @@ def test_a_killed_runner_s_job_is_an_orphan_that_can_be_stopped(
     launch = replace(_launch(tmp_path, "orphan"), argv=("sleep", "600"))
     ray.start(launch)
     folder = Path(launch.run_dir)
-    _await(folder / "process.json")
+    until((folder / "process.json").exists)
     runners = [
         int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()
         and _words(entry)[1:] == ["-P", "-m", "providers.runner", launch.run_dir]
     ]  # fmt: skip
     (runner,) = runners
     os.kill(runner, 9)
-    while (state := ray.poll(folder, launch.token)).phase == "running":
-        time.sleep(0.1)
-    assert state.phase == "orphaned"
-    while (state := ray.poll(folder, launch.token)).phase == "orphaned":
+
+    def phase_after_a_stop() -> str:
         ray.stop(folder, launch.token, 5.0)
-        time.sleep(0.1)
-    assert state.phase == "gone"
+        return str(ray.poll(folder, launch.token).phase)
+
+    until(lambda: ray.poll(folder, launch.token).phase != "running")
+    assert ray.poll(folder, launch.token).phase == "orphaned"
+    until(lambda: phase_after_a_stop() != "orphaned")
+    assert ray.poll(folder, launch.token).phase == "gone"
 
 
 def _words(process: Path) -> list[str]:
@@ -287,20 +289,16 @@ def _launch(folder: Path, job_id: str) -> Launch:
     )  # fmt: skip
 
 
-def _await(path: Path) -> None:
-    patience = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < patience
-        time.sleep(0.05)
-
-
 def _settled(ray: Ray, launch: Launch) -> Any:
     """Where it stands when it neither waits nor runs."""
-    patience = time.monotonic() + 60
-    while (state := ray.poll(Path(launch.run_dir), launch.token)).phase in {"waiting", "running"}:
-        assert time.monotonic() < patience, state
-        time.sleep(0.1)
-    return state
+    said = []
+
+    def settled() -> bool:
+        said[:] = [ray.poll(Path(launch.run_dir), launch.token)]
+        return said[0].phase not in {"waiting", "running"}
+
+    until(settled)
+    return said[0]
 
 
 def test_looks_are_what_they_say() -> None:

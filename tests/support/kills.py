@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.runner import proc
+from support.fleet import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,11 +98,15 @@ def strays(folder: Path) -> list[int]:
 
 def end_strays(folder: Path) -> None:
     """Leave no process behind, whatever became of the test."""
-    while left := strays(folder):
+
+    def gone() -> bool:
+        left = strays(folder)
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
+        return not left
+
+    assert within(PATIENCE_S, gone, 0.02), f"not to be killed: {strays(folder)}"
 
 
 def state_of_run(run_dir: Path) -> str:
