@@ -300,10 +300,8 @@ def test_a_kept_record_holds_no_environment(meter: Meter) -> None:
 
 
 def test_it_ends_with_its_command_and_leaves_what_that_left_behind(meter: Meter) -> None:
-    script = "sleep 30 > /dev/null 2>&1 & echo $!"
-    begun = time.monotonic()
+    script = "sleep 3600 > /dev/null 2>&1 & echo $!"  # longer than the patience with the meter
     done = meter.run("--", "sh", "-c", script)
-    assert time.monotonic() - begun < 25
     left = int(done.stdout)
     assert proc.stat(left) is not None
     assert "1 process(es) outlived the command" in done.stderr

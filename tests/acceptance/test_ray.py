@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -121,17 +120,14 @@ def test_what_was_submitted_by_one_that_died_is_found_and_not_submitted_again(
     assert len(_known(ray_cluster, job_id)) == 1
 
 
-def test_a_silent_dashboard_changes_nothing_and_costs_little(
-    site: Site, ray_cluster: RayCluster
-) -> None:
+def test_a_silent_dashboard_changes_nothing(site: Site, ray_cluster: RayCluster) -> None:
     job_id = site.submit("sleep", "3")
     site.until(lambda: site.job(job_id).state is JobState.RUNNING)
     attempt, ray = site.attempt(job_id), site.ctx.executor("north")
     ray_cluster.silence(True)
     try:
-        began = time.monotonic()
+        # That it is asked once and then left alone is a law of the client (test_ray_client.py).
         said = [ray.poll(Path(attempt.run_dir), attempt.token) for _ in range(20)]
-        assert time.monotonic() - began < 15
     finally:
         ray_cluster.silence(False)
     assert {state.phase for state in said} <= {"running", "ended"}
