@@ -299,6 +299,11 @@ def test_what_slurm_refuses_is_told_in_the_story_and_tried_again(
 
 
 def test_words_for_sbatch_that_lowtide_says_itself_are_refused(tmp_path: Path) -> None:
-    for option in ("--begin=now+5", "-p", "--export=ALL", "hello"):
+    ours = ("--begin=now+5", "-p", "-pnorth", "--export=ALL")
+    # sbatch reads the beginning of a name as the whole name.
+    begun = ("--beg=now+5", "--expor=ALL", "--no-requeu", "--t=5", "--")
+    for option in (*ours, *begun, "hello"):
         with pytest.raises(SettingsError, match=r"set by lowtide|is no option"):
             registry.load("executors", "slurm")({"options": [option]}, tmp_path)
+    for option in ("--time-min=5", "--exclusive", "--nice=10", "--export-file=x", "-N1"):
+        registry.load("executors", "slurm")({"options": [option]}, tmp_path)

@@ -23,6 +23,13 @@ OURS = {
 }  # fmt: skip
 
 
+def _says_ours(name: str) -> bool:
+    """Whether sbatch may read it as one of ours: getopt_long(3) takes any beginning of a name."""
+    if name.startswith("--"):
+        return any(ours.startswith(name) for ours in OURS)
+    return name[:2] in OURS
+
+
 class SlurmSettings(ProviderSettings):
     """``executors.slurm`` of the config, with ``engine`` of a region laid over it.
 
@@ -61,7 +68,7 @@ class SlurmSettings(ProviderSettings):
             name = option.partition("=")[0]
             if not option.startswith("-"):
                 raise ValueError(f"{option!r} is no option: write --name=value in one word")
-            if name in OURS or (not option.startswith("--") and option[:2] in OURS):
+            if _says_ours(name):
                 raise ValueError(f"{name} is set by lowtide and cannot be given here")
             if "\n" in option or "\0" in option:
                 raise ValueError(f"{option!r} has a line break in it")
