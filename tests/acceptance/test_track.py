@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.fleet import until
 
 from providers.errors import NoData
 from providers.meters import model, nvml
+from providers.runner import proc
 from scheduler.errors import ConfigError, UsageError
 from scheduler.meter import Run, own, track, tracking
 from scheduler.testing import FakeMeter
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 BURN = "import os,time\nwhile time.process_time() < {s}: pass\nos._exit(0)"
+# CPU seconds of /proc come in hundredths, rounded down at each look at each of two processes.
+TICKS_S = 0.05
 BOARDS = ("GPU-aaaa", "GPU-bbbb")
 
 
@@ -96,13 +100,25 @@ def test_only_what_is_done_inside_counts_children_included() -> None:
 
 
 def test_a_child_that_lived_before_counts_from_the_entry_on() -> None:
-    child = subprocess.Popen([*PYTHON, "import time\nwhile True: pass"])
-    time.sleep(0.6)
-    with track() as run:
-        time.sleep(0.1)
-    child.kill()
-    child.wait()
-    assert cpu_s(run) < 0.5
+    child = subprocess.Popen([*PYTHON, "while True: pass"])
+
+    def child_s() -> float:
+        found = proc.stat(child.pid)
+        assert found is not None
+        return found.cpu_s
+
+    try:
+        until(lambda: child_s() >= 1)
+        before, own_before = child_s(), time.process_time()
+        with track() as run:
+            begun = child_s()
+            until(lambda: child_s() >= begun + 0.1)
+            inside = child_s() - begun
+        most = child_s() - before + time.process_time() - own_before
+    finally:
+        child.kill()
+        child.wait()
+    assert inside - TICKS_S <= cpu_s(run) <= most + TICKS_S
 
 
 def test_an_exception_passes_and_is_in_the_report() -> None:
