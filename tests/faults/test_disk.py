@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-CONFIG = """
-tick: 1s
+TICK_S = 1
+CONFIG = f"""
+tick: {TICK_S}s
 regions:
-  local: {zone: DE, slots: 64}
+  local: {{zone: DE, slots: 64}}
 """
 
 
@@ -48,7 +50,8 @@ def test_no_job_is_lost_and_what_was_refused_has_left_nothing(
     goes_on = fleet.submit(*aftermath.marking(marks, wait % "later"))
     with watching(home) as seen:
         seen.until("running", ends, goes_on)
-    due = fleet.submit(*aftermath.marking(marks), options=("--earliest", "5s", "--start-by", "6s"))
+    due = fleet.submit(*aftermath.marking(marks), options=("--earliest", "8s", "--start-by", "9s"))
+    fallen_due = datetime.now(UTC) + timedelta(seconds=9 + 2 * TICK_S)
     with spoiled(home):
         (fleet.folder / "now").touch()
         until(lambda: aftermath.read_marks(marks)[ends][-1].kind == "end")
@@ -56,6 +59,8 @@ def test_no_job_is_lost_and_what_was_refused_has_left_nothing(
         assert refused.stderr.count("\n") == 1, refused
         assert word in refused.stderr.lower()
         until(lambda: word in fleet.log(0).lower())
+        until(lambda: datetime.now(UTC) > fallen_due)
+        assert due not in aftermath.read_marks(marks)
     (fleet.folder / "later").touch()
     with watching(home) as seen:
         seen.until_over()
