@@ -56,10 +56,20 @@ class Desk:
     def ask(self, verb: str) -> None:
         getattr(self.executor, verb)(self.folder, "")
 
+    def stands(self) -> bool:
+        """Whether the job has not ticked for a second: five times as long as between two ticks."""
+        size = self.ticks.stat().st_size
+        time.sleep(1.0)
+        return self.ticks.stat().st_size == size
+
+    def slurm_id(self) -> str:
+        """Other tests' jobs are on the same cluster, under the same name."""
+        return str(json.loads((self.folder / "slurm.json").read_text())["job_id"])
+
     def state(self) -> str:
         return self.cluster.run(
-            "squeue", "-h", "-t", "all", "-n", "lowtide-j1", "-o", "%T"
-        ).split()[-1]
+            "squeue", "-h", "-t", "all", "-j", self.slurm_id(), "-o", "%T"
+        ).strip()
 
     def stop(self) -> Receipt:
         def ended() -> bool:
@@ -85,7 +95,7 @@ def test_a_suspension_is_a_pause_and_no_gap_of_the_machine(desk: Desk) -> None:
             desk.ask("pause")
         assert desk.phase() == "paused"
         desk.until(lambda: desk.state() == "SUSPENDED")
-        time.sleep(2.5)  # Slurm warns by TSTP first
+        desk.until(desk.stands)  # Slurm warns by TSTP first
         size = desk.ticks.stat().st_size
         time.sleep(2.5)
         assert desk.ticks.stat().st_size == size
@@ -115,7 +125,7 @@ def test_what_is_suspended_can_be_stopped(desk: Desk) -> None:
 
 
 def test_what_an_operator_suspends_is_a_pause_too_but_not_ours_to_end(desk: Desk) -> None:
-    (slurm_id,) = desk.cluster.run("squeue", "-h", "-n", "lowtide-j1", "-o", "%i").split()
+    slurm_id = desk.slurm_id()
     desk.cluster.run("scontrol", "suspend", slurm_id)
     time.sleep(6)
     assert desk.phase() == "running"

@@ -109,7 +109,8 @@ class Cluster:
         """Cancel what a test has left, and wait until it is gone."""
         self.run("scancel", "--user=root")
         patience = time.monotonic() + PATIENCE_S
-        while self.run("squeue", "-h").strip() and time.monotonic() < patience:
+        while left := self.run("squeue", "-h").strip():
+            assert time.monotonic() < patience, f"these do not go:\n{left}"
             time.sleep(0.1)
 
 
