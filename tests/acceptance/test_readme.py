@@ -8,8 +8,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,9 +87,45 @@ def test_every_command_is_in_the_readme_and_has_help_with_an_example() -> None:
     from scheduler.cli.main import COMMANDS, cli
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, found, after = text.partition("| command | does |\n")
+    assert found
+    rows = itertools.takewhile(lambda line: line.startswith("|"), after.splitlines())
+    listed = [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert sorted(listed) == sorted(COMMANDS)
     for name in COMMANDS:
-        assert re.search(rf"`[^`]*\b{name}\b", text), name
         for flag in ("-h", "--help"):
             shown = CliRunner().invoke(cli, [name, flag])
             assert shown.exit_code == 0, name
             assert "Example" in shown.output, name
+
+
+def _options(command: click.Command) -> Iterator[click.Option]:
+    """Those of a command and of all below it."""
+    yield from (p for p in command.params if isinstance(p, click.Option))
+    if isinstance(command, click.Group):
+        within = click.Context(command)
+        for name in command.list_commands(within):
+            below = command.get_command(within, name)
+            assert below is not None
+            yield from _options(below)
+
+
+def test_every_option_is_named_in_the_readme_or_on_a_page() -> None:
+    from scheduler.cli.main import cli
+
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    code = " ".join(re.findall(r"^ *```.*?^ *```|`[^`]+`", text, re.DOTALL | re.MULTILINE))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", code))
+    options = [o.opts for o in _options(cli) if not o.hidden and o.name != "version"]
+    assert len(options) > 100
+    assert not [names for names in options if not named & {*names}]
+
+
+def test_the_job_file_of_the_page_is_taken(tmp_path: Path, lowtide: Callable[..., Any]) -> None:
+    page = (ROOT / "docs" / "submit.md").read_text(encoding="utf-8")
+    (content,) = re.findall(r"```yaml\n# job.yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "job.yaml").write_text(content)
+    assert lowtide("submit", "-f", "job.yaml", "--deadline", "12h", "--dry-run").code == 0
+    job_id = lowtide("submit", "-f", "job.yaml", "--json").json["job_id"]
+    assert lowtide("show", job_id, "--json").json["job"]["name"] == "thesis"
