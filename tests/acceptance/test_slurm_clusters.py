@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import ANY
 
 import pytest
+from support.fleet import until
 from support.site import PATIENCE_S, Site
 from support.slurm_grid import CLUSTERS
 
@@ -93,7 +94,7 @@ def test_a_new_plan_takes_a_job_back_and_hands_it_to_the_other_cluster(site: Two
     launch = launch_of(site.ctx, site.job(job_id), site.attempt(job_id), now)
     assert site.ctx.executor("frankfurt").move(launch, now.timestamp() + 1)
     # Nobody of ours looks meanwhile: it would be moved back to where the plan has it.
-    _wait((Path(site.attempt(job_id).run_dir) / "receipt.json").exists)
+    until((Path(site.attempt(job_id).run_dir) / "receipt.json").exists, PATIENCE_S)
     site.until(lambda: site.ended(job_id))
     assert (site.job(job_id).state, site.starts()) == (JobState.SUCCEEDED, ["frankfurt 2"])
 
@@ -135,7 +136,7 @@ def test_what_the_controller_has_forgotten_accounting_tells(
     folder, slurm_id = Path(site.attempt(job_id).run_dir), site.handle(job_id)["job_id"]
     for marker in ("process.json", "started"):
         os.kill(json.loads((folder / marker).read_text())["pid"], signal.SIGKILL)
-    _wait(lambda: site.states("frankfurt", job_id) == [])
+    until(lambda: site.states("frankfurt", job_id) == [], PATIENCE_S)
     # A minute on, when the last word of a node must have come.
     late = Slurm(parse({"cluster": "frankfurt"}), lambda: time.time() + LAG_S)
     assert late.poll(folder, "") == RunState("gone", ANY, detail="Slurm: FAILED None")
@@ -160,10 +161,3 @@ def test_what_the_controller_has_forgotten_accounting_tells(
                    "--json")  # fmt: skip
     assert said.code == 0, said.err
     assert said.json["sacct"]["jobs"] >= 1, said.json["sacct"]
-
-
-def _wait(done: Callable[[], bool]) -> None:
-    patience = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < patience
-        time.sleep(0.5)

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pytest
+from support.fleet import until
 
 from providers import registry
 from providers.base import Capabilities, Executor, Launch, Receipt
 from providers.errors import SettingsError
 from scheduler.testing import FakeExecutor, FixedClock
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-PATIENCE_S = 30.0
 
 
 @pytest.fixture(params=["fake", *sorted(registry.targets("executors"))])
@@ -61,13 +56,6 @@ def launch(tmp_path: Path) -> Launch:
     )
 
 
-def _until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
-
-
 def _phase(executor: Executor, launch: Launch) -> str:
     return executor.poll(Path(launch.run_dir), launch.token).phase
 
@@ -95,7 +83,7 @@ def test_an_attempt_runs_once_however_often_it_is_started(
 ) -> None:
     for _ in range(3):
         executor.start(launch)
-    _until(lambda: _phase(executor, launch) == "ended")
+    until(lambda: _phase(executor, launch) == "ended")
     executor.start(launch)
     state = executor.poll(Path(launch.run_dir), launch.token)
     assert state.phase == "ended"
@@ -115,11 +103,11 @@ def test_a_stopped_attempt_ends_by_its_signal(executor: Executor, launch: Launch
     launch = replace(launch, argv=("sleep", "600"))
     executor.start(launch)
     if not isinstance(executor, FakeExecutor):
-        _until(lambda: (Path(launch.run_dir) / "process.json").exists())
+        until(lambda: (Path(launch.run_dir) / "process.json").exists())
     assert _phase(executor, launch) == "running"
     for _ in range(2):
         executor.stop(Path(launch.run_dir), launch.token, 5.0)
-    _until(lambda: _phase(executor, launch) == "ended")
+    until(lambda: _phase(executor, launch) == "ended")
     receipt = executor.poll(Path(launch.run_dir), launch.token).receipt
     assert receipt is not None
     assert (receipt.reason, receipt.signal) == ("stopped", 15)
@@ -145,13 +133,13 @@ def _begin(executor: Executor, launch: Launch) -> Path:
     folder = Path(launch.run_dir)
     if not isinstance(executor, FakeExecutor):
         ready = Path(launch.cwd, "up") if launch.argv == CHECKPOINTS else folder / "process.json"
-        _until(ready.exists)
+        until(ready.exists)
     return folder
 
 
 def _receipt(executor: Executor, launch: Launch) -> Receipt:
     """What is left of it, once it has ended."""
-    _until(lambda: _phase(executor, launch) == "ended")
+    until(lambda: _phase(executor, launch) == "ended")
     receipt = executor.poll(Path(launch.run_dir), launch.token).receipt
     assert receipt is not None
     return receipt
@@ -164,7 +152,7 @@ def test_a_stopped_tree_is_paused_until_it_is_resumed(executor: Executor, launch
         for ask, phase in ((executor.pause, "paused"), (executor.resume, "running")):
             for _ in range(2):
                 ask(folder, launch.token)
-                _until(lambda phase=phase: _phase(executor, launch) == phase)
+                until(lambda phase=phase: _phase(executor, launch) == phase)
     executor.stop(folder, launch.token, 5.0)
     receipt = _receipt(executor, launch)
     assert (receipt.reason, receipt.signal) == ("stopped", 15)
@@ -176,7 +164,7 @@ def test_a_paused_attempt_can_be_stopped(executor: Executor, launch: Launch) -> 
     launch = replace(launch, argv=("sleep", "600"), pause_signal="stop")
     folder = _begin(executor, launch)
     executor.pause(folder, launch.token)
-    _until(lambda: _phase(executor, launch) == "paused")
+    until(lambda: _phase(executor, launch) == "paused")
     executor.stop(folder, launch.token, 600.0)
     receipt = _receipt(executor, launch)
     assert (receipt.reason, receipt.signal) == ("stopped", 15)
