@@ -73,12 +73,13 @@ def test_what_a_counter_counted_while_the_driver_hung_is_told_later(tmp_path: Pa
 def test_a_job_gets_a_free_board_and_its_report_tells_what_that_drew(
     lowtide: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Names of its own: who holds a board is seen in all processes, also in those of other tests.
     plug(
         tmp_path / "plugged",
-        'nvml = FakeNvml([FakeBoard("GPU-a", 50.0), FakeBoard("GPU-b", 300.0)], clock)',
+        'nvml = FakeNvml([FakeBoard("GPU-in-use", 50.0), FakeBoard("GPU-at-rest", 300.0)], clock)',
     )
     monkeypatch.setattr(local, "PACKAGES", os.pathsep.join((str(tmp_path / "plugged"), str(ROOT))))
-    boards = [FakeBoard("GPU-a", pids={1: 0}), FakeBoard("GPU-b")]
+    boards = [FakeBoard("GPU-in-use", pids={1: 0}), FakeBoard("GPU-at-rest")]
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(boards))
     (tmp_path / "config.yaml").write_text("regions:\n  local: {zone: DE}\n")
     ran = lowtide(
@@ -86,9 +87,9 @@ def test_a_job_gets_a_free_board_and_its_report_tells_what_that_drew(
         "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES; sleep 3",
     )  # fmt: skip
     assert ran.code == 0, ran.err
-    assert "GPU-b" in ran.out
+    assert "GPU-at-rest" in ran.out
     (report,) = lowtide("report", "--json").json["jobs"]
-    board = next(c for c in report["components"] if c["name"] == "gpu:GPU-b")
+    board = next(c for c in report["components"] if c["name"] == "gpu:GPU-at-rest")
     assert board["method"] == "measured"
     assert 0.5 < board["energy_kwh"]["value"] * 3.6e6 / (3 * 300) < 2
     assert board["facts"]["power_limit_w"] == 400
