@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from scheduler import address, documents, quantities, zones
+from scheduler import address, documents, faults, quantities, zones
 from scheduler.address import Address
 from scheduler.errors import ConfigError
 from scheduler.hardware_settings import HardwareSettings
@@ -48,7 +48,14 @@ def _country(value: Any) -> Any:
 
 
 Span = Annotated[float, text(quantities.span_s), Field(ge=0, le=quantities.LONGEST_S)]
+# Written as any share is: 5% or 0.05; the defaults below are percent already.
 Percent = Annotated[float, text(quantities.percent), Field(ge=0, le=100)]
+
+
+def _part(text: str) -> float:
+    return quantities.percent(text) / 100
+
+
 TimeZone = Annotated[str, AfterValidator(zones.checked)]
 Zone = Annotated[str, BeforeValidator(_zone), Field(min_length=1)]
 Country = Annotated[str, BeforeValidator(_country), Field(pattern="^[A-Z]{2}$")]
@@ -159,7 +166,7 @@ class History(Section):
     A quantile below the median would be no bound.
     """
 
-    quantile: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+    quantile: Annotated[float, text(_part), Field(ge=0.5, lt=1)] = 0.9
     days: Annotated[int, Field(ge=14, le=3660)] = 400
 
 
@@ -306,12 +313,16 @@ def packaged() -> Path:
     return Path(str(files("scheduler") / "data" / "config.yaml"))
 
 
-def read_yaml(path: Path) -> Any:
-    """The file's content; an empty file is an empty mapping."""
+def read_yaml(path: Path, *, words: bool = False) -> Any:
+    """The file's content, with ``words`` as text; an empty file is an empty mapping."""
     try:
-        content = documents.load(path)
+        content = documents.load(path, words=words)
     except documents.Broken as e:
         raise ConfigError(f"{path}{e}") from e
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder, not a file") from None
     except (OSError, ValueError) as e:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(e).split())}") from e
     content = {} if content is None else content
@@ -332,8 +343,7 @@ def validate(model: type[M], content: Any, path: Path) -> M:
             near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
             raise ConfigError(f"{path}: unknown key {where!r}: {hint}") from e
-        reason = fault["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {where or 'file'}: {reason}") from e
+        raise ConfigError(f"{path}: {where or 'file'}: {faults.in_words(fault)}") from e
 
 
 def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
