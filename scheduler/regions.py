@@ -12,6 +12,7 @@ from providers.surroundings import Surroundings
 from scheduler.errors import UsageError
 from scheduler.machines import Machines, Owner, bounded
 from scheduler.models import Site
+from scheduler.region_hint import region_hint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,11 +117,7 @@ class Regions:
             listed = catalogue.catalogue().get(name)
             own = settings.regions.get(name)
             if own is None and listed is None:
-                names = (*settings.regions, *catalogue.catalogue())
-                near = ", ".join(catalogue.nearest_names(name, names)) or ", ".join(names[:5])
-                raise UsageError(
-                    f"no region is called {name!r}: nearest are {near} (see `lowtide regions`)"
-                )
+                raise UsageError(f"unknown region {name!r}: {region_hint(name, self.every)}")
             self._known[name] = _region(name, own, listed, settings.providers, self._machines)
         return self._known[name]
 

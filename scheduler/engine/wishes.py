@@ -59,7 +59,9 @@ def _weights(given: Sequence[str]) -> dict[str, float]:
         if name not in WEIGHTS:
             raise UsageError(f"--weigh {item}: known are {', '.join(WEIGHTS)}, e.g. money=5%")
         if name in found:
-            raise UsageError(f"--weigh {item} contradicts {name}={100 * found[name]:g}%: give it once")
+            raise UsageError(
+                f"--weigh {item} contradicts {name}={100 * found[name]:g}%: give it once"
+            )
         try:
             found[name] = quantities.percent(share) / 100
         except ValueError as e:

@@ -140,10 +140,10 @@ def test_pauses_have_the_defaults_of_the_config(make: Callable[..., Bench]) -> N
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"resume_overhead": "1m"}, "--resume-overhead says more of --pausable"),
-        ({"min_run": "1m"}, "--min-run says more of --pausable"),
-        ({"max_segments": 2}, "--max-segments says more of --pausable"),
-        ({"pause_signal": "stop"}, "--pause-signal says more of --pausable"),
+        ({"resume_overhead": "1m"}, "--resume-overhead belongs to --pausable"),
+        ({"min_run": "1m"}, "--min-run belongs to --pausable"),
+        ({"max_segments": 2}, "--max-segments belongs to --pausable"),
+        ({"pause_signal": "stop"}, "--pause-signal belongs to --pausable"),
         ({"pausable": True, "min_run": "soon"}, "--min-run: "),
         ({"weigh": ("money=0.7", "delay=0.4")}, "money=70% + delay=40% is more than 100%"),
         ({"weigh": ("money=0.1", "money=0.2")}, "contradicts money=10%"),
@@ -152,8 +152,8 @@ def test_pauses_have_the_defaults_of_the_config(make: Callable[..., Bench]) -> N
         ({"weigh": ("delay",)}, "not a share between 0% and 100%"),
         ({"weigh": ("delay=nan",)}, "not a share between 0% and 100%"),
         ({"weigh": ("speed=0.5",)}, "known are money, delay"),
-        ({"max_cost": "cheap"}, "--max-cost: 'cheap' is no amount"),
-        ({"max_cost": "-1"}, "--max-cost: '-1' is no amount"),
+        ({"max_cost": "cheap"}, "--max-cost: 'cheap' is not an amount"),
+        ({"max_cost": "-1"}, "--max-cost: '-1' is not an amount"),
         ({"max_delay": "soon"}, "--max-delay: "),
         ({"weigh": ("money=0.1",)}, "no price is known for local, lab"),
         ({"max_cost": "5"}, "no price is known for local, lab"),
@@ -203,7 +203,9 @@ def test_weights_need_something_to_weigh(make: Callable[..., Bench]) -> None:
 
 def test_the_more_delay_weighs_the_sooner_it_ends(make: Callable[..., Bench]) -> None:
     bench = make()
-    ends = [bench.plan(region=("local",), weigh=(f"delay={10 * n}%",)).window.end for n in range(11)]
+    ends = [
+        bench.plan(region=("local",), weigh=(f"delay={10 * n}%",)).window.end for n in range(11)
+    ]
     assert ends == sorted([end for end in ends if end is not None], reverse=True)
     assert ends[0] == NOW + 3 * HOUR
     assert ends[-1] == NOW + 2 * HOUR, "where only delay counts it starts at once"
