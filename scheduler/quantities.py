@@ -106,6 +106,11 @@ def percent(text: str) -> float:
     return found
 
 
+def significant(value: float) -> str:
+    """Three significant digits, without an exponent for everyday sizes."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
+
+
 def data_gb(text: str) -> float:
     """``40GB`` or ``1.5TB`` in gigabytes (10^9 bytes); above zero."""
     return _with_unit(text, _DATA_GB, "40GB or 1.5TB")

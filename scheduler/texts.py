@@ -40,7 +40,7 @@ def storable(what: str, text: str) -> str:
 
 
 def not_one(kind: str, prefix: str, ids: Sequence[str]) -> str:
-    """Why ``prefix`` names no single thing: none of ``ids``, or several, of which some are shown."""
+    """Why ``prefix`` does not name one thing: it matches none, or several ``ids``."""
     if not ids or not prefix:
         return f"no {kind} {prefix!r}; `lowtide status --all` lists them"
     shown = ", ".join(ids[:SHOWN])

@@ -106,10 +106,13 @@ def _follow(context: Context, job_id: str, asked: list[int], begun: Callable[[],
 
 
 def _waiting(job: Job, plan: Plan) -> str:
+    from scheduler.report.units import zone_name
+
     zone, latest = local_zone(), plan.latest_safe_start
     verb = "waiting: starts" if job.started_at is None else "paused: goes on"
     bound = f", latest safe start {latest.astimezone(zone):%a %H:%M}" if latest else ""
-    return f"{verb} {plan.start.astimezone(zone):%a %H:%M}{bound} (Ctrl-C cancels)"
+    name = zone_name(zone, plan.start)
+    return f"{verb} {plan.start.astimezone(zone):%a %H:%M}{bound} ({name}; Ctrl-C cancels)"
 
 
 @click.command("wait", epilog=example("lowtide wait --duration 2h --deadline 18h && make train"))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 PIECE = 1 << 16
 
@@ -49,7 +48,7 @@ def _readable() -> bool:
             return os.tcgetpgrp(0) == os.getpgrp()
     except OSError:
         return False
-    return not os.path.samestat(found, os.stat(os.devnull)) and sys.stdin is not None
+    return not os.path.samestat(found, Path(os.devnull).stat())
 
 
 def _copy(pipe: Path) -> None:
