@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import click
 
 from scheduler.cli import options
 from scheduler.cli.options import example, opened, say
 
 
-@click.command("tick", epilog=example("* * * * * lowtide tick   (a crontab line)"))
+class _Tick(click.Command):
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The crontab line of this installation, config and home, whole in one line."""
+        from scheduler import config, installation
+
+        loaded = config.load(ctx.obj, os.environ, Path.cwd())
+        formatter.write_paragraph()
+        formatter.write(
+            f"Example (a crontab line):\n{installation.cron_line(loaded, os.environ)}\n"
+        )
+
+
+@click.command("tick", cls=_Tick)
 @options.config_option
 @click.pass_context
 def tick_command(ctx: click.Context) -> None:
@@ -39,17 +55,16 @@ def up_command(ctx: click.Context, install: bool) -> None:
 
 
 def _install(ctx: click.Context) -> None:
-    import os
-    import shutil
-    from pathlib import Path
-
-    from scheduler import config, daemon
+    from scheduler import config, installation
 
     loaded = config.load(ctx.obj, os.environ, Path.cwd())
     if shutil.which("systemctl") and os.environ.get("XDG_RUNTIME_DIR"):
-        unit = daemon.write_unit(loaded, Path.home(), os.environ)
+        unit = installation.write_unit(loaded, Path.home(), os.environ)
         say(f"wrote {unit}; start it now and at every login with:")
         options.show("systemctl --user daemon-reload && systemctl --user enable --now lowtide")
+        say("to let it run while you are not logged in: loginctl enable-linger")
     else:
         say("no systemd user session here; add this line with `crontab -e`:")
-        click.echo(daemon.cron_line(loaded, os.environ))
+        click.echo(installation.cron_line(loaded, os.environ))
+    for name in installation.keys_left_out(loaded, os.environ):
+        say(f"{name} is set here and is not written down: set it where the daemon starts, too")
