@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from providers.errors import LowtideError
 from scheduler.cli import options
 from scheduler.cli.options import example, opened, say
 
@@ -17,11 +18,13 @@ class _Tick(click.Command):
         """The crontab line of this installation, config and home, whole in one line."""
         from scheduler import config, installation
 
-        loaded = config.load(ctx.obj, os.environ, Path.cwd())
+        try:
+            loaded = config.load(ctx.obj, os.environ, Path.cwd())
+            line = installation.cron_line(loaded, os.environ)
+        except LowtideError as e:
+            line = f"none yet: {e}"
         formatter.write_paragraph()
-        formatter.write(
-            f"Example (a crontab line):\n{installation.cron_line(loaded, os.environ)}\n"
-        )
+        formatter.write(f"Example (a crontab line):\n{line}\n")
 
 
 @click.command("tick", cls=_Tick)

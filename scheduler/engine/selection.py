@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scheduler.errors import UsageError
-from scheduler.region_hint import plain
+from scheduler.regions import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -64,11 +64,11 @@ def _words(line: str) -> list[str]:
 
 
 def test_a_unit_names_path_config_and_home_exactly(odd: Config, tmp_path: Path) -> None:
-    unit = installation.write_unit(odd, tmp_path, {"PATH": "/opt/slurm/bin:/usr/bin"})
+    unit = installation.write_unit(odd, tmp_path, {"PATH": "/usr/local/slurm/bin:/usr/bin"})
     lines = [line.partition("=") for line in unit.read_text().splitlines() if "=" in line]
     stated = [_words(value)[0] for name, _, value in lines if name == "Environment"]
     assert f"LOWTIDE_HOME={odd.home}" in stated
-    assert "PATH=/opt/slurm/bin:/usr/bin" in stated
+    assert "PATH=/usr/local/slurm/bin:/usr/bin" in stated
     (command,) = (_words(value) for name, _, value in lines if name == "ExecStart")
     assert [word.replace("$$", "$") for word in command[-3:]] == ["--config", str(odd.path), "up"]
 
