@@ -176,7 +176,7 @@ def region_hint(name: str, regions: Sequence[Region]) -> str:
         ("it is a cloud; regions of it", lambda r: wanted in (r.provider, f"{r.provider}:")),
         ("it is a country; regions there", lambda r: plain(r.country or "") == wanted),
         ("it is a place; regions there", lambda r: wanted in _places(r)),
-        ("zones begin so; regions there", lambda r: plain(r.zone or "").startswith(f"{wanted}-")),
+        ("zones begin so; regions there", lambda r: plain(r.zone or "").startswith(wanted)),
     )
     for what, is_meant in kinds if wanted else ():
         if found := [r.name for r in regions if is_meant(r)]:
@@ -184,7 +184,7 @@ def region_hint(name: str, regions: Sequence[Region]) -> str:
             return f"{what}: {', '.join(found[:HINTED])}{more} (see `lowtide regions`)"
     zone = next((z for z in typical.zones() if plain(z) == wanted), None)
     if zone is not None:
-        return f"it is a grid zone without a listed region: give one of yours `zone: {zone}` in the config"
+        return f"it is a grid zone without a listed region: set zone: {zone} for one of your own"
     near = catalogue.nearest_names(wanted, [r.name for r in regions])
     hint = f"nearest are {', '.join(near)}" if near else "names are like aws:eu-north-1"
     return f"{hint} (see `lowtide regions`)"
