@@ -118,7 +118,7 @@ class Desk:
             baseline=None,
             no_zone=NO_ZONE.format(region=region.name),
         )
-        return Report(job, settlement, region.zone)
+        return Report(job, settlement)
 
     def _region(self) -> Region:
         found = self._context.regions[self._place.name]

@@ -314,6 +314,25 @@ class Job:
             return None
         return (self.ended_at - self.started_at).total_seconds() - self.waited_s
 
+    @property
+    def deadline_met(self) -> bool | None:
+        """Whether it succeeded by its deadline; None: :attr:`no_verdict` says why."""
+        if self.no_verdict or self.spec.deadline is None or self.ended_at is None:
+            return None
+        return self.ended_at <= self.spec.deadline
+
+    @property
+    def no_verdict(self) -> str:
+        """Why its deadline is neither met nor missed; empty for a success that had one."""
+        if self.spec.deadline is None:
+            return "no deadline was given"
+        if not self.state.ended:
+            return "it has not ended"
+        if self.state is JobState.SUCCEEDED:
+            return ""
+        begun = "" if self.attempt else " before it began"
+        return f"it ended as {self.state}{begun}: only a success meets a deadline"
+
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:

@@ -243,7 +243,6 @@ def report(
     job: Job,
     settlement: Settlement | None,
     *,
-    zone: str | None,
     tz: tzinfo,
     versions: Sequence[Version] = (),
 ) -> str:
@@ -266,7 +265,7 @@ def report(
     for rule in s.conformance:
         rules.add_row(rule.rule, rule.met.replace("_", " "), rule.why)
     limits = boundary(s)
-    lines = [head, *("  " + printable(line) for line in headline(job, s, zone))]
+    lines = [head, *("  " + printable(line) for line in headline(job, s))]
     tail = [f"  attempt    {_attempt(a, tz)}" for a in s.attempts]
     tail += [f"  attributed {how}" for how in dict.fromkeys(a.attribution for a in s.attempts)]
     tail += [f"  settled    {line}" for line in changes(versions, tz)]
