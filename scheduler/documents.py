@@ -30,10 +30,20 @@ class Broken(ValueError):
 
 def load(path: Path) -> Any:
     """The content; :class:`Broken`, or :class:`OSError` where it cannot be read."""
+    return parse(read(path))
+
+
+def read(path: Path) -> bytes:
+    """The file's text, bounded; :class:`Broken` where it is longer."""
     with path.open("rb") as file:
         content = file.read(LIMIT_BYTES + 1)
     if len(content) > LIMIT_BYTES:
         raise Broken(f": longer than {LIMIT_BYTES >> 20} MiB")
+    return content
+
+
+def parse(content: bytes) -> Any:
+    """What a document of that text holds; :class:`Broken`, or :class:`ValueError` for no UTF-8."""
     loader: _Loader | None = None
     try:
         loader = _Loader(content.decode("utf-8"))

@@ -43,9 +43,9 @@ def _install(ctx: click.Context) -> None:
     import shutil
     from pathlib import Path
 
-    from scheduler import config, daemon
+    from scheduler import daemon
 
-    loaded = config.load(ctx.obj, os.environ, Path.cwd())
+    loaded = options.loaded(ctx)
     if shutil.which("systemctl") and os.environ.get("XDG_RUNTIME_DIR"):
         unit = daemon.write_unit(loaded, Path.home(), os.environ)
         say(f"wrote {unit}; start it now and at every login with:")

@@ -54,7 +54,7 @@ def render(
 
 
 def _boamps(found: Sequence[Entry], now: datetime, task: str | None) -> str:
-    from scheduler import config
+    from scheduler import checked
     from scheduler.report.exports import boamps
     from scheduler.report.exports.boamps_task import Task
 
@@ -63,7 +63,7 @@ def _boamps(found: Sequence[Entry], now: datetime, task: str | None) -> str:
     told = None
     if task is not None:
         path = Path(task)
-        told = config.validate(Task, config.read_yaml(path), path).told()
+        told = checked.validate(Task, checked.read_yaml(path), path).told()
     text = boamps.write(found[0], now, told)
     if told is None:
         options.say("what the job did is not known to lowtide: say it with --task FILE")

@@ -90,7 +90,7 @@ class Context:
         name = self.regions[region].executor
         if name is None:
             raise UsageError(
-                f"nothing can run jobs in {region}: give it an executor in {self.config.path}, "
+                f"nothing can run jobs in {region}: give it an executor {self.config.edit}, "
                 "or plan for it with `lowtide plan`"
             )
         if name in self._executors:

@@ -243,8 +243,8 @@ class Outlook:
 
     def _no_zone(self, region: Region) -> str:
         return (
-            f"region {region.name} has no grid zone: set regions.{region.name}.zone in "
-            f"{self._config.path} (e.g. zone: DE); a place is never guessed"
+            f"region {region.name} has no grid zone: set regions.{region.name}.zone "
+            f"{self._config.edit}, e.g. zone: DE; a place is never guessed"
         )
 
 

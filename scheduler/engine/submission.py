@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from scheduler import quantities
-from scheduler.config import read_yaml, validate
+from scheduler.checked import read_yaml, validate
 from scheduler.engine import learning, wishes
 from scheduler.engine.request import Request
 from scheduler.errors import UsageError

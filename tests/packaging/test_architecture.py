@@ -49,7 +49,7 @@ DOORS = {
     "sqlalchemy": {"scheduler/store"},
     "apscheduler": {"scheduler/daemon.py", "scheduler/cron.py"},
     "yaml": {"scheduler/documents.py"},
-    "platformdirs": {"scheduler/config.py"},
+    "platformdirs": {"scheduler/config_files.py"},
     "pynvml": {"providers/meters/nvml/library.py"},
     "click": {"scheduler/cli"},
     "rich": {"scheduler/report/tables.py"},
