@@ -46,7 +46,7 @@ def candidates(named: str | None, environ: Mapping[str, str], cwd: Path) -> Iter
     """
     if given := named or environ.get("LOWTIDE_CONFIG"):
         path = cwd / Path(given).expanduser()
-        why = "--config" if named else "LOWTIDE_CONFIG"
+        why = "LOWTIDE_CONFIG" if given == environ.get("LOWTIDE_CONFIG") else "--config"
         if not path.is_file():
             raise ConfigError(f"config {path} is no file: check --config or LOWTIDE_CONFIG")
         yield Candidate(path, why)

@@ -113,7 +113,8 @@ class JobSpec(BaseModel):
     jobs that must have succeeded before it starts. ``data_gb`` must be brought to any region but
     home; of two jobs that cannot both have their slots the one of higher ``priority`` goes first.
     ``origin`` says who may start it; None: submitted before that was noted, by whoever has the
-    database.
+    database. ``config`` is the digest of the configuration that it was submitted under, which it
+    is settled by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -149,6 +150,7 @@ class JobSpec(BaseModel):
     data_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     priority: int = 0
     origin: Origin | None = None
+    config: str | None = None
 
     @model_validator(mode="after")
     def _one_figure(self) -> JobSpec:

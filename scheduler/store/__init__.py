@@ -14,7 +14,7 @@ from scheduler.store.database import Database, dialect_of
 from scheduler.store.forecasts import Forecasts
 from scheduler.store.jobs import Jobs, Planned
 from scheduler.store.leases import Leases
-from scheduler.store.memory import Accuracies, Beats, QueuePlans, Settlements, Version
+from scheduler.store.memory import Accuracies, Beats, Configs, QueuePlans, Settlements, Version
 from scheduler.store.moves import LEGAL_MOVES
 from scheduler.store.recurrences import Recurrences
 from scheduler.store.reservations import Reservation, Reservations, Step
@@ -79,6 +79,7 @@ class Store:
         self.queue_plans = QueuePlans(self._database)
         self.accuracies = Accuracies(self._database)
         self.beats = Beats(self._database)
+        self.configs = Configs(self._database)
         self.leases = Leases(self._database)
 
     @property

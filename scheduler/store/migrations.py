@@ -167,6 +167,15 @@ MIGRATIONS: tuple[tuple[str, tuple[Statement, ...]], ...] = (
                 PRIMARY KEY (region, host, cell))""",
         ),
     ),
+    (
+        "0007-configs",
+        (
+            """CREATE TABLE config (
+                digest VARCHAR NOT NULL PRIMARY KEY, path VARCHAR NOT NULL,
+                content TEXT NOT NULL)""",
+            "ALTER TABLE beat ADD COLUMN config VARCHAR",
+        ),
+    ),
 )
 NAMES = tuple(name for name, _ in MIGRATIONS)
 

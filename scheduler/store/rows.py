@@ -223,12 +223,23 @@ class QueuePlanRow(SQLModel, table=True):
 
 
 class BeatRow(SQLModel, table=True):
-    """When a daemon or a tick was last seen."""
+    """When a daemon or a tick was last seen; ``config`` is the digest of what it goes by."""
 
     __tablename__ = "beat"
 
     name: str = Field(primary_key=True)
     at: float
+    config: str | None = None
+
+
+class ConfigRow(SQLModel, table=True):
+    """A configuration that jobs were submitted under, or that a pass went by; never changed."""
+
+    __tablename__ = "config"
+
+    digest: str = Field(primary_key=True)
+    path: str
+    content: str = Field(sa_column=Column(Text, nullable=False))
 
 
 class LeaseRow(SQLModel, table=True):

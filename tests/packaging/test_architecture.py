@@ -25,9 +25,9 @@ SCHEDULER = (
     {"planner", "sci", "store", "regions", "cron", "comparison", "instances"},
     {"config", "machines"},
     {"hardware_settings"},
-    {"sections"},
+    {"checked", "sections"},
     {"quantities", "models", "scores", "zones"},
-    {"address", "documents", "origin"},
+    {"address", "config_files", "documents", "origin"},
     {"texts"},
     {"errors"},
 )
