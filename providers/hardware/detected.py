@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.hardware import ccf
-from providers.meters.model import memory_gb
-from providers.meters.nvml import gpu_limits_w
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,10 +22,7 @@ AWS = "Amazon EC2"
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """This machine; ``memory_gb`` is in GB (10^9 bytes), ``instance`` a type like ``aws/c5.large``.
-
-    ``gpus`` are the boards that NVML shows.
-    """
+    """This machine; ``memory_gb`` in GB (10^9 bytes), ``instance`` a type like ``aws/c5.large``."""
 
     processor: str
     sockets: int
@@ -55,8 +50,11 @@ class Detected:
         return {"ccf_server": {"memory_gb": max(1, round(self.memory_gb))} | parts}
 
 
-def detect(root: Path = Path("/")) -> Detected:
-    """Look at the kernel's files below ``root``; what cannot be read is left out."""
+def detect(memory_gb: float, gpus: int, root: Path = Path("/")) -> Detected:
+    """Look at the kernel's files below ``root``; what cannot be read is left out.
+
+    Memory and boards are counted by the meters.
+    """
     lines = _read(root / "proc/cpuinfo").splitlines()
     told = [(key.strip(), value.strip()) for key, _, value in (li.partition(":") for li in lines)]
     names = [value for key, value in told if key == "model name"]
@@ -66,8 +64,8 @@ def detect(root: Path = Path("/")) -> Detected:
         processor=names[0] if names else "processor of unknown name",
         sockets=max(1, len(sockets)),
         threads=os.cpu_count() or 1,
-        memory_gb=memory_gb(),
-        gpus=len(gpu_limits_w()),
+        memory_gb=memory_gb,
+        gpus=gpus,
         ssds=disks.count("ssd"),
         hdds=disks.count("hdd"),
         instance=_instance(root / "sys/class/dmi/id"),

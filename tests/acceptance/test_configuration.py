@@ -16,6 +16,8 @@ import pytest
 import yaml
 
 from providers.hardware.detected import detect
+from providers.meters.model import memory_gb
+from providers.meters.nvml import gpu_limits_w
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +43,10 @@ def test_init_writes_the_user_s_file_and_it_counts_everywhere(
     done = lowtide("init", "--zone", "DE")
     assert (done.code, done.out) == (0, f"{mine}\n")
     local = yaml.safe_load(mine.read_text())["regions"]["local"]
-    assert (local["zone"], local["hardware"]) == ("DE", detect().hardware)
+    assert (local["zone"], local["hardware"]) == (
+        "DE",
+        detect(memory_gb(), len(gpu_limits_w())).hardware,
+    )
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
@@ -108,16 +113,16 @@ def test_a_machine_is_described_by_the_kernel_s_files(tmp_path: Path) -> None:
         write(f"sys/block/{name}/removable", f"{removable}\n")
         (tmp_path / f"sys/block/{name}/device").mkdir()
     write("sys/block/loop0/queue/rotational", "0\n")
-    found = detect(tmp_path)
+    found = detect(8.0, 0, tmp_path)
     assert (found.processor, found.sockets, found.ssds, found.hdds) == ("A CPU", 2, 1, 1)
     parts = found.hardware["ccf_server"]
     assert (parts["cpus"], parts["ssds"], parts["hdds"]) == (2, 1, 1)
     write("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
     write("sys/class/dmi/id/product_name", "c5.large\n")
-    assert detect(tmp_path).hardware == {"instance": "aws/c5.large"}
+    assert detect(8.0, 0, tmp_path).hardware == {"instance": "aws/c5.large"}
     write("sys/class/dmi/id/product_name", "z9.unknown\n")
-    assert "ccf_server" in detect(tmp_path).hardware
-    assert detect(tmp_path / "nothing").sockets == 1
+    assert "ccf_server" in detect(8.0, 0, tmp_path).hardware
+    assert detect(8.0, 0, tmp_path / "nothing").sockets == 1
 
 
 # --- files of others --------------------------------------------------------------------
