@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Settlement,
         Window,
     )
-    from scheduler.store import Version
+    from scheduler.store import Listing, Version
 
 WIDTH = 110
 SOURCES_WIDTH = 124
@@ -54,6 +54,12 @@ def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
             printable(job.reason) if job.state.ended else "",
         )
     return draw(drawn, width=WIDTH)
+
+
+def left_out(listing: Listing) -> str:
+    """How many jobs are not listed, by state; empty where all are."""
+    counts = ", ".join(f"{n} {state}" for state, n in sorted(listing.left_out.items()))
+    return f"not listed: {counts}; -n N lists more that ended, --all every job" if counts else ""
 
 
 def queue_line(queue: QueuePlan, now: datetime, tz: tzinfo) -> str:

@@ -170,6 +170,12 @@ MIGRATIONS: tuple[tuple[str, tuple[Statement, ...]], ...] = (
     (
         "0007-configs",
         (
+            "ALTER TABLE job ADD COLUMN name VARCHAR NOT NULL DEFAULT ''",
+            {
+                "sqlite": "UPDATE job SET name = json_extract(spec, '$.name')",
+                "postgresql": "UPDATE job SET name = CAST(spec AS json) ->> 'name'",
+            },
+            "CREATE INDEX job_by_end ON job (state, ended_at)",
             """CREATE TABLE config (
                 digest VARCHAR NOT NULL PRIMARY KEY, path VARCHAR NOT NULL,
                 content TEXT NOT NULL)""",

@@ -22,6 +22,7 @@ class JobRow(SQLModel, table=True):
         Index("job_by_state", "state", "latest_start"),
         Index("job_by_group", "user", "group", "state", "ended_at"),
         Index("job_by_start", "state", "planned_start"),
+        Index("job_by_end", "state", "ended_at"),
         Index("job_by_places", "state", "places", "sight", "planned_start", "release", "until"),
         # Those of which there are few, however long the queue is.
         Index("job_to_cancel", "state", sqlite_where=text("cancel_requested")),
@@ -54,6 +55,7 @@ class JobRow(SQLModel, table=True):
     priority: int = 0
     waits: bool = False
     recurrence: str | None = None
+    name: str = ""
 
 
 class ReservationRow(SQLModel, table=True):
