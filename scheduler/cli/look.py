@@ -34,7 +34,7 @@ STRIPS = 50
 
 
 @click.command("status", epilog=example("lowtide status --state failed --since 7d"))
-@click.option("-n", "ended", type=click.IntRange(0), metavar="N", help="Ended jobs to list; or 50.")
+@click.option("-n", "--ended", type=click.IntRange(0), metavar="N", help="Ended jobs; else 50.")
 @click.option("--all", "everything", is_flag=True, help="List every job.")
 @click.option(
     "--state", "states", multiple=True, type=click.Choice([str(s) for s in JobState]),

@@ -168,7 +168,7 @@ MIGRATIONS: tuple[tuple[str, tuple[Statement, ...]], ...] = (
         ),
     ),
     (
-        "0007-configs",
+        "0009-configs",
         (
             "ALTER TABLE job ADD COLUMN name VARCHAR NOT NULL DEFAULT ''",
             {
