@@ -1,4 +1,4 @@
-"""config.yaml and the environment -> :class:`Config`.
+"""The configuration file and the environment -> :class:`Config`.
 
 Unknown keys, broken YAML and values of the wrong kind are :class:`ConfigError`, naming the
 file, the line where YAML knows it, and the nearest known key.
@@ -6,23 +6,20 @@ file, the line where YAML knows it, and the nearest known key.
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
-from importlib.resources import files
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import platformdirs
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     Field,
-    ValidationError,
     model_validator,
 )
 
-from scheduler import address, documents, faults, quantities, zones
+from scheduler import address, checked, config_files, quantities, zones
 from scheduler.address import Address
 from scheduler.errors import ConfigError
 from scheduler.hardware_settings import HardwareSettings
@@ -31,8 +28,8 @@ from scheduler.sections import Bounds, Seconds, Section, text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-M = TypeVar("M", bound=BaseModel)
+# A file that several programs share has lowtide's settings below this key.
+MARK = "lowtide"
 
 
 def _zone(value: Any) -> Any:
@@ -221,17 +218,33 @@ class Settings(Section):
         return raw
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Config:
     """Settings, the folder that relative paths in them start from, and lowtide's home.
 
-    ``database`` is None for the one in home.
+    ``database`` is None for the one in home. ``text`` is what the file held, ``why`` how it was
+    found, ``hints`` which other files were not read, and why.
     """
 
     settings: Settings
     path: Path
     home: Path
     database: Address | None = None
+    text: bytes = b""
+    why: str = ""
+    hints: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """Tells this configuration from any other; relative paths in a file depend on its place."""
+        return hashlib.sha256(str(self.path.absolute()).encode() + b"\0" + self.text).hexdigest()
+
+    @property
+    def edit(self) -> str:
+        """Where to set a key, as a message goes on after its name: never in the packaged file."""
+        if self.path == config_files.packaged():
+            return f"in a file of your own (`lowtide init` writes {config_files.users()})"
+        return f"in {self.path}"
 
     @property
     def base_dir(self) -> Path:
@@ -275,23 +288,53 @@ class Config:
 def load(path: str | None, environ: Mapping[str, str], cwd: Path) -> Config:
     """Find, read and check the configuration; nothing is written.
 
-    ``path`` (``--config``) wins over ``LOWTIDE_CONFIG``, then ``./config.yaml``, then the
-    packaged file. ``LOWTIDE_HOME`` names the folder of database and runs, ``LOWTIDE_DATABASE``
-    another database than the file's.
+    ``path`` is ``--config``; :func:`config_files.candidates` has the order of all others.
+    ``LOWTIDE_HOME`` names the folder of database and runs, ``LOWTIDE_DATABASE`` another database
+    than the file's.
     """
-    named = path or environ.get("LOWTIDE_CONFIG")
-    if named:
-        found = cwd / Path(named).expanduser()
-        if not found.is_file():
-            raise ConfigError(f"config {found} is no file: check --config or LOWTIDE_CONFIG")
-    else:
-        found = cwd / "config.yaml"
-        if not found.is_file():
-            found = packaged()
-    home = environ.get("LOWTIDE_HOME") or platformdirs.user_data_dir("lowtide", appauthor=False)
-    settings = validate(Settings, read_yaml(found), found)
-    database = _address(settings.database, environ.get("LOWTIDE_DATABASE"), found, cwd)
-    return Config(settings, found, (cwd / Path(home).expanduser()), database)
+    hints: list[str] = []
+    for found in config_files.candidates(path, environ, cwd):
+        foreign = found.refused or (_foreign(found.path) if found.plain else "")
+        if not foreign:
+            break
+        hints.append(f"{found.path} is ignored: {foreign}")
+    config = parse(checked.text_of(found.path), found.path, config_files.home(environ, cwd))
+    database = _address(config.settings.database, environ.get("LOWTIDE_DATABASE"), found.path, cwd)
+    return replace(config, database=database, why=found.why, hints=tuple(hints))
+
+
+def parse(text: bytes, path: Path, home: Path) -> Config:
+    """The configuration that ``text``, read from ``path``, stands for; without its database."""
+    settings = checked.validate(Settings, _section(checked.mapping(text, path)), path)
+    return Config(settings, path, home, text=text)
+
+
+def _section(content: dict[str, Any]) -> dict[str, Any]:
+    """What of a file is lowtide's: the mapping under ``lowtide``, where several programs share it.
+
+    Any other value of that key only marks the file as lowtide's.
+    """
+    if MARK not in content:
+        return content
+    own = content[MARK]
+    return own if isinstance(own, dict) else {k: v for k, v in content.items() if k != MARK}
+
+
+def _foreign(path: Path) -> str:
+    """Why a file that is called as many programs call theirs is not lowtide's; empty: it is."""
+    try:
+        content = checked.read_yaml(path)
+    except ConfigError as e:
+        return f"it is not lowtide's as far as can be read ({e})"
+    strange = [str(key) for key in content if key not in Settings.model_fields]
+    if MARK in content or (content and not strange):
+        return ""
+    if not content:
+        return "it is empty"
+    return (
+        f"it has the key {strange[0]!r}, so it seems to be another program's (lowtide's own file "
+        f"is called {config_files.NAME}; or put its keys under `{MARK}:`)"
+    )
 
 
 def _address(
@@ -306,58 +349,3 @@ def _address(
         return None if url is None else address.parse(url, base_dir, password_env)
     except ValueError as e:
         raise ConfigError(f"{where} {e}") from e
-
-
-def packaged() -> Path:
-    """The file of defaults: it works offline, and names no place."""
-    return Path(str(files("scheduler") / "data" / "config.yaml"))
-
-
-def read_yaml(path: Path, *, words: bool = False) -> Any:
-    """The file's content, with ``words`` as text; an empty file is an empty mapping."""
-    try:
-        content = documents.load(path, words=words)
-    except documents.Broken as e:
-        raise ConfigError(f"{path}{e}") from e
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder, not a file") from None
-    except (OSError, ValueError) as e:
-        raise ConfigError(f"{path} cannot be read: {' '.join(str(e).split())}") from e
-    content = {} if content is None else content
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds a {type(content).__name__}, not `key: value` lines")
-    return content
-
-
-def validate(model: type[M], content: Any, path: Path) -> M:
-    """Check ``content`` against ``model``; the first fault becomes one line."""
-    try:
-        return model.model_validate(content)
-    except ValidationError as e:
-        fault = e.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            known = _keys_at(model, fault["loc"][:-1])
-            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-            raise ConfigError(f"{path}: unknown key {where!r}: {hint}") from e
-        raise ConfigError(f"{path}: {where or 'file'}: {faults.in_words(fault)}") from e
-
-
-def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section at ``loc`` knows."""
-    current: type[BaseModel] = model
-    for part in loc:
-        field = current.model_fields.get(str(part))
-        if field is not None:
-            current = next(_models_in(field.annotation), current)
-    return list(current.model_fields)
-
-
-def _models_in(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in getattr(annotation, "__args__", ()):
-        yield from _models_in(inner)

@@ -30,15 +30,25 @@ class Broken(ValueError):
 
 
 def load(path: Path, *, words: bool = False) -> Any:
-    """The content; :class:`Broken`, or :class:`OSError` where it cannot be read.
+    """The content; :class:`Broken`, or :class:`OSError` where it cannot be read."""
+    return parse(read(path), words=words)
 
-    With ``words`` each value is the text that stands in the file, as on a command line: ``0.10``,
-    ``yes`` and ``2026-12-01`` too. No value is None.
-    """
+
+def read(path: Path) -> bytes:
+    """The file's text, bounded; :class:`Broken` where it is longer."""
     with path.open("rb") as file:
         content = file.read(LIMIT_BYTES + 1)
     if len(content) > LIMIT_BYTES:
         raise Broken(f": longer than {LIMIT_BYTES >> 20} MiB")
+    return content
+
+
+def parse(content: bytes, *, words: bool = False) -> Any:
+    """What a document of that text holds; :class:`Broken` where it cannot be read.
+
+    With ``words`` each value is the text that stands in the file, as on a command line: ``0.10``,
+    ``yes`` and ``2026-12-01`` too. No value is None.
+    """
     loader: _Loader | None = None
     try:
         loader = (_Words if words else _Loader)(_decoded(content))

@@ -6,7 +6,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from scheduler.config import packaged
+from scheduler.config_files import packaged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from providers.base import Triple
 from providers.surroundings import Surroundings
 from scheduler.errors import UsageError
 from scheduler.machines import Machines, Owner, bounded
-from scheduler.models import Site
+from scheduler.models import Place, Site, provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,9 +66,8 @@ class Region:
 
     @property
     def provider(self) -> str:
-        """Who runs it: ``aws`` of ``aws:eu-north-1``; ``own`` for a place of the config."""
-        head, colon, _ = self.name.partition(":")
-        return head if colon else "own"
+        """As :func:`scheduler.models.provider_of`."""
+        return provider_of(self.name)
 
     @property
     def machine(self) -> Machine:
@@ -85,8 +84,20 @@ class Region:
     @property
     def site(self) -> Site:
         """The region as a settlement sees it."""
-        found = self.machine
-        return Site(self.name, self.zone, self.pue, self.pue_source, found.hardware, found.reason)
+        found, settings = self.machine, self.hardware_settings
+        place = Place(
+            self.name,
+            self.zone,
+            name=None if self.place in UNNAMED else self.place,
+            country=self.country,
+            lat=self.lat,
+            lon=self.lon,
+            instance=None if settings is None else settings.instance,
+            declared=settings is not None,
+        )
+        return Site(
+            self.name, self.zone, self.pue, self.pue_source, found.hardware, found.reason, place
+        )
 
 
 class Regions:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 settings.register_profile("lowtide", deadline=None)
 settings.load_profile("lowtide")
 
+# Whoever runs the tests may have a configuration of their own: none is read.
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="lowtide-no-config-")
+
 # A shell's background ignores Ctrl-C, and so would the commands that are tested on it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,6 +67,7 @@ def lowtide(
     for name in [n for n in os.environ if n.startswith("LOWTIDE")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("LOWTIDE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     monkeypatch.chdir(tmp_path)
 
     def run(*argv: str) -> Result:

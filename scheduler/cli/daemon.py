@@ -16,10 +16,10 @@ from scheduler.cli.options import example, opened, say
 class _Tick(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The crontab line of this installation, config and home, whole in one line."""
-        from scheduler import config, installation
+        from scheduler import installation
 
         try:
-            loaded = config.load(ctx.obj, os.environ, Path.cwd())
+            loaded = options.loaded(ctx)
             line = installation.cron_line(loaded, os.environ)
         except LowtideError as e:
             line = f"none yet: {e}"
@@ -58,9 +58,9 @@ def up_command(ctx: click.Context, install: bool) -> None:
 
 
 def _install(ctx: click.Context) -> None:
-    from scheduler import config, installation
+    from scheduler import installation
 
-    loaded = config.load(ctx.obj, os.environ, Path.cwd())
+    loaded = options.loaded(ctx)
     if shutil.which("systemctl") and os.environ.get("XDG_RUNTIME_DIR"):
         unit = installation.write_unit(loaded, Path.home(), os.environ)
         say(f"wrote {unit}; start it now and at every login with:")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scheduler import config as configuration
 from scheduler.cli import options
 from scheduler.cli.options import example, print_json, say
 
@@ -97,7 +96,7 @@ def _address(ctx: click.Context, *, make: bool = False) -> Address:
     """The configured database, else the one in home, which is made with ``make``."""
     from scheduler import address, store
 
-    loaded = configuration.load(ctx.obj, os.environ, Path.cwd())
+    loaded = options.loaded(ctx)
     if make:
         store.prepare(loaded.home)
     return loaded.database or address.in_home(loaded.home)

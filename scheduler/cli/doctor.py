@@ -34,7 +34,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
     with opened(ctx) as context:
         from scheduler import engine
 
-        findings.append(("config", True, str(context.config.path)))
+        findings += _configs(context)
         findings.append(("home", True, str(context.config.home)))
         state = context.store.check()
         findings.append(("database", state == "ok", f"{state}: {context.store.shown}"))
@@ -42,7 +42,11 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
         findings.append(("leader", True, leader.owner if leader else "nobody plans just now"))
         zone = context.regions["local"].zone
         findings.append(
-            ("local zone", zone is not None, zone or "not set: nothing is shifted for local")
+            (
+                "local zone",
+                zone is not None,
+                zone or "not set (see `lowtide init`): nothing is shifted for local",
+            )
         )
         findings += _sources(context)
         watched = engine.watcher_seen(context, options.utc_now())
@@ -77,6 +81,18 @@ def _packages() -> Iterator[Finding]:
     else:
         yield "packages", True, f"lowtide {version('lowtide')} in {places.pop()}"
     yield "python", sys.version_info >= (3, 11), sys.version.split()[0]
+
+
+def _configs(context: Context) -> Iterator[Finding]:
+    """Which file this command goes by and why, which were passed over, and who uses another."""
+    from scheduler import engine
+
+    config = context.config
+    yield "config", True, f"{config.path} ({config.why})"
+    for hint in config.hints:
+        yield "config", False, hint
+    for said in engine.otherwise_configured(context, options.utc_now()):
+        yield "config elsewhere", False, said
 
 
 def _sources(context: Context) -> Iterator[Finding]:

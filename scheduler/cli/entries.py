@@ -49,13 +49,12 @@ def render(
         return sweep.table(group, [(e.job, e.settlement) for e in found]) + "\n"
     drawn = md.report if form == "markdown" else terminal.report
     return "".join(
-        drawn(e.job, e.settlement, zone=e.zone, tz=local_zone(), versions=e.versions) + "\n"
-        for e in found
+        drawn(e.job, e.settlement, tz=local_zone(), versions=e.versions) + "\n" for e in found
     )
 
 
 def _boamps(found: Sequence[Entry], now: datetime, task: str | None) -> str:
-    from scheduler import config
+    from scheduler import checked
     from scheduler.report.exports import boamps
     from scheduler.report.exports.boamps_task import Task
 
@@ -64,7 +63,7 @@ def _boamps(found: Sequence[Entry], now: datetime, task: str | None) -> str:
     told = None
     if task is not None:
         path = Path(task)
-        told = config.validate(Task, config.read_yaml(path), path).told()
+        told = checked.validate(Task, checked.read_yaml(path), path).told()
     text = boamps.write(found[0], now, told)
     if told is None:
         options.say("what the job did is not known to lowtide: say it with --task FILE")
@@ -72,16 +71,10 @@ def _boamps(found: Sequence[Entry], now: datetime, task: str | None) -> str:
 
 
 def entry(context: Context, job: Job) -> Entry:
-    """A job with its settlement, and its region where that still stands in the config."""
+    """A job with its settlements."""
     from scheduler.report.exports import Entry
 
-    known = {region.name: region for region in context.regions.every}
-    return Entry(
-        job,
-        settled(context, job),
-        known.get(job.region or ""),
-        context.store.settlements.versions(job.id),
-    )
+    return Entry(job, settled(context, job), context.store.settlements.versions(job.id))
 
 
 def settled(context: Context, job: Job) -> Settlement | None:

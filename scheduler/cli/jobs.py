@@ -62,6 +62,9 @@ def submit_command(ctx: click.Context, /, dry_run: bool, as_json: bool, **fields
                 say(f"repeats as {series.id} ({series.every}, {series.tz})")
         if job_id is not None and not engine.watcher_seen(context, now):
             say(NO_WATCHER)
+        elif job_id is not None:
+            for other in engine.otherwise_configured(context, now):
+                say(f"{other}, this job was submitted under {context.config.path}")
 
 
 def _queue(

@@ -16,6 +16,7 @@ from scheduler.texts import printable_lines
 
 # name -> (module, one line of help): `lowtide -h` imports no command.
 COMMANDS = {
+    "init": ("init", "Write a configuration: this machine's grid zone and hardware."),
     "submit": ("jobs", "Queue a job and print its plan."),
     "plan": ("jobs", "Show the plan a job would get; submit nothing."),
     "run": ("foreground", "Submit, wait for the window, run in the foreground."),
@@ -72,7 +73,11 @@ class _Lazy(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "LOWTIDE"},
     epilog="Example: lowtide submit --duration 2h --deadline 18h -- python train.py",
 )
-@click.option("--config", metavar="FILE", help="Configuration; else LOWTIDE_CONFIG, ./config.yaml.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    help="Configuration; else LOWTIDE_CONFIG, lowtide.yaml here or above, yours.",
+)
 @click.version_option(package_name="lowtide", message="lowtide %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, config: str | None) -> None:

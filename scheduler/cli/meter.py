@@ -67,6 +67,8 @@ def meter_command(
     if not argv:
         raise UsageError("no command was given: put it after --, e.g. lowtide meter -- make")
     where = place(region, zone, config=ctx.obj, environ=os.environ, cwd=Path.cwd())
+    for hint in where.config.hints if where.config is not None else ():
+        say(hint)
     interval_s = _interval_s(interval, where)
     boards = _boards(gpus)
     if out is not None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
+    from scheduler.config import Config
     from scheduler.engine import Context
     from scheduler.engine.request import Request
     from scheduler.models import JobSpec
@@ -53,14 +54,22 @@ def example(text: str) -> str:
     return f"Example: {text}"
 
 
+def loaded(ctx: click.Context) -> Config:
+    """The configuration; which other files were passed over is said on stderr."""
+    from scheduler import config as configuration
+
+    found = configuration.load(ctx.obj, os.environ, Path.cwd())
+    for hint in found.hints:
+        say(hint)
+    return found
+
+
 @contextmanager
 def opened(ctx: click.Context) -> Iterator[Context]:
     """Configuration and store, closed at the end."""
-    from scheduler import config as configuration
     from scheduler.engine import Context
 
-    loaded = configuration.load(ctx.obj, os.environ, Path.cwd())
-    context = Context.open(loaded, utc_now())
+    context = Context.open(loaded(ctx), utc_now())
     try:
         yield context
     finally:

@@ -23,7 +23,12 @@ def local_zone() -> tzinfo:
 
 
 def plan_series(context: Context, plan: Plan, now: datetime) -> Series | None:
-    """The chosen region's forecast from now to the last moment the job may run."""
+    """The chosen region's forecast from now to the last moment the job may run.
+
+    None where the region has left the config, or that moment has passed.
+    """
+    if plan.window.region not in context.regions:
+        return None
     region = context.regions[plan.window.region]
     end = plan.last_moment or plan.start + timedelta(hours=1)
     if end <= now:

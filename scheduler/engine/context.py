@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from providers import registry
 from providers.errors import LowtideError
 from providers.surroundings import Surroundings
+from scheduler import config as configuration
 from scheduler.engine.outlook import Outlook
 from scheduler.engine.runs import RunFolders
 from scheduler.errors import ConfigError, StoreError, UsageError
@@ -45,6 +46,7 @@ class Context:
     surroundings: Surroundings
     _executors: Mapping[str, Executor] = field(default_factory=dict)
     _by_region: dict[str, Executor] = field(default_factory=dict)
+    _under: dict[str, Context] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -90,7 +92,7 @@ class Context:
         name = self.regions[region].executor
         if name is None:
             raise UsageError(
-                f"nothing can run jobs in {region}: give it an executor in {self.config.path}, "
+                f"nothing can run jobs in {region}: give it an executor {self.config.edit}, "
                 "or plan for it with `lowtide plan`"
             )
         if name in self._executors:
@@ -105,6 +107,52 @@ class Context:
         found = registry.load("executors", name)(settings, self.config.base_dir)
         self._by_region[region] = found
         return self._by_region[region]
+
+    def keep_config(self) -> None:
+        """Store what the configuration file held, for jobs that are submitted under it."""
+        self.store.configs.keep(self.config.digest, self.config.path, self.config.text)
+
+    def settling(self, job: Job, region: str) -> Context:
+        """This one, or one under the configuration that the job was submitted under.
+
+        That one counts wherever it knows the grid zone of ``region``, where the job ran: a pass
+        may go by another file, or by a later edition of the same.
+        """
+        own = self._as_submitted(job.spec.config)
+        for each in (own, self):
+            known = region in each.regions and job.spec.home in each.regions
+            if known and each.regions[region].zone is not None:
+                return each
+        return own
+
+    def _as_submitted(self, digest: str | None) -> Context:
+        if digest in {None, self.config.digest}:
+            return self
+        assert digest is not None
+        if digest not in self._under:
+            kept = self.store.configs.get(digest)
+            if kept is None:
+                return self
+            self._under[digest] = self._with(
+                configuration.parse(kept[1], kept[0], self.config.home)
+            )
+        found = self._under[digest]
+        found.outlook.join(self.outlook)
+        return found
+
+    def _with(self, config: Config) -> Context:
+        """The same store, sources that stand in, and pass, under another configuration."""
+        history = StoredHistory(self.store.actuals, config.settings.providers)
+        here = replace(self.surroundings, base_dir=config.base_dir, history=history)
+        regions = Regions(config, here)
+        return replace(
+            self,
+            config=config,
+            surroundings=here,
+            regions=regions,
+            outlook=self.outlook.under(config, regions, here),
+            _by_region={},
+        )
 
     def capacity(self, region: str, now: datetime) -> int:
         """Slots that jobs may hold in ``region`` at once, at the hour of ``now``."""

@@ -43,6 +43,10 @@ CRON_STEP = timedelta(seconds=60)
 TRIES = 20
 # After this long without a daemon or a tick, nobody seems to be looking.
 ABSENCE = timedelta(minutes=2)
+# For this long a pass that went by another configuration is worth a word: cron may call it daily.
+MEMORY = timedelta(days=1)
+# How the names of passes begin among all that is seen.
+PASSES = "tick "
 
 
 def submit(
@@ -53,7 +57,7 @@ def submit(
     now: datetime,
 ) -> tuple[str, Plan]:
     """Check, plan and queue a job; returns its id and plan. Nothing is left of a refused one."""
-    spec = spec.model_copy(update={"origin": ctx.here.origin})
+    spec = _marked(ctx, spec)
     submission.check_command(spec, environ)
     variables = submission.job_environment(request, environ, ctx.config)
     job_id = secrets.token_hex(4)
@@ -69,13 +73,18 @@ def submit_series(
     now: datetime,
 ) -> tuple[Recurrence, str, Plan]:
     """Check a job that repeats and queue its first occurrence; returns that job's id and plan."""
-    template = template.model_copy(update={"origin": ctx.here.origin})
+    template = _marked(ctx, template)
     submission.check_command(template, environ)
     variables = submission.job_environment(request, environ, ctx.config)
     series, spec = recurring.begin(ctx, request, template, environ, now)
     job_id = secrets.token_hex(4)
     add = partial(ctx.store.recurrences.add, series, job_id, spec, now)
     return series, job_id, _book(ctx, spec, variables, (series.id, job_id), add, now)
+
+
+def _marked(ctx: Context, spec: JobSpec) -> JobSpec:
+    """A job with where it comes from, and the configuration that it is to be settled by."""
+    return spec.model_copy(update={"origin": ctx.here.origin, "config": ctx.config.digest})
 
 
 class _Overtaken(Exception):
@@ -102,6 +111,7 @@ def _book(
             ctx.runs.keep_environment(each, variables)
         with suppress(_Overtaken), _wholly(ctx, ids):
             alone = Promised.now(ctx) == before
+            ctx.keep_config()
             add()
             booked = planner.keep(ctx, ctx.store.jobs.get(ids[-1]), made, now)
             if not alone and queue.overtaken(ctx, booked, before, now):
@@ -137,7 +147,8 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     """
     with _one_at_a_time(ctx.config.home / "tick.lock"):
         ctx.store.refuse_other_versions()
-        ctx.store.beats.beat(_watch(ctx), now)
+        ctx.keep_config()
+        ctx.store.beats.beat(_watch(ctx), now, ctx.config.digest)
         handover.look(ctx, now)
         reap.reap(ctx, now)
         dispatch.cancel_asked(ctx, now)
@@ -217,9 +228,26 @@ def watcher_seen(ctx: Context, now: datetime) -> bool:
     return last is not None and now - last < ABSENCE
 
 
+def otherwise_configured(ctx: Context, now: datetime) -> list[str]:
+    """A sentence for each lowtide on this database that goes by another configuration than this
+    one, of those seen within a day.
+    """
+    said = []
+    for beat in ctx.store.beats.seen(PASSES):
+        kept = None if beat.config is None else ctx.store.configs.get(beat.config)
+        if kept is None or beat.config == ctx.config.digest or now - beat.at > MEMORY:
+            continue
+        path = kept[0]
+        edition = "an earlier edition of this file: restart it"
+        which = edition if path == ctx.config.path.absolute() else str(path)
+        who, at = beat.name.removeprefix(PASSES), submission.iso(beat.at)
+        said.append(f"{who} (last seen {at}) goes by {which}")
+    return said
+
+
 def _watch(ctx: Context) -> str:
     """What the beat of this home's passes is called."""
-    return f"tick {ctx.here.owner}"
+    return PASSES + ctx.here.owner
 
 
 @contextmanager

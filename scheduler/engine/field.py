@@ -171,5 +171,5 @@ def _nothing_runs(ctx: Context, spec: JobSpec, named: list[Region]) -> str:
             whys.append(f"{region.name} has {gpus} of {spec.gpus} GPUs")
     return (
         f"no region can run this job: {', '.join(whys)}; compare places with `lowtide plan`, or "
-        f"give a region an executor in {ctx.config.path}"
+        f"give a region an executor {ctx.config.edit}"
     )

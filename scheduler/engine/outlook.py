@@ -78,11 +78,20 @@ class Outlook:
         max_age = config.settings.outage.max_age if config.settings.outage.keeps else 0.0
         self._memory = Memory(store.forecasts, store.actuals, timedelta(seconds=max_age))
         self._here = here
-        self._sources = dict(sources or {})
+        self._store, self._stand_ins = store, dict(sources or {})
+        self._sources = dict(self._stand_ins)
         # How far ahead each zone's chain was last asked: a short horizon is no reason to ask
         # again before the answer is old.
         self._asked: dict[tuple[str, str], datetime] = {}
         self._asks_until: datetime | None = None
+
+    def under(self, config: Config, regions: Regions, here: Surroundings) -> Outlook:
+        """One under another configuration, with the same sources standing in."""
+        return Outlook(config, self._store, regions, here, self._stand_ins)
+
+    def join(self, other: Outlook) -> None:
+        """Ask live sources for no longer than ``other`` may in the pass that it is in."""
+        self._asks_until = other._asks_until
 
     def begin_pass(self) -> timedelta:
         """Begin to count how long live sources are asked; the longest that may take.
@@ -243,8 +252,8 @@ class Outlook:
 
     def _no_zone(self, region: Region) -> str:
         return (
-            f"region {region.name} has no grid zone: set regions.{region.name}.zone in "
-            f"{self._config.path} (e.g. zone: DE); a place is never guessed"
+            f"region {region.name} has no grid zone: set regions.{region.name}.zone "
+            f"{self._config.edit}, e.g. zone: DE; a place is never guessed"
         )
 
 

@@ -86,15 +86,17 @@ def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
     attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
     if not attempts or not ctx.here.has_folders(job.spec.origin):
         return None
+    place = attempts[-1].region
+    under = ctx.settling(job, place)
     return settle_run(
-        ctx.outlook,
+        under.outlook,
         job,
-        ctx.regions[attempts[-1].region],
+        under.regions[place],
         _records(job, attempts),
         read_units(ctx.runs.units(job.id)),
         now,
-        baseline=(ctx.regions[job.spec.home], dependencies.ready_at(ctx, job.spec, now)),
-        expected=expectation(ctx, job, attempts),
+        baseline=(under.regions[job.spec.home], dependencies.ready_at(ctx, job.spec, now)),
+        expected=expectation(under, job, attempts),
     )
 
 

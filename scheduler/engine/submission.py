@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from scheduler import faults, quantities, wall_clock
-from scheduler.config import read_yaml, validate
+from scheduler.checked import read_yaml, validate
 from scheduler.engine import learning, wishes
 from scheduler.engine.request import Request
 from scheduler.errors import UsageError

@@ -17,7 +17,7 @@ from providers import catalogue, typical
 from providers.errors import NoData
 from providers.series import from_unix
 from scheduler import config as configuration
-from scheduler import sci
+from scheduler import config_files, sci
 from scheduler.engine import Context
 from scheduler.engine.endings import NOT_STARTED_EXIT, verdict
 from scheduler.engine.settling import settle_run
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 NO_ZONE = (
     "no place is known: name a zone (--zone DE) or a region (--region aws:eu-north-1), or set "
-    "regions.{region}.zone in the config; a place is never guessed"
+    "regions.{region}.zone in a config (`lowtide init` writes one); a place is never guessed"
 )
 
 
@@ -62,7 +62,7 @@ class Desk:
         self._place, self._now = place, datetime.now(UTC)
         config = place.config
         if config is None:
-            packaged = str(configuration.packaged())
+            packaged = str(config_files.packaged())
             config = configuration.load(packaged, environ, Path.cwd())
         self._scratch = Path(tempfile.mkdtemp(prefix="lowtide-desk-"))
         try:
@@ -118,7 +118,7 @@ class Desk:
             baseline=None,
             no_zone=NO_ZONE.format(region=region.name),
         )
-        return Report(job, settlement, region.zone)
+        return Report(job, settlement)
 
     def _region(self) -> Region:
         found = self._context.regions[self._place.name]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers import catalogue, typical
+from scheduler import config_files
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ GRACE_S = 10.0
 class Place:
     """A region's name, or the grid zone that this machine stands in; neither: the home region.
 
-    ``config`` is None where no file was named and none is here: the packaged one holds.
+    ``config`` is None where only the packaged file is there.
     """
 
     region: str | None
@@ -86,7 +87,7 @@ def place(
 
 
 def _config(path: str | None, environ: Mapping[str, str], cwd: Path) -> Config | None:
-    if not (path or environ.get("LOWTIDE_CONFIG") or (cwd / "config.yaml").is_file()):
+    if next(config_files.candidates(path, environ, cwd)).path == config_files.packaged():
         return None
     from scheduler import config
 

@@ -25,7 +25,11 @@ class Report:
 
     job: Job
     settlement: Settlement
-    zone: str | None
+
+    @property
+    def zone(self) -> str | None:
+        """The grid zone that it was settled in."""
+        return self.settlement.place.zone if self.settlement.place else None
 
     @property
     def energy_kwh(self) -> Triple | None:
@@ -60,11 +64,11 @@ class Report:
     def json(self) -> dict[str, Any]:
         """One job of ``lowtide report --json``."""
         head = {"schema_version": schema.SCHEMA_VERSION}
-        return head | schema.report_json(self.job, self.settlement, zone=self.zone)
+        return head | schema.report_json(self.job, self.settlement)
 
     def text(self, tz: tzinfo) -> str:
         """As ``lowtide report`` prints it, with times in ``tz``."""
-        return terminal.report(self.job, self.settlement, zone=self.zone, tz=tz)
+        return terminal.report(self.job, self.settlement, tz=tz)
 
     def __str__(self) -> str:
         return self.text(datetime.now().astimezone().tzinfo or UTC)

@@ -32,9 +32,11 @@ from scheduler.models.settlement import (
     Hardware,
     HardwareUsed,
     IntensityUsed,
+    Place,
     Rule,
     Settlement,
     Site,
+    provider_of,
 )
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "JobState",
     "Objective",
     "Pausable",
+    "Place",
     "Plan",
     "Power",
     "QueuePlan",
@@ -66,5 +69,6 @@ __all__ = [
     "Settlement",
     "Site",
     "Window",
+    "provider_of",
     "saving_percent",
 ]

@@ -113,7 +113,8 @@ class JobSpec(BaseModel):
     jobs that must have succeeded before it starts. ``data_gb`` must be brought to any region but
     home; of two jobs that cannot both have their slots the one of higher ``priority`` goes first.
     ``origin`` says who may start it; None: submitted before that was noted, by whoever has the
-    database.
+    database. ``config`` is the digest of the configuration that it was submitted under, which it
+    is settled by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -149,6 +150,7 @@ class JobSpec(BaseModel):
     data_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     priority: int = 0
     origin: Origin | None = None
+    config: str | None = None
 
     @model_validator(mode="after")
     def _one_figure(self) -> JobSpec:
@@ -313,6 +315,25 @@ class Job:
         if self.started_at is None or self.ended_at is None:
             return None
         return (self.ended_at - self.started_at).total_seconds() - self.waited_s
+
+    @property
+    def deadline_met(self) -> bool | None:
+        """Whether it succeeded by its deadline; None: :attr:`no_verdict` says why."""
+        if self.no_verdict or self.spec.deadline is None or self.ended_at is None:
+            return None
+        return self.ended_at <= self.spec.deadline
+
+    @property
+    def no_verdict(self) -> str:
+        """Why its deadline is neither met nor missed; empty for a success that had one."""
+        if self.spec.deadline is None:
+            return "no deadline was given"
+        if not self.state.ended:
+            return "it has not ended"
+        if self.state is JobState.SUCCEEDED:
+            return ""
+        begun = "" if self.attempt else " before it began"
+        return f"it ended as {self.state}{begun}: only a success meets a deadline"
 
 
 @dataclass(frozen=True, slots=True)

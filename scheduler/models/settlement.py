@@ -27,11 +27,40 @@ class Hardware:
     slots_source: str = ""
 
 
+def provider_of(region: str) -> str:
+    """Who runs a region: ``aws`` of ``aws:eu-north-1``; ``own`` for a place of the config."""
+    head, colon, _ = region.partition(":")
+    return head if colon else "own"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run was, as its config had it; what is None was not known.
+
+    ``instance`` is a cloud's type of machine; ``declared``: the config describes the machine.
+    """
+
+    region: str
+    zone: str | None
+    name: str | None = None
+    country: str | None = None
+    lat: float | None = None
+    lon: float | None = None
+    instance: str | None = None
+    declared: bool = False
+
+    @property
+    def provider(self) -> str:
+        """As :func:`provider_of`."""
+        return provider_of(self.region)
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A region as settlement sees it: the place of the run, or the home it is compared with.
 
-    ``no_hardware`` is why its machine is not known; empty where nobody declared one.
+    ``no_hardware`` is why its machine is not known; empty where nobody declared one. ``place``
+    says more of where it lies, for reports.
     """
 
     region: str
@@ -40,6 +69,7 @@ class Site:
     pue_source: str
     hardware: Hardware | None
     no_hardware: str = ""
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +191,8 @@ class Settlement:
 
     ``units`` is all the work that the job counted, by unit, over all attempts; ``metrics`` is what
     it told of its result (accuracy), the last value of each. ``uncertainty`` has the largest
-    contributor first.
+    contributor first. ``place`` is None where it was settled before lowtide recorded that: a
+    report is made from the settlement alone, whatever the config says by then.
     """
 
     status: Literal["provisional", "final"]
@@ -192,6 +223,7 @@ class Settlement:
     metrics: dict[str, float] = field(default_factory=dict)
     uncertainty: tuple[Contributor, ...] = ()
     planned_against_realized: Deviation | None = None
+    place: Place | None = None
 
     @property
     def functional_units(self) -> tuple[FunctionalUnit, ...]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scheduler.models import ComponentEnergy, Contributor, HardwareUsed, Job, Settlement
 
 
-def headline(job: Job, s: Settlement, zone: str | None) -> list[str]:
+def headline(job: Job, s: Settlement) -> list[str]:
     """The figures that matter, each with its bounds, or the reason why there is none."""
     nulls = s.nulls
     if s.sci_g_per_unit is not None:
@@ -35,6 +35,7 @@ def headline(job: Job, s: Settlement, zone: str | None) -> list[str]:
     if s.intensity is not None:
         i = s.intensity
         kind = f"{i.signal}, {i.kind}, {i.source}"
+        zone = s.place.zone if s.place else "a zone that was not recorded"
         lines.append(f"intensity    {i.g_per_kwh.value:.0f} g/kWh in {zone}, {kind}")
     lines.append(f"PUE          {s.pue.value:g}: {s.pue_source}")
     if s.hardware is not None:
@@ -91,10 +92,11 @@ def _deadline(job: Job) -> list[str]:
     lines = []
     spec = job.spec
     if spec.deadline is not None and job.ended_at is not None:
-        met = "met" if job.ended_at <= spec.deadline else "missed"
-        spare = abs((spec.deadline - job.ended_at).total_seconds())
-        side = "before" if met == "met" else "after"
-        lines.append(f"deadline     {met}, {duration(spare)} {side} it")
+        said = f"neither met nor missed: {job.no_verdict}"
+        if job.deadline_met is not None:
+            spare = duration(abs((spec.deadline - job.ended_at).total_seconds()))
+            said = f"met, {spare} before it" if job.deadline_met else f"missed, {spare} after it"
+        lines.append(f"deadline     {said}")
     lines += [f"duration     {line}" for line in overrun(job)]
     return lines
 

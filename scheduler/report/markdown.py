@@ -27,7 +27,6 @@ def report(
     job: Job,
     settlement: Settlement | None,
     *,
-    zone: str | None,
     tz: tzinfo,
     versions: Sequence[Version] = (),
 ) -> str:
@@ -36,7 +35,7 @@ def report(
     if settlement is None:
         return "\n".join([*lines, "It has not run: there is nothing to report."])
     s = settlement
-    lines += _rows(("figure", "value"), [_split(line) for line in headline(job, s, zone)])
+    lines += _rows(("figure", "value"), [_split(line) for line in headline(job, s)])
     limits = boundary(s)
     lines += ["", "## Boundary", "", "In:", "", *(f"- {plain(part)}" for part in limits.inside)]
     lines += ["", "Out:", "", *(f"- {plain(part)}" for part in limits.outside)]

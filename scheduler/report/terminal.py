@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         Settlement,
         Window,
     )
-    from scheduler.store import Version
+    from scheduler.store import Listing, Version
 
 WIDTH = 110
 SOURCES_WIDTH = 124
@@ -66,6 +66,12 @@ def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
             printable(job.reason) if job.state.ended else "",
         )
     return draw(drawn, f"times in {zone_name(tz, now)}", width=WIDTH)
+
+
+def left_out(listing: Listing) -> str:
+    """How many jobs are not listed, by state; empty where all are."""
+    counts = ", ".join(f"{n} {state}" for state, n in sorted(listing.left_out.items()))
+    return f"not listed: {counts}; -n N lists more that ended, --all every job" if counts else ""
 
 
 def queue_line(queue: QueuePlan, now: datetime, tz: tzinfo) -> str:
@@ -276,7 +282,6 @@ def report(
     job: Job,
     settlement: Settlement | None,
     *,
-    zone: str | None,
     tz: tzinfo,
     versions: Sequence[Version] = (),
 ) -> str:
@@ -299,7 +304,7 @@ def report(
     for rule in s.conformance:
         rules.add_row(rule.rule, rule.met.replace("_", " "), rule.why)
     limits = boundary(s)
-    lines = [head, *("  " + printable(line) for line in headline(job, s, zone))]
+    lines = [head, *("  " + printable(line) for line in headline(job, s))]
     tail = [f"  attempt    {_attempt(a, tz)}" for a in s.attempts]
     if s.attempts:
         tail.append(f"  times in   {zone_name(tz, s.attempts[-1].started_at)}")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from providers.base import ZERO, Triple
-from scheduler.models import Deviation, Settlement
+from scheduler.models import Deviation, Place, Settlement
 from scheduler.sci import carbon, uncertainty
 from scheduler.sci.conformance import rules
 from scheduler.sci.deviation import deviation
@@ -152,6 +152,7 @@ def settle(
         metrics=work.metrics,
         uncertainty=found,
         planned_against_realized=compared if isinstance(compared, Deviation) else None,
+        place=site.place or Place(site.region, site.zone),
     )
     return replace(settlement, conformance=rules(settlement, site))
 

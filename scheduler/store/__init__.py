@@ -14,7 +14,8 @@ from scheduler.store.database import Database, dialect_of
 from scheduler.store.forecasts import Forecasts
 from scheduler.store.jobs import Jobs, Planned
 from scheduler.store.leases import Leases
-from scheduler.store.memory import Accuracies, Beats, QueuePlans, Settlements, Version
+from scheduler.store.listing import Listing, Listings, Wanted
+from scheduler.store.memory import Accuracies, Beats, Configs, QueuePlans, Settlements, Version
 from scheduler.store.moves import LEGAL_MOVES
 from scheduler.store.recurrences import Recurrences
 from scheduler.store.reservations import Reservation, Reservations, Step
@@ -34,6 +35,7 @@ __all__ = [
     "Actuals",
     "Forecasts",
     "Group",
+    "Listing",
     "Planned",
     "Reservation",
     "Step",
@@ -41,6 +43,7 @@ __all__ = [
     "StoredHistory",
     "Turn",
     "Version",
+    "Wanted",
     "sight",
 ]
 
@@ -70,6 +73,7 @@ class Store:
             self.close()
             raise
         self.jobs = Jobs(self._database)
+        self.listings = Listings(self._database)
         self.waiting = Waiting(self._database)
         self.reservations = Reservations(self._database)
         self.recurrences = Recurrences(self._database)
@@ -79,6 +83,7 @@ class Store:
         self.queue_plans = QueuePlans(self._database)
         self.accuracies = Accuracies(self._database)
         self.beats = Beats(self._database)
+        self.configs = Configs(self._database)
         self.leases = Leases(self._database)
 
     @property

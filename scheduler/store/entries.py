@@ -39,6 +39,7 @@ def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
             priority=spec.priority,
             waits=bool(spec.after),
             recurrence=spec.recurrence,
+            name=spec.name,
         )
     )
     tell(session, job_id, at, "submitted", f"by {spec.user}")

@@ -98,13 +98,8 @@ class Jobs:
         *,
         since: datetime | None = None,
         group: str | None = None,
-        limit: int | None = None,
-        compared: bool = False,
     ) -> list[Job]:
-        """Jobs in order of submission; ``limit`` keeps the newest; ``since`` bounds the end.
-
-        ``compared``: with the alternatives of their plans, for people to see.
-        """
+        """Jobs in order of submission; ``since`` bounds the end."""
         query = select(JobRow).order_by(col(JobRow.submitted_at).desc(), col(JobRow.id).desc())
         if states is not None:
             query = query.where(col(JobRow.state).in_([str(s) for s in states]))
@@ -112,11 +107,9 @@ class Jobs:
             query = query.where(col(JobRow.ended_at) >= since.timestamp())
         if group is not None:
             query = query.where(col(JobRow.group) == group)
-        if limit is not None:
-            query = query.limit(limit)
         with self._db.read() as session:
             rows = reversed(session.exec(query).all())
-            return [values.job(row, compared=compared) for row in rows]
+            return [values.job(row) for row in rows]
 
     def succeeded(self, user: str, group: str, limit: int) -> list[Job]:
         """The newest successful jobs of a user's group, newest last."""

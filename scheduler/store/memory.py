@@ -1,9 +1,10 @@
-"""What jobs really cost, the last look at the queue, and who was seen last."""
+"""What jobs really cost, the last look at the queue, who was seen last, and by which config."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -15,6 +16,7 @@ from scheduler.store.rows import (
     AccuracyRow,
     AttemptRow,
     BeatRow,
+    ConfigRow,
     JobRow,
     QueuePlanRow,
     SettlementRow,
@@ -181,19 +183,55 @@ class Accuracies:
             return {row.source: row.mape_percent for row in session.exec(query)}
 
 
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Somebody's last sign of life; ``config`` is the digest of the configuration it goes by."""
+
+    name: str
+    at: datetime
+    config: str | None
+
+
 class Beats:
     """When a daemon, a tick or a source was last seen."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def beat(self, name: str, at: datetime) -> None:
+    def beat(self, name: str, at: datetime, config: str | None = None) -> None:
         """Note that ``name`` is alive at ``at``."""
         with self._db.write() as session:
-            session.merge(BeatRow(name=name, at=at.timestamp()))
+            session.merge(BeatRow(name=name, at=at.timestamp(), config=config))
 
     def last(self, name: str) -> datetime | None:
         """When ``name`` was last seen."""
         with self._db.read() as session:
             row = session.get(BeatRow, name)
             return None if row is None else from_unix(row.at)
+
+    def seen(self, prefix: str) -> list[Beat]:
+        """All whose name begins with ``prefix``, the last one seen first."""
+        query = select(BeatRow).where(col(BeatRow.name).startswith(prefix, autoescape=True))
+        with self._db.read() as session:
+            rows = session.exec(query.order_by(col(BeatRow.at).desc()))
+            return [Beat(row.name, from_unix(row.at), row.config) for row in rows]
+
+
+class Configs:
+    """What configuration files held when jobs were submitted under them, by their digests."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def keep(self, digest: str, path: Path, text: bytes) -> None:
+        """Store a file's text; one that is there stays."""
+        if self.get(digest) is None:
+            row = ConfigRow(digest=digest, path=str(path.absolute()), content=text.decode())
+            with self._db.write() as session:
+                session.merge(row)
+
+    def get(self, digest: str) -> tuple[Path, bytes] | None:
+        """Where the file was, and what it held; None where it was not kept."""
+        with self._db.read() as session:
+            row = session.get(ConfigRow, digest)
+            return None if row is None else (Path(row.path), row.content.encode())

@@ -167,6 +167,21 @@ MIGRATIONS: tuple[tuple[str, tuple[Statement, ...]], ...] = (
                 PRIMARY KEY (region, host, cell))""",
         ),
     ),
+    (
+        "0009-configs",
+        (
+            "ALTER TABLE job ADD COLUMN name VARCHAR NOT NULL DEFAULT ''",
+            {
+                "sqlite": "UPDATE job SET name = json_extract(spec, '$.name')",
+                "postgresql": "UPDATE job SET name = CAST(spec AS json) ->> 'name'",
+            },
+            "CREATE INDEX job_by_end ON job (state, ended_at)",
+            """CREATE TABLE config (
+                digest VARCHAR NOT NULL PRIMARY KEY, path VARCHAR NOT NULL,
+                content TEXT NOT NULL)""",
+            "ALTER TABLE beat ADD COLUMN config VARCHAR",
+        ),
+    ),
 )
 NAMES = tuple(name for name, _ in MIGRATIONS)
 

@@ -22,6 +22,7 @@ class JobRow(SQLModel, table=True):
         Index("job_by_state", "state", "latest_start"),
         Index("job_by_group", "user", "group", "state", "ended_at"),
         Index("job_by_start", "state", "planned_start"),
+        Index("job_by_end", "state", "ended_at"),
         Index("job_by_places", "state", "places", "sight", "planned_start", "release", "until"),
         # Those of which there are few, however long the queue is.
         Index("job_to_cancel", "state", sqlite_where=text("cancel_requested")),
@@ -54,6 +55,7 @@ class JobRow(SQLModel, table=True):
     priority: int = 0
     waits: bool = False
     recurrence: str | None = None
+    name: str = ""
 
 
 class ReservationRow(SQLModel, table=True):
@@ -223,12 +225,23 @@ class QueuePlanRow(SQLModel, table=True):
 
 
 class BeatRow(SQLModel, table=True):
-    """When a daemon or a tick was last seen."""
+    """When a daemon or a tick was last seen; ``config`` is the digest of what it goes by."""
 
     __tablename__ = "beat"
 
     name: str = Field(primary_key=True)
     at: float
+    config: str | None = None
+
+
+class ConfigRow(SQLModel, table=True):
+    """A configuration that jobs were submitted under, or that a pass went by; never changed."""
+
+    __tablename__ = "config"
+
+    digest: str = Field(primary_key=True)
+    path: str
+    content: str = Field(sa_column=Column(Text, nullable=False))
 
 
 class LeaseRow(SQLModel, table=True):

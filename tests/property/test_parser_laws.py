@@ -33,7 +33,7 @@ from providers.runner.runner import read_launch
 from providers.runner.units import read_units
 from providers.series import from_unix
 from providers.surroundings import Surroundings
-from scheduler import address, config, cron, quantities, sci, zones
+from scheduler import address, checked, config, config_files, cron, quantities, sci, zones
 from scheduler.engine import submission
 from scheduler.errors import UsageError
 from scheduler.sci.energy import tally
@@ -150,7 +150,7 @@ retries: 2
 priority: 3
 data: 40GB
 """
-DEFAULTS = config.load(str(config.packaged()), {"LOWTIDE_HOME": "/nowhere"}, Path("/"))
+DEFAULTS = config.load(str(config_files.packaged()), {"LOWTIDE_HOME": "/nowhere"}, Path("/"))
 
 
 @SEED
@@ -391,5 +391,5 @@ def test_any_word_is_a_value_or_a_value_error_in_one_line(
 @pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/mem", "/"])
 def test_what_is_no_file_is_no_config(path: str) -> None:
     with pytest.raises(LowtideError, match=r"cannot be read|longer than"):
-        config.read_yaml(Path(path))
+        checked.read_yaml(Path(path))
     assert os.path.exists(path)  # noqa: PTH110

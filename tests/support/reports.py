@@ -78,5 +78,5 @@ def settlement(
 
 
 def entry(name: str = "job", **fields: Any) -> Entry:
-    """A settled job of that name, in no known region."""
-    return Entry(job(name=name, **fields), settlement(), None)
+    """A settled job of that name, of no recorded place."""
+    return Entry(job(name=name, **fields), settlement())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from scheduler import config
+from scheduler import config, config_files
 from scheduler.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -23,14 +24,123 @@ def test_the_packaged_file_says_what_the_code_defaults_to(tmp_path: Path) -> Non
     assert packaged.read_text() == (ROOT / "config.yaml").read_text()
 
 
-def test_the_option_wins_over_the_variable_over_the_folder(tmp_path: Path) -> None:
-    for name, home in (("a.yaml", "aws:eu-west-1"), ("b.yaml", "aws:eu-west-2")):
-        (tmp_path / name).write_text(f"home: {home}\n")
-    (tmp_path / "config.yaml").write_text("home: aws:eu-west-3\n")
-    environ = {"LOWTIDE_CONFIG": "b.yaml"}
-    assert config.load("a.yaml", environ, tmp_path).settings.home == "aws:eu-west-1"
-    assert config.load(None, environ, tmp_path).settings.home == "aws:eu-west-2"
-    assert config.load(None, {}, tmp_path).settings.home == "aws:eu-west-3"
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder two levels down, with a file at every place, each of its own home region."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    here = tmp_path / "project" / "here"
+    for name, text in {
+        here / "a.yaml": "home: option\n",
+        here / "b.yaml": "home: variable\n",
+        here / "lowtide.yaml": "home: here\n",
+        here.parent / "lowtide.yaml": "home: above\n",
+        here / "config.yaml": "home: plain\n",
+        config_files.users(): "home: user\n",
+    }.items():
+        name.parent.mkdir(parents=True, exist_ok=True)
+        name.write_text(text)
+    return here
+
+
+def test_the_nearest_file_counts(places: Path) -> None:
+    """Each place in turn is emptied, and the next one is found."""
+
+    def home(named: str | None = None, **environ: str) -> str:
+        return config.load(named, environ, places).settings.home
+
+    assert home("a.yaml", LOWTIDE_CONFIG="b.yaml") == "option"
+    assert home(LOWTIDE_CONFIG="b.yaml") == "variable"
+    for at, name in (
+        ("here", places / "lowtide.yaml"),
+        ("above", places.parent / "lowtide.yaml"),
+        ("plain", places / "config.yaml"),
+        ("user", config_files.users()),
+    ):
+        assert home() == at
+        name.unlink()
+    assert home() == "local"
+    assert config.load(None, {}, places).path == config_files.packaged()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model: {lr: 1}\n", "it has the key 'model'"),
+        ("home: x\nmodel: {lr: 1}\n", "it has the key 'model'"),
+        ("1: 2\n", "it has the key '1'"),
+        ("- a\n", "holds a list"),
+        ("lr: {{ lr }}\n", "broken YAML"),
+        ("data: !include data.yaml\n", "broken YAML"),
+        ("", "it is empty"),
+    ],
+)
+def test_a_config_of_another_program_is_passed_over_and_named(
+    places: Path, text: str, said: str
+) -> None:
+    for each in (places, places.parent):
+        (each / "lowtide.yaml").unlink()
+    (places / "config.yaml").write_text(text)
+    found = config.load(None, {}, places)
+    assert found.settings.home == "user"
+    (hint,) = found.hints
+    assert said in hint
+    assert str(places / "config.yaml") in hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lowtide: {home: mine}\nmodel: {lr: 1}\n",
+        "lowtide:\nhome: mine\n",
+        "lowtide: 1\nhome: mine\n",
+        "home: mine\n",
+    ],
+)
+def test_a_config_that_says_it_is_lowtide_s_is_read(places: Path, text: str) -> None:
+    for each in (places, places.parent):
+        (each / "lowtide.yaml").unlink()
+    (places / "config.yaml").write_text(text)
+    found = config.load(None, {}, places)
+    assert (found.settings.home, found.hints) == ("mine", ())
+    assert config.load("config.yaml", {}, places).settings.home == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("lowtide.yaml", "model: {lr: 1}\n"),
+        ("config.yaml", "lowtide: {model: {lr: 1}}\n"),
+        ("config.yaml", "lowtide:\nmodel: {lr: 1}\n"),
+    ],
+)
+def test_a_wrong_key_in_a_file_of_lowtide_s_is_an_error(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match="unknown key 'model'"):
+        config.load(None, {}, tmp_path)
+
+
+def test_a_file_that_another_user_put_where_anyone_may_write_is_not_read(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = places / "lowtide.yaml"
+    monkeypatch.setattr("os.geteuid", lambda: own.stat().st_uid + 1)
+    if own.stat().st_uid == 0:
+        for each in (own, places.parent / "lowtide.yaml", places / "config.yaml"):
+            os.chown(each, 4242, -1)
+    assert config.load(None, {}, places).settings.home == "here", "a folder of their own"
+    places.chmod(0o1777)
+    found = config.load(None, {}, places)
+    assert found.settings.home == "user"
+    assert all("belongs to another user" in hint for hint in found.hints)
+    assert config.load("lowtide.yaml", {}, places).settings.home == "here", "it was named"
+
+
+def test_no_hint_sends_anybody_to_the_packaged_file(tmp_path: Path) -> None:
+    assert "lowtide init" in config.load(None, {}, tmp_path).edit
+    assert str(config_files.packaged()) not in config.load(None, {}, tmp_path).edit
+    assert _load(tmp_path, "home: local\n").edit == f"in {tmp_path / 'mine.yaml'}"
 
 
 def test_a_named_file_that_is_absent_is_an_error(tmp_path: Path) -> None:

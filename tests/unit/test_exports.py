@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,19 @@ def _unread() -> Entry:
     """A job of which nothing could be read."""
     lost = settlement(component("cpu", None), grams=None, embodied=None, status="provisional")
     why = {"energy_kwh.active": "no meter", "energy_kwh.reserved": "no meter"}
-    return Entry(job(), replace(lost, active_kwh=None, nulls=why, measured_percent=None), None)
+    return Entry(job(), replace(lost, active_kwh=None, nulls=why, measured_percent=None))
 
 
 def _never_run() -> Entry:
     waiting = replace(job(state=JobState.QUEUED), started_at=None, ended_at=None, region=None)
-    return Entry(waiting, None, None)
+    return Entry(waiting, None)
 
 
 ENTRIES = {
     "whole": entry(),
     "unread": _unread(),
     "never run": _never_run(),
-    "no embodied": Entry(job(), settlement(embodied=None), None),
+    "no embodied": Entry(job(), settlement(embodied=None)),
 }
 
 
@@ -145,7 +146,7 @@ def test_csv_has_the_numbers_of_the_json(what: str) -> None:
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_comes_back_to_the_last_digit(value: float) -> None:
     made = replace(settlement(), saved_g=Triple.exact(value))
-    row = next(csv.DictReader(io.StringIO(columns.write([Entry(job(), made, None)]), newline="")))
+    row = next(csv.DictReader(io.StringIO(columns.write([Entry(job(), made)]), newline="")))
     assert float(row["saved_g"]) == value
 
 
@@ -198,7 +199,7 @@ def test_openmetrics_is_in_base_units_and_names_the_methods() -> None:
 
 @given(st.dictionaries(names, st.floats(allow_nan=False, allow_infinity=False), max_size=3))
 def test_metrics_come_back_from_csv_and_openmetrics(metrics: dict[str, float]) -> None:
-    made = [Entry(job(), settlement(metrics=metrics), None)]
+    made = [Entry(job(), settlement(metrics=metrics))]
     samples = _samples(openmetrics.write(made)).items()
     found = {dict(k)["metric"]: v for (n, k), v in samples if n == "lowtide_job_metric"}
     assert found == metrics
@@ -238,7 +239,7 @@ def _region(name: str, **settings: Any) -> Region:
 
 
 def _report(region: Region | None = None, *, task: Any = None, **fields: Any) -> Any:
-    made = Entry(job(), settlement(**fields), region)
+    made = Entry(job(), settlement(place=region and region.site.place, **fields))
     report = json.loads(boamps.write(made, START, task))
     jsonschema.validate(report, BOAMPS)
     return report
@@ -264,8 +265,8 @@ def test_boamps_tells_the_place_as_far_as_it_is_known() -> None:
     }  # fmt: skip
     cloud = _report(_region("aws:eu-north-1", zone="SE-SE3", country="SE"))
     assert cloud["infrastructure"]["cloudProvider"] == "aws"
-    rented = _report(_region("box", hardware={"instance": "aws:c5.large"}), grams=None)
-    assert rented["infrastructure"]["cloudInstance"] == "aws:c5.large"
+    rented = _report(_region("box", hardware={"instance": "aws/c5.large"}), grams=None)
+    assert rented["infrastructure"]["cloudInstance"] == "aws/c5.large"
     assert rented["infrastructure"]["infraType"] == "publicCloud"
     assert "environment" not in rented, "no zone, no country"
 
@@ -304,13 +305,13 @@ def test_boamps_without_energy_is_refused(what: str, why: str) -> None:
 
 def test_boamps_of_a_run_that_goes_on_has_no_duration() -> None:
     going = settlement(attempts=(replace(settlement().attempts[0], ended_at=None),))
-    made = json.loads(boamps.write(Entry(job(), going, None), START))
+    made = json.loads(boamps.write(Entry(job(), going), START))
     assert "measurementDuration" not in made["measures"][0]
 
 
 def test_a_board_is_counted_and_its_meter_named() -> None:
     boards = [component(f"gpu:GPU-{i}", 0.1, "measured") for i in range(2)]
-    made = Entry(job(gpus=2), settlement(component("cpu", 0.1), *boards), None)
+    made = Entry(job(gpus=2), settlement(component("cpu", 0.1), *boards))
     report = json.loads(boamps.write(made, START))
     jsonschema.validate(report, BOAMPS)
     found = {c["componentType"]: c["nbComponent"] for c in report["infrastructure"]["components"]}
@@ -325,19 +326,56 @@ def test_a_board_is_counted_and_its_meter_named() -> None:
 def test_any_name_stays_on_its_line(name: str) -> None:
     made = entry(name, unit=name)
     unit = replace(settlement(), unit=name)
-    quiet = markdown.report(job(), unit, zone="DE", tz=START.tzinfo)  # type: ignore[arg-type]
-    shown = markdown.report(made.job, unit, zone="DE", tz=START.tzinfo)  # type: ignore[arg-type]
+    quiet = markdown.report(job(), unit, tz=START.tzinfo)  # type: ignore[arg-type]
+    shown = markdown.report(made.job, unit, tz=START.tzinfo)  # type: ignore[arg-type]
     assert len(shown.splitlines()) == len(quiet.splitlines())
     plain = settlement()
-    head = terminal.report(made.job, plain, zone="DE", tz=START.tzinfo)  # type: ignore[arg-type]
+    head = terminal.report(made.job, plain, tz=START.tzinfo)  # type: ignore[arg-type]
     assert head.splitlines()[0].startswith("0a1b2c3d")
     assert not any(ord(c) < 32 for c in head.splitlines()[0])
 
 
 @pytest.mark.parametrize("name", ["a|b", "\\|", "<b>", "`x`", "[a](b)", "*a*", "a\nb"])
 def test_a_name_is_no_markup(name: str) -> None:
-    line = markdown.report(job(name=name), None, zone=None, tz=START.tzinfo)  # type: ignore[arg-type]
+    line = markdown.report(job(name=name), None, tz=START.tzinfo)  # type: ignore[arg-type]
     head = line.splitlines()[0]
     for mark in "|<`[*":
         assert head.count(mark) == head.count(f"\\{mark}")
     assert head.endswith("(0a1b2c3d): succeeded")
+
+
+# --- the deadline ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "attempt", "met", "why"),
+    [
+        (JobState.SUCCEEDED, 1, True, ""),
+        (JobState.CANCELLED, 0, None, "ended as cancelled before it began"),
+        (JobState.CANCELLED, 1, None, "ended as cancelled: only a success"),
+        (JobState.FAILED, 1, None, "ended as failed: only a success"),
+        (JobState.LOST, 1, None, "ended as lost: only a success"),
+        (JobState.RUNNING, 1, None, "it has not ended"),
+    ],
+)
+def test_only_a_success_meets_its_deadline(
+    state: JobState, attempt: int, met: bool | None, why: str
+) -> None:
+    due = job(state=state, deadline=START + timedelta(hours=2))
+    ran = settlement() if attempt else None
+    made = Entry(replace(due, attempt=attempt), ran)
+    report = made.as_json()
+    assert report["deadline_met"] is met
+    assert why in report["null_reasons"].get("deadline_met", "")
+    assert ("deadline_met" in report["null_reasons"]) is (met is None)
+    row = next(csv.DictReader(io.StringIO(columns.write([made]), newline="")))
+    assert row["deadline_met"] == ("true" if met else "")
+    if ran is not None and state.ended:
+        said = "before it" if met else f"neither met nor missed: it {why}"
+        assert said in terminal.report(due, ran, tz=UTC)
+
+
+def test_a_success_after_its_deadline_has_missed_it() -> None:
+    late = Entry(job(deadline=START + timedelta(minutes=30)), settlement())
+    assert late.as_json()["deadline_met"] is False
+    assert "after it" in terminal.report(late.job, late.settlement, tz=UTC)

@@ -80,10 +80,10 @@ def make_job(make_spec: Callable[..., JobSpec]) -> Make:
 
 
 def _views(job: Job, s: Settlement) -> dict[str, str]:
-    document = schema.report_json(job, s, zone="DE")
+    document = schema.report_json(job, s)
     return {
-        "terminal": terminal.report(job, s, zone="DE", tz=UTC),
-        "markdown": markdown.report(job, s, zone="DE", tz=UTC),
+        "terminal": terminal.report(job, s, tz=UTC),
+        "markdown": markdown.report(job, s, tz=UTC),
         "json": json.dumps(document, allow_nan=False),
     }
 
@@ -194,7 +194,7 @@ def test_sci_for_ai_is_scored_per_unit_and_scaled_for_people(make_job: Make) -> 
     s = settled(unit="flop", lines=lines)
     assert s.total_g is not None
     assert (s.unit, s.unit_count) == ("flops", 2e15)
-    document = schema.report_json(make_job(), s, zone="DE")
+    document = schema.report_json(make_job(), s)
     scores = {u["name"]: u["sci_g_per_unit"]["value"] for u in document["functional_units"]}
     total = s.total_g.value
     assert scores == pytest.approx(
@@ -202,12 +202,12 @@ def test_sci_for_ai_is_scored_per_unit_and_scaled_for_people(make_job: Make) -> 
     )
     assert document["functional_unit"] == {"name": "flops", "count": 2e15}
     assert document["sci_g_per_unit"]["value"] == pytest.approx(total / 2e15)
-    shown = terminal.report(make_job(), s, zone="DE", tz=UTC)
+    shown = terminal.report(make_job(), s, tz=UTC)
     assert "CO2e per 1e15 FLOP" in shown
     assert "CO2e per million tokens" in shown
     assert "CO2e per billion parameters" in shown
     assert "per epochs" in terminal.report(
-        make_job(), settled(unit="epochs", lines=(("epochs", 2.0),)), zone="DE", tz=UTC
+        make_job(), settled(unit="epochs", lines=(("epochs", 2.0),)), tz=UTC
     )
 
 
@@ -220,7 +220,7 @@ def test_the_sound_example_of_sci_for_ai() -> None:
 
 def test_units_that_count_nothing_have_no_score_and_a_reason(make_job: Make) -> None:
     s = settled(lines=(("epochs", 0.0),))
-    document = schema.report_json(make_job(), s, zone="DE")
+    document = schema.report_json(make_job(), s)
     assert document["functional_units"] == [
         {"name": "epochs", "count": 0.0, "sci_g_per_unit": None}
     ]
@@ -229,10 +229,10 @@ def test_units_that_count_nothing_have_no_score_and_a_reason(make_job: Make) -> 
 
 def test_metrics_are_shown_and_are_no_units(make_job: Make) -> None:
     s = settled(lines=(("metric.accuracy", 0.5), ("metric.accuracy", 0.97)))
-    document = schema.report_json(make_job(), s, zone="DE")
+    document = schema.report_json(make_job(), s)
     assert document["metrics"] == {"accuracy": 0.97}
     assert document["functional_units"] == []
-    assert "accuracy 0.97" in terminal.report(make_job(), s, zone="DE", tz=UTC)
+    assert "accuracy 0.97" in terminal.report(make_job(), s, tz=UTC)
 
 
 def test_the_deviation_is_told_with_its_parts_or_its_reason(make_job: Make) -> None:
@@ -240,22 +240,22 @@ def test_the_deviation_is_told_with_its_parts_or_its_reason(make_job: Make) -> N
         ((T0.timestamp(), T0.timestamp() + 3600),), 2000.0, _series(RISING, "forecast")
     )
     s = settled(expected=plan)
-    document = schema.report_json(make_job(), s, zone="DE")
+    document = schema.report_json(make_job(), s)
     told = document["planned_against_realized"]
     assert told == {
         "basis": "operational", "planned_g": pytest.approx(240), "realized_g": pytest.approx(720),
         "difference_g": pytest.approx(480), "forecast_error_g": 0.0,
         "start_error_g": pytest.approx(480), "duration_error_g": 0.0, "power_error_g": 0.0,
     }  # fmt: skip
-    shown = terminal.report(make_job(), s, zone="DE", tz=UTC)
+    shown = terminal.report(make_job(), s, tz=UTC)
     assert "+480 g against 240 g planned, operational: forecast 0 g, start +480 g" in shown
-    none = schema.report_json(make_job(), settled(), zone="DE")
+    none = schema.report_json(make_job(), settled())
     assert none["planned_against_realized"] is None
     assert none["null_reasons"]["planned_against_realized"] == "there is no plan to compare with"
     early = replace(settled(), nulls={})
-    old = schema.report_json(make_job(), early, zone="DE")
+    old = schema.report_json(make_job(), early)
     assert "settled before" in old["null_reasons"]["planned_against_realized"]
-    assert "unknown: settled before" in terminal.report(make_job(), early, zone="DE", tz=UTC)
+    assert "unknown: settled before" in terminal.report(make_job(), early, tz=UTC)
 
 
 def test_every_contributor_is_named_with_its_share(make_job: Make) -> None:
@@ -270,10 +270,10 @@ def test_every_contributor_is_named_with_its_share(make_job: Make) -> None:
         assert c.name in views["markdown"]
         assert c.kind in views["markdown"]
     dark = settled(intensity=None, home_intensity=None, no_intensity_reason="no zone")
-    report = schema.report_json(make_job(), dark, zone="DE")
+    report = schema.report_json(make_job(), dark)
     assert report["uncertainty"][0]["low_g"] is None
     assert report["null_reasons"]["uncertainty.0.low_g"] == "no zone"
-    assert "unknown" in markdown.report(make_job(), dark, zone="DE", tz=UTC)
+    assert "unknown" in markdown.report(make_job(), dark, tz=UTC)
 
 
 def test_a_group_counts_all_attempts_of_all_its_jobs(make_job: Make) -> None:

@@ -13,27 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scheduler.models import Job, Settlement
-    from scheduler.regions import Region
     from scheduler.store import Version
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A job and what it cost; ``region`` None where it has none, or it has left the config."""
+    """A job and what it cost, with every settlement of it."""
 
     job: Job
     settlement: Settlement | None
-    region: Region | None
     versions: Sequence[Version] = ()
-
-    @property
-    def zone(self) -> str | None:
-        """The grid zone of its region."""
-        return self.region.zone if self.region is not None else None
 
     def as_json(self) -> dict[str, Any]:
         """The entry as an object of ``report --json``: what all other formats are made from."""
-        return schema.report_json(self.job, self.settlement, zone=self.zone, versions=self.versions)
+        return schema.report_json(self.job, self.settlement, versions=self.versions)
 
 
 def document(entries: Sequence[Entry], group: str | None = None) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from scheduler.errors import UsageError
-from scheduler.regions import UNNAMED
 from scheduler.report.exports.boamps_task import UNTOLD
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from providers.base import Triple
     from scheduler.models import Settlement
-    from scheduler.regions import Region
     from scheduler.report.exports import Entry
 
 FORMAT = "1.1.0"
@@ -42,12 +40,13 @@ def write(entry: Entry, now: datetime, task: dict[str, Any] | None = None) -> st
     if s is None or s.reserved_kwh is None:
         why = s.nulls.get("energy_kwh.reserved", "") if s is not None else "it has not run"
         raise UsageError(f"a BoAmps report needs an energy figure, job {job.id} has none: {why}")
+    made_at = entry.versions[-1].made_at if entry.versions else now
     made = {
         "header": {
             "formatVersion": FORMAT,
             "formatVersionSpecificationUri": SPECIFICATION,
             "reportId": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{job.id} {len(entry.versions)}")),
-            "reportDatetime": now.astimezone(UTC).strftime(_TIME),
+            "reportDatetime": made_at.astimezone(UTC).strftime(_TIME),
             "reportStatus": "final" if s.status == "final" else "draft",
         },
         "task": _task(s, task),
@@ -55,7 +54,7 @@ def write(entry: Entry, now: datetime, task: dict[str, Any] | None = None) -> st
         "system": {"os": "linux"},
         "infrastructure": _infrastructure(entry, s),
     }
-    if entry.region is not None and (environment := _environment(entry.region, s)):
+    if environment := _environment(s):
         made["environment"] = environment
     if quality := _quality(s.reserved_kwh):
         made["quality"] = quality
@@ -93,16 +92,14 @@ def _measure(s: Settlement, reserved: Triple) -> dict[str, Any]:
 
 def _infrastructure(entry: Entry, s: Settlement) -> dict[str, Any]:
     """Where it ran; a place of the config is only on premises where its machine is declared."""
-    region, kinds = entry.region, [c.name.split(":")[0] for c in s.components]
-    own = region is None or region.provider == "own"
-    hardware = region.hardware_settings if region is not None else None
+    where, kinds = s.place, [c.name.split(":")[0] for c in s.components]
     place: dict[str, Any] = {"infraType": "other"}
-    if region is not None and not own:
-        place = {"infraType": "publicCloud", "cloudProvider": region.provider}
-    elif hardware is not None and hardware.instance is None:
+    if where is not None and where.provider != "own":
+        place = {"infraType": "publicCloud", "cloudProvider": where.provider}
+    elif where is not None and where.declared:
         place = {"infraType": "onPremise"}
-    if hardware is not None and hardware.instance is not None:
-        place |= {"infraType": "publicCloud", "cloudInstance": hardware.instance}
+    if where is not None and where.instance is not None:
+        place |= {"infraType": "publicCloud", "cloudInstance": where.instance}
     counts = {"cpu": entry.job.spec.slots, "dram": 1, "gpu": kinds.count("gpu")}
     names = {"cpu": "logical CPU", "dram": "memory of the logical CPUs", "gpu": "GPU"}
     place["components"] = [
@@ -112,17 +109,20 @@ def _infrastructure(entry: Entry, s: Settlement) -> dict[str, Any]:
     return place
 
 
-def _environment(region: Region, s: Settlement) -> dict[str, Any]:
+def _environment(s: Settlement) -> dict[str, Any]:
     """The country of the place, else of its grid zone (zones begin with ISO 3166-1 alpha-2)."""
-    head = (region.zone or "").split("-")[0]
-    country = region.country or (head if len(head) == 2 else None)
+    place = s.place
+    if place is None:
+        return {}
+    head = (place.zone or "").split("-")[0]
+    country = place.country or (head if len(head) == 2 else None)
     if country is None:
         return {}
     found: dict[str, Any] = {"country": country}
-    if region.place not in UNNAMED:
-        found["location"] = region.place
-    if region.lat is not None and region.lon is not None:
-        found |= {"latitude": region.lat, "longitude": region.lon}
+    if place.name is not None:
+        found["location"] = place.name
+    if place.lat is not None and place.lon is not None:
+        found |= {"latitude": place.lat, "longitude": place.lon}
     if s.intensity is not None:
         found["powerSourceCarbonIntensity"] = s.intensity.g_per_kwh.value
     return found

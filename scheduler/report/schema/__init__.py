@@ -3,7 +3,7 @@ unknown is null and named with its reason in ``null_reasons`` of the same object
 """
 
 from scheduler.report.schema.common import SCHEMA_VERSION, figure, iso
-from scheduler.report.schema.job import job_json, overrun
+from scheduler.report.schema.job import job_json, listing_json, overrun
 from scheduler.report.schema.plan import (
     NO_BOUND,
     pareto_json,
@@ -22,6 +22,7 @@ __all__ = [
     "figure",
     "iso",
     "job_json",
+    "listing_json",
     "overrun",
     "pareto_json",
     "plan_json",

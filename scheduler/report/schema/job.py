@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scheduler.models import Attempt, Event, Job
+    from scheduler.store import Listing
 
 
 def job_json(
@@ -73,6 +74,15 @@ def job_json(
             unset[f"attempts.{i}.{name}"] = "not known" if a.ended_at else "it has not ended"
     nested = {k: v for k, v in content.items() if k != "plan" or v is None}
     return content | {"null_reasons": null_reasons(nested, unset)}
+
+
+def listing_json(listing: Listing) -> dict[str, Any]:
+    """The ``jobs`` of ``status``, and by state how many there are and how many are not listed."""
+    return {
+        "jobs": [job_json(job) for job in listing.jobs],
+        "counts": {str(state): n for state, n in listing.counts.items()},
+        "left_out": {str(state): n for state, n in listing.left_out.items()},
+    }
 
 
 def durations(job: Job) -> dict[str, float | None]:

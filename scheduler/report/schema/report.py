@@ -17,19 +17,18 @@ if TYPE_CHECKING:
     from scheduler.models import HardwareUsed, Job, Settlement
     from scheduler.store import Version
 
+NOT_RECORDED = "not recorded: it was settled before lowtide recorded the place"
+NO_ZONE = "its region had no grid zone in the config"
+
 
 def report_json(
     job: Job,
     settlement: Settlement | None,
     *,
-    zone: str | None,
     versions: Sequence[Version] = (),
 ) -> dict[str, Any]:
     """One job of ``report``; a job that never ran has nulls with that reason."""
     s, spec, plan = settlement, job.spec, job.plan
-    met = None
-    if spec.deadline is not None and job.ended_at is not None:
-        met = job.ended_at <= spec.deadline
     content: dict[str, Any] = {
         "job_id": job.id,
         "name": spec.name,
@@ -39,11 +38,11 @@ def report_json(
         "state": str(job.state),
         "status": s.status if s else None,
         "region": job.region,
-        "zone": zone,
+        "zone": s.place.zone if s and s.place else None,
         "started_at": iso(job.started_at),
         "ended_at": iso(job.ended_at),
         "duration": durations(job),
-        "deadline_met": met,
+        "deadline_met": job.deadline_met,
         "energy_kwh": {
             "active": figure(s.active_kwh) if s else None,
             "reserved": figure(s.reserved_kwh) if s else None,
@@ -122,7 +121,7 @@ def report_json(
 
 def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     """Why each figure that may be null is."""
-    spec, plan = job.spec, job.plan
+    plan = job.plan
     reasons: dict[str, str] = dict(s.nulls) if s else {}
     if s is not None:
         reasons.setdefault("planned_against_realized", "settled before it was told")
@@ -134,10 +133,9 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
         if u.count <= 0:
             reasons[f"functional_units.{i}.sci_g_per_unit"] = "its count is not above zero"
     reasons |= dict.fromkeys(("group", "project"), "not given")
-    reasons.setdefault("zone", f"region {job.region} has no grid zone in the config")
-    reasons.setdefault(
-        "deadline_met", "no deadline was given" if spec.deadline is None else "it has not ended"
-    )
+    if s is not None:
+        reasons["zone"] = NO_ZONE if s.place else NOT_RECORDED
+    reasons["deadline_met"] = job.no_verdict
     reasons |= {"started_at": "it has not started", "ended_at": "it has not ended"}
     reasons |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     reasons.setdefault("region", "not planned yet")
