@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
@@ -71,7 +70,6 @@ def serve(context: Context) -> None:
         clock.shutdown(wait=False)
 
     with engine.sole_daemon(home):
-        (home / "daemon.lock").write_text(f"{os.getpid()}\n")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
         clock.add_job(

@@ -7,7 +7,6 @@ engine of this kind adds four verbs: submit, look, cancel, and what there is to 
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -168,10 +167,10 @@ class FolderExecutor(Immediate, ABC):
         if self._may_lag(run_dir):
             return alive
         said = "the engine does not know it any more" if seen is None else seen.detail
-        pids = proc.marked(token)
-        if pids:
+        left = proc.marked(token)
+        if left:
             _mark_orphaned(run_dir)
-            named = ", ".join(map(str, pids[:5]))
+            named = ", ".join(str(process.pid) for process in left[:5])
             return RunState("orphaned", at, detail=f"processes {named} live on ({said})")
         return RunState("gone", at, detail=said or "exit unknown")
 
@@ -212,7 +211,5 @@ def _orphans(run_dir: Path, token: str) -> bool:
 
 def _signal(token: str, number: int) -> None:
     """To what an attempt has left on this machine."""
-    for pid in proc.marked(token):
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
-            os.kill(pid, signal.SIGCONT)
+    for left in proc.marked(token):
+        left.send(number, signal.SIGCONT)

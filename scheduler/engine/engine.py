@@ -5,6 +5,7 @@ from the store, so the daemon, a cron line, a test and a replay all call the sam
 from __future__ import annotations
 
 import fcntl
+import os
 import secrets
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -234,6 +235,9 @@ def sole_daemon(home: Path) -> Iterator[None]:
                 f"another lowtide daemon holds {home} (process {lock.read().strip() or '?'}): "
                 "stop it, or use another LOWTIDE_HOME"
             ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
         yield
 
 
