@@ -176,13 +176,11 @@ class FolderExecutor(Immediate, ABC):
 
     def _may_lag(self, run_dir: Path) -> bool:
         """Whether what the engine calls over may still tell of itself: first seen just now."""
-        seen = journal.read_json(run_dir / OVER)
-        if seen is None:
-            with suppress(OSError):
-                journal.claim(run_dir / OVER, {"at": self._clock()})
+        now_s = self._clock()
+        try:
+            return now_s - journal.noted_s(run_dir / OVER, now_s) < self._lag_s
+        except OSError:
             return self._lag_s > 0
-        since = journal.moment_s(seen)
-        return since is not None and self._clock() - since < self._lag_s
 
 
 def command(launch: Launch, python: str, packages: str | None = None) -> list[str]:

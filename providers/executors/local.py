@@ -78,10 +78,8 @@ class Local(Immediate):
         # Should a runner still be on its way unseen, it finds the attempt taken.
         run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         journal.claim(run_dir / "started", {"at": time.time()})
-        asked_at = journal.moment_s(journal.read_json(run_dir / "stop.json"))
-        if asked_at is None:
-            journal.write_json(run_dir / "stop.json", {"at": time.time()})
-        late = asked_at is not None and time.time() - asked_at >= grace_s
+        now_s = time.time()
+        late = now_s - journal.noted_s(run_dir / "stop.json", now_s) >= grace_s
         for left in proc.marked(token):
             left.send(signal.SIGKILL if late else signal.SIGTERM, signal.SIGCONT)
 

@@ -215,7 +215,8 @@ def cancel_series(ctx: Context, prefix: str, now: datetime) -> tuple[Recurrence,
 def watcher_seen(ctx: Context, now: datetime) -> bool:
     """Whether a daemon or a tick was seen in the last two minutes."""
     last = ctx.store.beats.last(_watch(ctx))
-    return last is not None and now - last < ABSENCE
+    # A beat of the future is from a clock that has been set back since.
+    return last is not None and abs(now - last) < ABSENCE
 
 
 def _watch(ctx: Context) -> str:

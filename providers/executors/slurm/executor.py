@@ -155,10 +155,8 @@ class Slurm:
             if not self.take_back(run_dir, token) and handle is not None:
                 self._commands.cancel(handle)
             return
-        asked_at = journal.moment_s(journal.read_json(run_dir / "stop.json"))
-        if asked_at is None:
-            journal.write_json(run_dir / "stop.json", {"at": self._clock()})
-        if asked_at is not None and self._clock() - asked_at > 2 * grace_s + LAG_S:
+        now_s = self._clock()
+        if now_s - journal.noted_s(run_dir / "stop.json", now_s) > 2 * grace_s + LAG_S:
             self._commands.cancel(handle)
         elif (run_dir / "started").exists():
             # What is suspended hears no signal, nor what is just going on: it is asked again.

@@ -61,10 +61,7 @@ def take_back(
     """
     job = _back_in_queue(commands, last)
     if job is None or job.restarts is None:
-        tried = Path(launch.run_dir) / TRIED
-        journal.claim(tried, {"at": now_s})
-        since = (journal.read_json(tried) or {}).get("at")
-        if not isinstance(since, float) or now_s - since > PATIENCE_S:
+        if now_s - journal.noted_s(Path(launch.run_dir) / TRIED, now_s) > PATIENCE_S:
             raise Impossible(f"it was not back in the queue within {PATIENCE_S:g} s")
         return None
     _point(launch, job.job_id, job.restarts)

@@ -65,7 +65,8 @@ class States:
             return RunState("waiting", detail=str(e))
         if handle is None or not handle.released:
             return RunState("absent")
-        if job is None or (handle.is_past(job) and self.clock() - handle.since_s > LAG_S):
+        # Either way: a clock that was set back must not make it wait for the hour it had shown.
+        if job is None or (handle.is_past(job) and abs(self.clock() - handle.since_s) > LAG_S):
             # A controller that died may have forgotten it; no runner of it can have begun.
             return self._anew(run_dir, f"Slurm has no job {handle.job_id} of ours any more")
         if job.stage == "ended" and not handle.is_past(job) and not self._may_lag(job):
@@ -137,4 +138,4 @@ class States:
         except OSError:
             return False
         now = self.clock()
-        return now - last < LAG_S + 2 * THINNING * (now - (begun or now))
+        return now - last < LAG_S + 2 * THINNING * max(0.0, now - (begun or now))
