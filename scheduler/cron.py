@@ -1,134 +1,128 @@
-"""Cron times (minute, hour, day, month, weekday) to instants in UTC, by APScheduler's rules.
+"""Cron times (minute, hour, day, month, weekday) to instants in UTC; cronsim reads the fields.
 
-Where APScheduler and cron differ, cron wins: Sunday is 0 or 7, and of a day of the month and a
-weekday that are both restricted either one is enough. On the nights when clocks change a time that
-is skipped runs at the first instant after the gap and one that is repeated runs once; a rule for
-every hour follows the hours that really pass. APScheduler is imported late: only jobs that repeat
-need it.
+On days when clocks change Debian's rule holds (cron(8)): a time that is skipped runs at the first
+instant after the gap, one that is repeated runs once. A wildcard in minute or hour follows the
+clock as it is shown, and so does a rule that names every hour. cronsim is asked on clocks that
+never change: its own way with zones expects changes of whole hours (Lord Howe's is half of one).
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-if TYPE_CHECKING:
-    from datetime import tzinfo
+from cronsim.cronsim import CronSim, CronSimError, Field
 
-    from apscheduler.triggers.cron import CronTrigger
-
-# In cron's order; Sunday stands at both ends.
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_WEEKDAY = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
-_INSTANT = timedelta(microseconds=1)
-_MINUTE = timedelta(minutes=1)
+SHORT = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+}
+# Of each field its name, its largest number, and what may stand in it.
+_FIELDS = (
+    (Field.MINUTE, "minute", 59, "0-59"),
+    (Field.HOUR, "hour", 23, "0-23"),
+    (Field.DAY, "day of the month", 31, "1-31"),
+    (Field.MONTH, "month", 12, "1-12 or jan-dec"),
+    (Field.DOW, "weekday", 7, "0-7 or sun-sat; 0 and 7 are Sunday"),
+)
+_DAY, _MINUTE, _SECOND = timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A parsed rule: ``rules`` as APScheduler reads them, of which the earliest counts."""
+    """A parsed rule: ``fields`` as cronsim reads them; ``by_clock`` as the module says of it."""
 
     text: str
-    rules: tuple[str, ...]
-    every_hour: bool
+    fields: str
+    by_clock: bool
 
 
 def parse(text: str) -> Cron:
-    """A crontab's five fields; :class:`ValueError` with one line for anything else."""
+    """A crontab's five fields, or a short name; :class:`ValueError` with one line for all else."""
     try:
         found = _parse(text)
-        comes = _next(found, UTC, datetime(2000, 1, 1, tzinfo=UTC)) is not None
     except ValueError as e:
         raise ValueError(
-            f"{text!r} is no cron time ({e}): write minute, hour, day, month and weekday, "
-            'e.g. "0 2 * * *" for 02:00 every day'
+            f"{text!r} cannot be read as a cron time ({e}): write minute, hour, day, month and "
+            f'weekday, e.g. "0 2 * * *" for 02:00 every day, or one of {", ".join(SHORT)}'
         ) from e
-    if not comes:
-        raise ValueError(f"{text!r} never comes: there is no such day in any year")
+    try:
+        next(CronSim(found.fields, datetime(2000, 1, 1)))  # noqa: DTZ001 -- a clock without a zone
+    except (CronSimError, StopIteration) as e:
+        raise ValueError(f"{text!r} never comes: there is no such day in any year") from e
     return found
 
 
 def next_after(cron: Cron, tz: str, moment: datetime) -> datetime:
     """The first occurrence after ``moment`` on the clocks of the IANA zone ``tz``, in UTC."""
     zone = ZoneInfo(tz)
-    if cron.every_hour:
-        found = _next(cron, zone, moment)
-        assert found is not None  # parse has seen that it comes
-        return found.astimezone(UTC)
-    # The rule is read on clocks that never change, which see each time of the day once.
-    wall = _next(cron, UTC, moment.astimezone(zone).replace(tzinfo=UTC, fold=0))
-    while wall is not None:
-        at = _instant(wall, zone)
-        if at > moment:
+    since, local = moment, moment.astimezone(zone)
+    wall = local.replace(tzinfo=None, fold=0)
+    if not cron.by_clock:
+        return next(at for w in CronSim(cron.fields, wall) if (at := _shown(w, zone)) > moment)
+    while True:
+        offset = local.utcoffset() or timedelta()
+        at = (next(CronSim(cron.fields, wall)) - offset).replace(tzinfo=UTC)
+        change = _change(zone, since, at)
+        if change is None:
             return at
-        wall = _next(cron, UTC, wall)
-    raise AssertionError("parse has seen that it comes")
+        # Clocks change before: looked for again on the new ones, their first instant included.
+        since, local = change, change.astimezone(zone)
+        wall = local.replace(tzinfo=None, fold=0) - _SECOND
 
 
 def _parse(text: str) -> Cron:
-    fields = text.lower().split()
-    if len(fields) != 5:
-        raise ValueError(f"it has {len(fields)} fields, not 5")
-    minute, hour, day, month, weekday = fields
-    days = "*" if weekday == "*" else _weekdays(weekday)
-    if day.startswith("*") or weekday.startswith("*"):
-        pairs = [(day, days)]
-    else:
-        pairs = [(day, "*"), ("*", days)]
-    rules = tuple(f"{minute} {hour} {d} {month} {w}" for d, w in pairs)
-    return Cron(text, rules, every_hour=hour == "*")
+    rule = text.strip().lower()
+    if f"@{rule}" in SHORT:
+        raise ValueError(f"write @{rule}")
+    fields = SHORT.get(rule, rule).split()
+    if len(fields) != len(_FIELDS):
+        raise ValueError(f"it has {len(fields)} fields, not {len(_FIELDS)}")
+    for field, (kind, name, last, allowed) in zip(fields, _FIELDS, strict=True):
+        for item in field.split(","):
+            try:
+                kind.parse(_read(item))
+            except CronSimError as e:
+                raise ValueError(f"{item!r} is not a valid {name}: {allowed}") from e
+            step = item.partition("/")[2]
+            if step and int(step) > last:
+                raise ValueError(f"the step of {item!r} is too long: {name} has {allowed}")
+    minute, hour = fields[:2]
+    every_hour = Field.HOUR.parse(hour) == set(range(24))
+    return Cron(text, _read(" ".join(fields)), every_hour or "*" in {minute[0], hour[0]})
 
 
-def _weekdays(field: str) -> str:
-    """Cron's weekdays as a list of APScheduler's names."""
-    found: set[str] = set()
-    for item in field.split(","):
-        match = _WEEKDAY.fullmatch(item)
-        if match is None:
-            raise ValueError(f"{item!r} is no weekday")
-        first = _weekday(match["first"] or "sun")
-        last = _weekday(match["last"] or match["first"] or "sat")
-        if last == 0 < first:
-            last = 7
-        step = int(match["step"] or 1)
-        if last < first or step < 1:
-            raise ValueError(f"{item!r} holds no weekday")
-        found.update(WEEKDAYS[first : last + 1 : step])
-    return ",".join(sorted(found, key=WEEKDAYS.index))
+def _read(field: str) -> str:
+    """As cronsim reads it; a week may end with Sunday, also by its name."""
+    return field.upper().replace("-SUN", "-7")
 
 
-def _weekday(text: str) -> int:
-    if text in WEEKDAYS:
-        return WEEKDAYS.index(text)
-    if text.isdecimal() and int(text) < len(WEEKDAYS):
-        return int(text)
-    raise ValueError(f"{text!r} is no weekday")
-
-
-@cache
-def _trigger(rule: str, zone: tzinfo) -> CronTrigger:
-    from apscheduler.triggers.cron import CronTrigger
-
-    return CronTrigger.from_crontab(rule, timezone=zone)
-
-
-def _next(cron: Cron, zone: tzinfo, moment: datetime) -> datetime | None:
-    later = (moment + _INSTANT).astimezone(UTC)
-    found = (_trigger(rule, zone).get_next_fire_time(None, later) for rule in cron.rules)
-    return min((f for f in found if f is not None), default=None)
-
-
-def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
+def _shown(wall: datetime, zone: ZoneInfo) -> datetime:
     """When clocks in ``zone`` first show ``wall``, or jump over it."""
     at = wall.replace(tzinfo=zone).astimezone(UTC)
-    if at.astimezone(zone).replace(tzinfo=None) == wall.replace(tzinfo=None):
+    if at.astimezone(zone).replace(tzinfo=None) == wall:
         return at
     # Clocks jumped: ``at`` lies as far behind the jump as ``wall`` into the gap.
-    offset = at.astimezone(zone).utcoffset()
-    while (at - _MINUTE).astimezone(zone).utcoffset() == offset:
-        at -= _MINUTE
-    return at
+    return _change(zone, at - _DAY, at) or at
+
+
+def _change(zone: ZoneInfo, since: datetime, until: datetime) -> datetime | None:
+    """The first minute after ``since``, up to ``until``, at which clocks are set otherwise."""
+    since = since.astimezone(UTC).replace(second=0, microsecond=0)
+    offset = since.astimezone(zone).utcoffset()
+    while since < until:
+        # No zone changes twice a day.
+        after = min(since + _DAY, until)
+        if after.astimezone(zone).utcoffset() == offset:
+            since = after
+            continue
+        while after - since > _MINUTE:
+            half = since + (after - since) // _MINUTE // 2 * _MINUTE
+            same = half.astimezone(zone).utcoffset() == offset
+            since, after = (half, after) if same else (since, half)
+        return after
+    return None

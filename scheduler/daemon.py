@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -68,7 +67,6 @@ def serve(context: Context) -> None:
         clock.shutdown(wait=False)
 
     with engine.sole_daemon(home):
-        (home / "daemon.lock").write_text(f"{os.getpid()}\n")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
         clock.add_job(

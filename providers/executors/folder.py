@@ -7,7 +7,6 @@ engine of this kind adds four verbs: submit, look, cancel, and what there is to 
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -168,22 +167,20 @@ class FolderExecutor(Immediate, ABC):
         if self._may_lag(run_dir):
             return alive
         said = "the engine does not know it any more" if seen is None else seen.detail
-        pids = proc.marked(token)
-        if pids:
+        left = proc.marked(token)
+        if left:
             _mark_orphaned(run_dir)
-            named = ", ".join(map(str, pids[:5]))
+            named = ", ".join(str(process.pid) for process in left[:5])
             return RunState("orphaned", at, detail=f"processes {named} live on ({said})")
         return RunState("gone", at, detail=said or "exit unknown")
 
     def _may_lag(self, run_dir: Path) -> bool:
         """Whether what the engine calls over may still tell of itself: first seen just now."""
-        seen = journal.read_json(run_dir / OVER)
-        if seen is None:
-            with suppress(OSError):
-                journal.claim(run_dir / OVER, {"at": self._clock()})
+        now_s = self._clock()
+        try:
+            return now_s - journal.noted_s(run_dir / OVER, now_s) < self._lag_s
+        except OSError:
             return self._lag_s > 0
-        since = journal.moment_s(seen)
-        return since is not None and self._clock() - since < self._lag_s
 
 
 def command(launch: Launch, python: str, packages: str | None = None) -> list[str]:
@@ -212,7 +209,5 @@ def _orphans(run_dir: Path, token: str) -> bool:
 
 def _signal(token: str, number: int) -> None:
     """To what an attempt has left on this machine."""
-    for pid in proc.marked(token):
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
-            os.kill(pid, signal.SIGCONT)
+    for left in proc.marked(token):
+        left.send(number, signal.SIGCONT)

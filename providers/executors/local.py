@@ -73,17 +73,15 @@ class Local(Immediate):
         """TERM through the runner; without one TERM, and KILL once the grace is over."""
         runner = _identity(run_dir / "started") or _identity(run_dir / "launched.json")
         if runner is not None and runner.alive():
-            _signal(runner.pid, signal.SIGTERM)
+            runner.send(signal.SIGTERM, signal.SIGCONT)
             return
         # Should a runner still be on its way unseen, it finds the attempt taken.
         run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         journal.claim(run_dir / "started", {"at": time.time()})
-        asked_at = journal.moment_s(journal.read_json(run_dir / "stop.json"))
-        if asked_at is None:
-            journal.write_json(run_dir / "stop.json", {"at": time.time()})
-        late = asked_at is not None and time.time() - asked_at >= grace_s
-        for pid in proc.marked(token):
-            _signal(pid, signal.SIGKILL if late else signal.SIGTERM)
+        now_s = time.time()
+        late = now_s - journal.noted_s(run_dir / "stop.json", now_s) >= grace_s
+        for left in proc.marked(token):
+            left.send(signal.SIGKILL if late else signal.SIGTERM, signal.SIGCONT)
 
     def pause(self, run_dir: Path, token: str) -> None:
         """Through the runner, which obeys the first request and no other until it goes on.
@@ -92,7 +90,7 @@ class Local(Immediate):
         """
         runner = _identity(run_dir / "started")
         if _pause_signal(run_dir) is not None and runner is not None and runner.alive():
-            _ask(runner.pid, pausing.PAUSE, after=pausing.RESUME)
+            _ask(runner, pausing.PAUSE, after=pausing.RESUME)
 
     def resume(self, run_dir: Path, token: str) -> None:
         """Through the runner; without one CONT, so that no job stays stopped for ever."""
@@ -100,10 +98,10 @@ class Local(Immediate):
             return
         runner = _identity(run_dir / "started")
         if runner is not None and runner.alive():
-            _ask(runner.pid, pausing.RESUME, after=pausing.PAUSE)
+            _ask(runner, pausing.RESUME, after=pausing.PAUSE)
             return
-        for pid in proc.marked(token):
-            _signal(pid, signal.SIGCONT)
+        for left in proc.marked(token):
+            left.send(signal.SIGCONT)
 
     def _look(self, run_dir: Path, token: str) -> RunState:
         marker = journal.read_json(run_dir / "started")
@@ -115,7 +113,7 @@ class Local(Immediate):
             return RunState("paused" if pausing.is_stopped(run_dir) else "running", started_at)
         left = proc.marked(token)
         if left:
-            pids = ", ".join(map(str, left[:5]))
+            pids = ", ".join(str(process.pid) for process in left[:5])
             return RunState("orphaned", started_at, detail=f"processes {pids} live on")
         return RunState("gone", started_at, detail="the runner died, exit unknown")
 
@@ -145,20 +143,12 @@ def _pause_signal(run_dir: Path) -> str | None:
     return (journal.read_json(run_dir / "launch.json") or {}).get("pause_signal")
 
 
-def _ask(runner: int, number: int, *, after: int) -> None:
+def _ask(runner: proc.Identity, number: int, *, after: int) -> None:
     """Signals that wait together are taken in order of number: let an earlier request go first."""
     patience = time.monotonic() + TAKEN_S
-    while proc.is_pending(runner, after) and time.monotonic() < patience:
+    while proc.is_pending(runner.pid, after) and time.monotonic() < patience:
         time.sleep(0.002)
-    _signal(runner, number)
-
-
-def _signal(pid: int, number: int) -> None:
-    for each in (number, signal.SIGCONT):
-        try:
-            os.kill(pid, each)
-        except (ProcessLookupError, PermissionError):
-            return
+    runner.send(number, signal.SIGCONT)
 
 
 def _runner_environment() -> dict[str, str]:

@@ -39,8 +39,8 @@ def stop(run_dir: Path, at: float) -> float:
     """Ask it to stop; since when that is wanted (Unix time)."""
     asked = journal.read_json(run_dir / FILE) or {}
     since = asked.get("stop_at")
-    if isinstance(since, float):
-        return since
+    if isinstance(since, float) and since <= at:
+        return since  # a later one is from a clock that has been set back since
     journal.write_json(run_dir / FILE, {**asked, "stop_at": at})
     return at
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,13 +138,9 @@ def _sweep(parent: Path) -> None:
     """Take away empty groups of runners that were killed."""
     for left in parent.glob(f"{PREFIX}*-*"):
         pid, _, ticks = left.name.removeprefix(PREFIX).partition("-")
-        if pid.isdigit() and ticks.isdigit():
-            found = proc.stat(int(pid))
-            if found is None or found.start_ticks != int(ticks):
-                try:
-                    left.rmdir()
-                except OSError:
-                    continue
+        if pid.isdigit() and ticks.isdigit() and not proc.lives(int(pid), int(ticks)):
+            with suppress(OSError):
+                left.rmdir()
 
 
 def _enter(folder: Path) -> bool:

@@ -21,8 +21,10 @@ _NUMBERS = count()
 
 def folder() -> Path:
     """Where the runners of this user meet."""
-    place = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
-    return place / f"lowtide-held-{os.geteuid()}"
+    if os.access(MEMORY, os.W_OK):
+        return MEMORY / f"lowtide-held-{os.geteuid()}"
+    # What lies there may be from before a boot, or another host's, where pids mean others.
+    return Path(tempfile.gettempdir()) / f"lowtide-held-{os.geteuid()}-{proc.boot_id()}"
 
 
 class Holdings:
@@ -52,8 +54,7 @@ class Holdings:
             if name == self._file.name or len(parts) != 4 or not all(p.isdigit() for p in parts):
                 continue
             pid, ticks, slots, _ = map(int, parts)
-            found = proc.stat(pid)
-            if found is not None and found.start_ticks == ticks:
+            if proc.lives(pid, ticks):
                 held += slots
             else:
                 with suppress(OSError):

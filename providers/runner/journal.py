@@ -176,6 +176,19 @@ def moment_s(content: dict[str, Any] | None, name: str = "at") -> float | None:
     return found if isinstance(found, float) and 0 <= found <= LAST_S else None
 
 
+def noted_s(path: Path, now_s: float) -> float:
+    """Since when (Unix seconds) something is so: noted in ``path`` by the first who asks.
+
+    A note of the future was made by a clock that has been set back since: it is made again, so
+    that what is waited for takes its time from now and no longer.
+    """
+    noted = moment_s(read_json(path))
+    if noted is not None and noted <= now_s:
+        return noted
+    write_json(path, {"at": now_s})
+    return now_s
+
+
 def read_receipt(run_dir: Path) -> Receipt | None:
     """The runner's last word, or None."""
     content = read_json(run_dir / "receipt.json")

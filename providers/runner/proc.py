@@ -6,6 +6,7 @@ A process is known by pid, start time in clock ticks and boot id: a pid alone is
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,13 +40,12 @@ class Identity:
 
     def alive(self) -> bool:
         """Whether this very process lives (a zombie does not)."""
-        found = stat(self.pid)
-        return (
-            found is not None
-            and found.start_ticks == self.start_ticks
-            and found.state not in {"Z", "X"}
-            and self.boot_id == boot_id()
-        )
+        return lives(self.pid, self.start_ticks) and self.boot_id == boot_id()
+
+    def send(self, *numbers: int) -> None:
+        """Signal this very process, or none."""
+        if self.boot_id == boot_id():
+            send(self.pid, self.start_ticks, *numbers)
 
 
 def _read(path: str) -> bytes:
@@ -74,6 +74,40 @@ def stat(pid: int) -> Stat | None:
         )
     except (OSError, IndexError, ValueError):
         return None
+
+
+def lives(pid: int, start_ticks: int) -> bool:
+    """Whether the process that had this pid in this boot, and began then, lives on."""
+    found = stat(pid)
+    return found is not None and found.start_ticks == start_ticks and found.state not in {"Z", "X"}
+
+
+def send(pid: int, start_ticks: int, *numbers: int) -> None:
+    """Signal a process; without effect where it has ended, or is not ours to signal.
+
+    A pid that is reused just now stays untouched: the descriptor holds on to one process, whose
+    start time is looked at before it is signalled (pidfd_open(2)).
+    """
+    try:
+        held = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    except (AttributeError, OSError):
+        held = None  # Linux before 5.3, a Python built for it, or forbidden: the look has to do
+    try:
+        # Not whether it lives: a process whose first thread has ended looks like a zombie.
+        found = stat(pid)
+        if found is not None and found.start_ticks == start_ticks:
+            for number in numbers:
+                if held is None:
+                    os.kill(pid, number)
+                else:
+                    signal.pidfd_send_signal(held, number)
+    except (ProcessLookupError, PermissionError):
+        return
+    finally:
+        if held is not None:
+            os.close(held)
 
 
 def children(pid: int, threads: int | None = None) -> list[int]:
@@ -128,34 +162,39 @@ def boot_id() -> str:
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
 
 
-def marked(token: str) -> list[int]:
+def marked(token: str) -> list[Identity]:
     """Our own user's processes that carry ``LOWTIDE_RUN=token``.
 
     Looks at every process of the machine: for the rare case that a runner died.
     """
     wanted = f"LOWTIDE_RUN={token}".encode()
-    return [pid for pid, variables in _environments() if wanted in variables]
+    boot = boot_id()
+    return [
+        Identity(pid, start_ticks, boot)
+        for pid, start_ticks, variables in _environments()
+        if wanted in variables
+    ]
 
 
 def held_boards() -> frozenset[str]:
     """UUIDs of the boards that were given to commands of ours, of any queue or of none."""
     prefix = b"CUDA_VISIBLE_DEVICES="
     found: set[str] = set()
-    for _, variables in _environments():
+    for *_, variables in _environments():
         if any(v.startswith(b"LOWTIDE_RUN=") for v in variables):
             told = [v.removeprefix(prefix) for v in variables if v.startswith(prefix)]
             found.update(os.fsdecode(uuid) for text in told for uuid in text.split(b","))
     return frozenset(found)
 
 
-def _environments() -> Iterator[tuple[int, list[bytes]]]:
-    """The environment of each living process of our own user."""
+def _environments() -> Iterator[tuple[int, int, list[bytes]]]:
+    """Pid, start time and environment of each living process of our own user."""
     for entry in os.listdir(PROC):  # noqa: PTH208
         if entry.isdigit():
+            found = stat(int(entry))
             try:
                 variables = (PROC / entry / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            state = stat(int(entry))
-            if state is not None and state.state not in {"Z", "X"}:
-                yield int(entry), variables
+            if found is not None and lives(int(entry), found.start_ticks):
+                yield int(entry), found.start_ticks, variables

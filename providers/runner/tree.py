@@ -95,8 +95,8 @@ class Tree:
 
     def send(self, number: int) -> None:
         """Signal every process of the tree; stopped ones are woken to receive it."""
-        for pid in proc.below(os.getpid()):
-            _signal(pid, number, signal.SIGCONT)
+        for pid, seen in proc.below(os.getpid()).items():
+            proc.send(pid, seen.start_ticks, number, signal.SIGCONT)
 
     def kill(self) -> None:
         """End every process; those of the group at once, however fast they fork."""
@@ -106,8 +106,9 @@ class Tree:
 
     def send_first(self, number: int) -> None:
         """Signal the first process alone, woken to receive it, unless it has ended."""
-        if self.first_status is None:
-            _signal(self.first, number, signal.SIGCONT)
+        seen = proc.stat(self.first) if self.first_status is None else None
+        if seen is not None:
+            proc.send(self.first, seen.start_ticks, number, signal.SIGCONT)
 
     def stop(self) -> bool:
         """Stop every process, until a look finds no new one; True once all stand still.
@@ -121,22 +122,14 @@ class Tree:
             if not new:
                 return all(seen.state in STILL for seen in found.values())
             for pid in new:
-                _signal(pid, signal.SIGSTOP)
+                proc.send(pid, found[pid].start_ticks, signal.SIGSTOP)
             asked.update(new)
 
     def wake(self) -> None:
         """Let every stopped process go on, children before their parents."""
-        for pid in reversed(proc.below(os.getpid())):
-            _signal(pid, signal.SIGCONT)
+        for pid, seen in reversed(proc.below(os.getpid()).items()):
+            proc.send(pid, seen.start_ticks, signal.SIGCONT)
         # Where a parent was killed meanwhile, the first look may have missed its children.
         for pid, seen in proc.below(os.getpid()).items():
             if seen.state == "T":
-                _signal(pid, signal.SIGCONT)
-
-
-def _signal(pid: int, *numbers: int) -> None:
-    for number in numbers:
-        try:
-            os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            return
+                proc.send(pid, seen.start_ticks, signal.SIGCONT)

@@ -52,7 +52,10 @@ class Contact:
 
 
 class _Page(BaseModel):
-    """The content of a file; ``asked`` are the times of the last requests, in Unix seconds."""
+    """The content of a file; ``asked`` are the times of the last requests, in Unix seconds.
+
+    ``opened_at`` is when ``open_until`` was written.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -60,6 +63,7 @@ class _Page(BaseModel):
     last_failure: Instant | None = None
     detail: Line | None = None
     open_until: Instant | None = None
+    opened_at: Instant | None = None
     failures: int = Field(default=0, ge=0)
     asked: tuple[FiniteFloat, ...] = ()
 
@@ -86,15 +90,17 @@ class Ledger:
         def step(page: _Page) -> _Page:
             nonlocal probing
             until = page.open_until
-            # Later than any breaker opens: the clock was set back, or the file is no honest one.
-            if until is None or until > now + timedelta(seconds=LONGEST_PATIENCE_S):
+            # Opened later than now, or for longer than any breaker is: the clock was set back, or
+            # the file is no honest one.
+            longest = now + timedelta(seconds=LONGEST_PATIENCE_S)
+            if until is None or until > longest or (page.opened_at or now) > now:
                 return page
             if now < until:
                 raise Unavailable(
                     f"{self._source} is not asked again before {_clock(until, now)}: {page.detail}"
                 )
             probing = True
-            return page.with_(open_until=now + timedelta(seconds=longest_s))
+            return page.with_(open_until=now + timedelta(seconds=longest_s), opened_at=now)
 
         self._change(step)
         return probing
@@ -143,7 +149,9 @@ class Ledger:
                 pause_s = min(FIRST_PAUSE_S * doubled, LONGEST_PAUSE_S)
             pause_s = max(pause_s, min(after_s or 0.0, LONGEST_PATIENCE_S))
             until = now + timedelta(seconds=pause_s) if pause_s else None
-            return page.with_(last_failure=now, detail=detail, failures=failures, open_until=until)
+            return page.with_(
+                last_failure=now, detail=detail, failures=failures, open_until=until, opened_at=now
+            )
 
         self._change(step)
         return f"not asked again before {_clock(until, now)}" if until else ""

@@ -127,7 +127,7 @@ _JOB_OPTIONS = (
 
 
 _SUBMIT_OPTIONS = (
-    click.option("--every", metavar="CRON", help='Repeat it: "0 2 * * *" is 02:00 every day.'),
+    click.option("--every", metavar="CRON", help='Repeat it: "0 2 * * *" is 02:00; or @daily.'),
     click.option("--within", metavar="SPAN", help="With --every: end so long after each time."),
     click.option("--tz", metavar="ZONE", help="With --every: whose clocks, e.g. Europe/Berlin."),
     click.option("--after", multiple=True, metavar="ID", help="Wait for a job; repeatable."),

@@ -66,7 +66,8 @@ def of_sources(ctx: Context, since: datetime, now: datetime) -> list[SourceScore
 def judge(ctx: Context, now: datetime) -> None:
     """Once a day, note how good each source was lately, where the chain is ordered by that."""
     last = ctx.store.beats.last(BEAT)
-    if ctx.config.settings.order == "stated" or (last is not None and now - last < DAY):
+    judged = last is not None and timedelta() <= now - last < DAY
+    if ctx.config.settings.order == "stated" or judged:
         return
     for score in of_sources(ctx, now - LATELY, now):
         day = [lead for lead in score.leads if lead.to_h <= 24 and lead.mape_percent is not None]

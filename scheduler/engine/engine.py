@@ -5,6 +5,7 @@ from the store, so the daemon, a cron line, a test and a replay all call the sam
 from __future__ import annotations
 
 import fcntl
+import os
 import secrets
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -225,7 +226,8 @@ def cancel_series(ctx: Context, prefix: str, now: datetime) -> tuple[Recurrence,
 def watcher_seen(ctx: Context, now: datetime) -> bool:
     """Whether a daemon or a tick was seen in the last two minutes."""
     last = ctx.store.beats.last(_watch(ctx))
-    return last is not None and now - last < ABSENCE
+    # A beat of the future is from a clock that has been set back since.
+    return last is not None and abs(now - last) < ABSENCE
 
 
 def otherwise_configured(ctx: Context, now: datetime) -> list[str]:
@@ -262,6 +264,9 @@ def sole_daemon(home: Path) -> Iterator[None]:
                 f"another lowtide daemon holds {home} (process {lock.read().strip() or '?'}): "
                 "stop it, or use another LOWTIDE_HOME"
             ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
         yield
 
 

@@ -143,7 +143,7 @@ class Outlook:
         if region.zone is None:
             return Known(None, self._no_zone(region))
         key, settings = _key(region), self._config.settings
-        newest = self._forecasts.newest(key, region.zone)
+        newest = self._forecasts.newest(key, region.zone, now)
         if newest is not None:
             row_id, series, notes, checked_at = newest
             young = now - checked_at < timedelta(seconds=settings.refresh)

@@ -93,7 +93,11 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     if not leads or not groups:
         return
     last, whole = ctx.store.queue_plans.latest(), ctx.store.reservations.whole()
-    submitted = last is None or (whole.made_at is not None and whole.made_at > last.made_at)
+    submitted = (
+        last is None
+        or last.made_at > now  # by a clock that has been set back since
+        or (whole.made_at is not None and whole.made_at > last.made_at)
+    )
     if not (changed or submitted):
         return
     if whole.jobs > queue.JOINT and not queue.crowded(ctx, now):
@@ -265,7 +269,7 @@ def _moved(old: Plan, new: Plan, now: datetime) -> bool:
     """Whether a new plan is worth a line in the story: one that is still due says it rarely."""
     same_place = old.window.region == new.window.region
     if same_place and old.start <= now and new.start <= now:
-        return now - old.made_at > STILL_DUE
+        return abs(now - old.made_at) > STILL_DUE
     same_start = old.ahead == new.ahead
     return not (same_place and same_start) or old.forecast_ids != new.forecast_ids
 

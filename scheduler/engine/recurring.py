@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from providers.errors import LowtideError
 from scheduler import cron, quantities, zones
-from scheduler.engine import submission
+from scheduler.engine import dispatch, submission
 from scheduler.errors import UsageError
 from scheduler.models import Recurrence
 
@@ -25,6 +25,9 @@ PREFIX = "r"
 # Each occurrence has its own times, and its predecessor is the one before.
 EXCLUDED = ("deadline", "start_by", "earliest", "after")
 _INSTANT = timedelta(microseconds=1)
+# A clock that is set back by less than a pass of cron takes (a minute) loses no more than that:
+# what such small steps would make anew may just have run.
+_STEP = timedelta(minutes=1)
 
 
 def is_series(job_id: str) -> bool:
@@ -94,12 +97,41 @@ def spawn(ctx: Context, now: datetime) -> None:
     for series in active:
         origin = series.template.origin or ctx.here.origin
         here = ctx.here.has_folders(origin) and origin.host == ctx.here.origin.host
-        if here and series.id not in living:
-            _make_next(ctx, series, now)
+        if not here:
+            continue
+        job = living.get(series.id)
+        again = _set_back(ctx, series, job, now)
+        if job is None or (again is not None and _withdraw(ctx, job, now)):
+            _make_next(ctx, series, again or _newest(series, now), now)
 
 
-def _make_next(ctx: Context, series: Recurrence, now: datetime) -> None:
-    at = _newest(series, now)
+def _set_back(ctx: Context, series: Recurrence, job: Job | None, now: datetime) -> datetime | None:
+    """The occurrence to go on from where the clock was set back since the last job was made.
+
+    ``job`` is that one, where it has not ended. None where all is as it should be.
+    """
+    if job is not None and (job.holds or job.spec.submitted_at - now < _STEP):
+        return None
+    soonest = cron.next_after(cron.parse(series.every), series.tz, now)
+    if job is not None:
+        return soonest if job.spec.release > soonest else None
+    if series.next <= soonest:
+        return None
+    made_at = ctx.store.recurrences.last_made(series.id)
+    return soonest if made_at is not None and made_at - now >= _STEP else None
+
+
+def _withdraw(ctx: Context, job: Job, now: datetime) -> bool:
+    """Cancel a job that was made ahead of its time; False where its engine has to be asked to."""
+    said = f"made {quantities.duration((job.spec.submitted_at - now).total_seconds())} ahead"
+    ctx.store.jobs.tell(job.id, now, "clock", f"{said}, on a clock that has been set back since")
+    if dispatch.cancel_waiting(ctx, job, now):
+        return True
+    ctx.store.jobs.request_cancel(job.id, now, "the series goes on with an earlier occurrence")
+    return False
+
+
+def _make_next(ctx: Context, series: Recurrence, at: datetime, now: datetime) -> None:
     following = cron.next_after(cron.parse(series.every), series.tz, at)
     job_id = secrets.token_hex(4)
     try:
@@ -113,6 +145,12 @@ def _make_next(ctx: Context, series: Recurrence, now: datetime) -> None:
     elif at > series.next:
         said = f"occurrences from {submission.iso(series.next)} on, up to this one"
         ctx.store.jobs.tell(job_id, now, "skipped", said)
+    elif at < series.next:
+        said = f"the clock was set back: the series goes on from {submission.iso(at)}"
+        for each in (job_id, series.id):
+            ctx.store.jobs.tell(
+                each, now, "clock", f"{said}, not from {submission.iso(series.next)}"
+            )
 
 
 def _newest(series: Recurrence, now: datetime) -> datetime:

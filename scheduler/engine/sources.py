@@ -149,7 +149,7 @@ class Asked:
                 raise Unavailable(f"{self.info.name} is not asked for {self._zone}")
             found = self._source.forecast(self._zone, *self._reach(start, end, now), now)
         except Unavailable:
-            last = self._memory.forecasts.newest(self._key, self._zone)
+            last = self._memory.forecasts.newest(self._key, self._zone, now)
             if last is None or now - last.checked_at > self._memory.max_age:
                 raise
             found = last.series
@@ -179,5 +179,6 @@ class Asked:
         known = self._known(low, high)
         if known is None or known.gaps(low, high):
             return False
-        told = self._memory.actuals.checked(self._zone, self.name, low, high)
+        now_s = self._now.timestamp()
+        told = self._memory.actuals.checked(self._zone, self.name, low, high, now_s)
         return told is not None and told >= high + self.info.final_after_s

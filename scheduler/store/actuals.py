@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -93,16 +94,19 @@ class Actuals:
             found = replace(found, kind="estimate")
         return found if len(found) else None
 
-    def checked(self, zone: str, source: str, start_s: float, end_s: float) -> float | None:
+    def checked(
+        self, zone: str, source: str, start_s: float, end_s: float, now_s: float = math.inf
+    ) -> float | None:
         """Since when (Unix seconds) the source has said no other of ``[start, end)``.
 
-        The earliest of its days; None where one of them is not stored.
+        The earliest of its days; None where one of them is not stored, or was stored later than
+        now: by a clock that has been set back since.
         """
         with self._db.read() as session:
             ids = _vintages(zone, source, start_s, end_s)
             count, earliest = session.exec(
                 select(func.count(), func.min(ActualRow.checked_at)).where(
-                    col(ActualRow.id).in_(ids)
+                    col(ActualRow.id).in_(ids), col(ActualRow.checked_at) <= now_s
                 )
             ).one()
         wanted = -(-end_s // DAY_S) - start_s // DAY_S

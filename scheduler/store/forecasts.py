@@ -52,7 +52,7 @@ class Forecasts:
         self, chain: str, series: Series, at: datetime, notes: tuple[str, ...] = ()
     ) -> int:
         """Store a series, or note that its source still says what the newest row says."""
-        newest = self.newest(chain, series.zone)
+        newest = self.newest(chain, series.zone, at)
         if newest is not None:
             row_id, known = newest.row_id, newest.series
             low, high = float(series.starts[0]), float(series.ends[-1])
@@ -71,13 +71,22 @@ class Forecasts:
             assert row.id is not None
             return row.id
 
-    def newest(self, chain: str, zone: str) -> Remembered | None:
-        """The last issued forecast of a zone by a chain of sources."""
+    def newest(self, chain: str, zone: str, now: datetime | None = None) -> Remembered | None:
+        """The last issued forecast of a zone by a chain of sources.
+
+        What was stored by a clock that has been set back since is passed over: rows checked
+        later than ``now``, and, once their hour has come, rows that newer ones were stored after.
+        """
+        recent = select(ForecastRow.id).where(ForecastRow.zone == zone, ForecastRow.chain == chain)
+        if now is not None:
+            recent = recent.where(col(ForecastRow.checked_at) <= now.timestamp())
+        by_issue = col(ForecastRow.issued_at).desc(), col(ForecastRow.id).desc()
+        recent = recent.order_by(*by_issue).limit(PAGE)
         with self._db.read() as session:
             row = session.exec(
                 select(ForecastRow)
-                .where(ForecastRow.zone == zone, ForecastRow.chain == chain)
-                .order_by(col(ForecastRow.issued_at).desc(), col(ForecastRow.id).desc())
+                .where(col(ForecastRow.id).in_(recent))
+                .order_by(col(ForecastRow.id).desc())
                 .limit(1)
             ).first()
         if row is None:

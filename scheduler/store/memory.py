@@ -99,13 +99,15 @@ class Settlements:
         """Ended jobs that ran, without a final settlement, that it is time to look at again.
 
         After ``pause_s``, and then ever more rarely: what a source has not told or revised after
-        a day will hardly change within the next hour.
+        a day will hardly change within the next hour. A look that lies in the future was made on
+        a clock that has been set back since, and does not count, however final.
         """
         seen = func.coalesce(SettlementRow.checked_at, SettlementRow.made_at)
         patience = (seen - JobRow.ended_at) / GROWTH
         pause = case((patience > pause_s, patience), else_=pause_s)
         rests = select(SettlementRow.id).where(
             SettlementRow.job_id == JobRow.id,
+            seen <= now.timestamp(),
             or_(SettlementRow.status == "final", seen + pause > now.timestamp()),
         )
         begun = select(AttemptRow.id).where(

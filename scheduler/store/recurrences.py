@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlmodel import col, select, update
+from sqlmodel import col, func, select, update
 
 from providers.series import from_unix
 from scheduler.errors import UsageError
 from scheduler.models import JobSpec, Recurrence
 from scheduler.store.entries import enqueue
-from scheduler.store.rows import RecurrenceRow
+from scheduler.store.rows import JobRow, RecurrenceRow
 from scheduler.texts import not_one
 
 if TYPE_CHECKING:
@@ -73,6 +73,13 @@ class Recurrences:
                 return False
             enqueue(session, job_id, spec, at)
             return True
+
+    def last_made(self, series_id: str) -> datetime | None:
+        """When, by the clock of that time, the newest job of a series was made."""
+        query = select(func.max(JobRow.submitted_at)).where(JobRow.recurrence == series_id)
+        with self._db.read() as session:
+            found = session.exec(query).one()
+        return None if found is None else from_unix(found)
 
     def stop(self, series_id: str, at: datetime) -> None:
         """Make no more jobs of a series."""

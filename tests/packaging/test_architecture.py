@@ -48,7 +48,8 @@ PROVIDERS = (
 DOORS = {
     "sqlmodel": {"scheduler/store"},
     "sqlalchemy": {"scheduler/store"},
-    "apscheduler": {"scheduler/daemon.py", "scheduler/cron.py"},
+    "apscheduler": {"scheduler/daemon.py"},
+    "cronsim": {"scheduler/cron.py"},
     "yaml": {"scheduler/documents.py"},
     "platformdirs": {"scheduler/config_files.py"},
     "pynvml": {"providers/meters/nvml/library.py"},

@@ -35,7 +35,8 @@ class PlayedSlurm:
             program = bin_dir / name
             program.write_text(f"#!{sys.executable} -S\n" + Path(__file__).read_text())
             program.chmod(0o755)
-        self.write({"jobs": [], "old": [], "lag": 0, "said": [], "lose": False})
+        self.write({"jobs": [], "old": [], "lag": 0, "said": [], "lose": False,
+                    "accounting": None})  # fmt: skip
         return str(bin_dir)
 
     def read(self) -> dict[str, Any]:
@@ -55,6 +56,13 @@ class PlayedSlurm:
             if str(job["job_id"]) == job_id:
                 job.update(fields)
         self.write(state)
+
+    def lose_its_state(self, **stranger: Any) -> None:
+        """It forgets all jobs and counts from 1 again; the first number goes to another job."""
+        job = {"job_id": 1, "job_state": "PENDING", "comment": "", "name": "theirs",
+               "state_reason": "None", "end_time": 0, "restart_cnt": 0, "requeue": True,
+               "script": "", "submit_time": time.time()}  # fmt: skip
+        self.write(self.read() | {"jobs": [job | stranger]})
 
     def lag(self, looks: int) -> None:
         """The next ``looks`` at the queue show what is true now."""
@@ -103,10 +111,13 @@ def _obey(argv: list[str], state: dict[str, Any]) -> tuple[str, str]:
                 "job_id": job_id, "job_state": "PENDING", "comment": options["comment"],
                 "state_reason": "BeginTime" if "begin" in options else "None", "end_time": 0,
                 "restart_cnt": 0, "requeue": "requeue" in options, "script": sys.stdin.read(),
+                "name": options["job-name"], "submit_time": 0,
             }
         )  # fmt: skip
         return (("", "sbatch: error: Zero Bytes were transmitted or received") if state["lose"]
                 else (f"{job_id}\n", ""))  # fmt: skip
+    if name == "sacct" and state["accounting"] is not None:
+        return json.dumps({"errors": [], "jobs": state["accounting"]}), ""
     if name in {"sacct", "sinfo"}:
         return "", "Slurm accounting storage is disabled"
     verb = "cancel" if name == "scancel" else words[0]
@@ -114,6 +125,8 @@ def _obey(argv: list[str], state: dict[str, Any]) -> tuple[str, str]:
     job = next((j for j in state["jobs"] if str(j["job_id"]) == asked), None)
     if job is None:
         return "", f"{UNKNOWN} {asked}"
+    if name == "scancel" and options.get("name", job["name"]) != job["name"]:
+        return "", ""
     refusal = _control(verb, job, words)
     return "", f"{refusal} {asked}" if refusal else ""
 

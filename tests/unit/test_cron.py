@@ -79,8 +79,47 @@ def test_every_quarter_of_an_hour_goes_on_through_the_night(night: datetime) -> 
 
 
 def test_several_skipped_times_are_one() -> None:
-    found = _series("*/15 2 * * *", BERLIN, SPRING - timedelta(hours=3), 2)
+    found = _series("0,15,30,45 2 * * *", BERLIN, SPRING - timedelta(hours=3), 2)
     assert [f"{at:%d %H:%M}" for at in found] == ["29 01:00", "30 00:00"]
+
+
+def test_a_wildcard_runs_at_what_clocks_show_as_in_debians_cron() -> None:
+    """cron(8): jobs "specified with wildcards are run based on the new time immediately"."""
+    found = _series("*/30 2 * * *", BERLIN, SPRING - timedelta(hours=3), 2)
+    assert [f"{at:%d %H:%M}" for at in found] == ["30 00:00", "30 00:30"]
+    found = _series("*/30 2 * * *", BERLIN, AUTUMN - timedelta(hours=3), 5)
+    assert [f"{at:%d %H:%M}" for at in found][:4] == [
+        "25 00:00", "25 00:30", "25 01:00", "25 01:30",
+    ]  # fmt: skip
+    found = _series("0 */2 * * *", BERLIN, AUTUMN - timedelta(hours=3), 4)
+    assert [f"{at:%d %H:%M}" for at in found] == ["24 22:00", "25 00:00", "25 01:00", "25 03:00"]
+
+
+@pytest.mark.parametrize("hour", ["*", "*/1", "0-23", "0-11,12-23", "0-23/1"])
+@pytest.mark.parametrize("night", [SPRING, AUTUMN])
+def test_a_rule_for_every_hour_comes_each_hour_however_it_is_written(
+    night: datetime, hour: str
+) -> None:
+    found = _series(f"0 {hour} * * *", BERLIN, night - timedelta(hours=2), 30)
+    assert {b - a for a, b in pairwise(found)} == {timedelta(hours=1)}
+
+
+@pytest.mark.parametrize(
+    ("short", "shown"),
+    [
+        ("@hourly", "02 09:00"),
+        ("@daily", "03 00:00"),
+        ("@weekly", "08 00:00"),
+        ("@monthly", "01 00:00"),
+        ("@yearly", "01 00:00"),
+        ("@Daily ", "03 00:00"),
+    ],
+)
+def test_short_names_are_those_of_cron(short: str, shown: str) -> None:
+    (at,) = _series(short, "UTC", datetime(2026, 3, 2, 8, 20, tzinfo=UTC), 1)
+    assert f"{at:%d %H:%M}" == shown
+    with pytest.raises(ValueError, match=f"write {short.strip().lower()}"):
+        cron.parse(short.strip().removeprefix("@"))
 
 
 ZONES = st.sampled_from([BERLIN, "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"])
@@ -99,6 +138,47 @@ def test_a_rule_for_every_hour_is_what_clocks_show(tz: str, moment: datetime, mi
     while expected.astimezone(ZoneInfo(tz)).minute != minute:
         expected += MINUTE
     assert at == expected
+
+
+def _by_debians_rule(
+    minutes: set[int], hours: set[int], tz: str, moment: datetime, *, by_clock: bool
+) -> datetime:
+    """Minute by minute: what clocks show, what they have just jumped over, what they repeat."""
+    zone, at = ZoneInfo(tz), moment
+    while True:
+        before = at.astimezone(zone).replace(tzinfo=None)
+        at += MINUTE
+        local = at.astimezone(zone)
+        shown = [local.replace(tzinfo=None)] if by_clock or not local.fold else []
+        while not by_clock and (before := before + MINUTE) < local.replace(tzinfo=None):
+            shown.append(before)
+        if any(wall.minute in minutes and wall.hour in hours for wall in shown):
+            return at
+
+
+NUMBERS = {"minute": range(60), "hour": range(24)}
+
+
+@given(
+    tz=ZONES,
+    moment=MOMENTS,
+    minutes=st.sets(st.integers(0, 59), min_size=1, max_size=3),
+    hours=st.sets(st.integers(0, 4), min_size=1, max_size=3),
+    wild=st.sampled_from(["", "minute", "hour", "every hour"]),
+    step=st.integers(1, 20),
+)
+def test_every_rule_comes_when_debians_cron_would_run_it(
+    tz: str, moment: datetime, minutes: set[int], hours: set[int], wild: str, step: int
+) -> None:
+    fields = {"minute": ",".join(map(str, minutes)), "hour": ",".join(map(str, hours))}
+    found = {"minute": minutes, "hour": hours}
+    if wild in fields:
+        fields[wild], found[wild] = f"*/{step}", set(NUMBERS[wild][::step])
+    elif wild:
+        fields["hour"], found["hour"] = "0-23", set(range(24))
+    rule = cron.parse(f"{fields['minute']} {fields['hour']} * * *")
+    expected = _by_debians_rule(found["minute"], found["hour"], tz, moment, by_clock=bool(wild))
+    assert cron.next_after(rule, tz, moment) == expected
 
 
 @given(tz=ZONES, moment=MOMENTS, hour=st.integers(0, 23), minute=st.integers(0, 59))
@@ -134,15 +214,17 @@ def test_the_next_occurrence_is_later_and_there_is_none_before(
     ("text", "said"),
     [
         ("", "0 fields"),
-        ("@daily", "1 fields"),
+        ("@reboot", "1 fields"),
+        ("0 */24 * * *", "the step of '*/24' is too long: hour has 0-23"),
+        ("*/90 * * * *", "too long"),
         ("0 2 * * * *", "6 fields"),
         ("60 * * * *", "60"),
-        ("0 0 * * 8", "'8' is no weekday"),
-        ("0 0 * * 4-2", "holds no weekday"),
-        ("0 0 * * 1/0", "holds no weekday"),
-        ("0 0 * * 2nd", "'2nd' is no weekday"),
+        ("0 0 * * 8", "'8' is not a valid weekday: 0-7 or sun-sat"),
+        ("0 0 * * 4-2", "not a valid weekday"),
+        ("0 0 * * 1/0", "not a valid weekday"),
+        ("0 0 * * 2nd", "'2nd' is not a valid weekday"),
         ("0 0 * * mon tue", "6 fields"),
-        ("x y * * *", "no cron time"),
+        ("x y * * *", "'x' is not a valid minute: 0-59"),
         ("0 0 30 2 *", "never comes"),
     ],
 )

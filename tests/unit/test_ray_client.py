@@ -87,6 +87,39 @@ def test_a_submission_says_where_how_much_and_nothing_of_the_daemon(
     }
 
 
+@pytest.mark.parametrize("metadata", [None, {}, {"lowtide_job": "j", "lowtide_attempt": "1"}])
+def test_a_job_of_another_submitter_that_has_our_id_is_left_alone(
+    serve: Serve, tmp_path: Path, metadata: object
+) -> None:
+    stranger = json.dumps({"status": "RUNNING", "metadata": metadata})
+    jobs: dict[str, str] = {}
+
+    def play(asked: Asked) -> Reply:
+        name = asked.path.removeprefix("/api/jobs/")
+        if asked.verb == "POST" and not name:
+            body = json.loads(asked.body)
+            jobs[body["submission_id"]] = json.dumps({"status": "RUNNING"} | body)
+            return Reply("{}")
+        if asked.path == "/api/v0/nodes":
+            return Reply(json.dumps(NODES))
+        return Reply(jobs.get(name, "") or stranger)
+
+    server = serve(play)
+    engine = ray.build({"address": server.url, "resource": "region:a"}, tmp_path)
+    launch = _launch(tmp_path)
+    assert engine.look(launch) is None
+    engine.cancel(launch)
+    assert {asked.verb for asked in server.asked} == {"GET"}
+    engine.start(launch)
+    (ours,) = jobs
+    assert ours.endswith("-2")
+    found = engine.look(launch)
+    assert found is not None
+    assert found.stage == "running"
+    engine.cancel(launch)
+    assert server.asked[-1].path == f"/api/jobs/{ours}/stop"
+
+
 @pytest.mark.parametrize(
     ("settings", "fields", "said"),
     [

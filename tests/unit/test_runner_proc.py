@@ -93,4 +93,4 @@ def test_marked_finds_the_token_and_nothing_else(tmp_path: Path) -> None:
         found = proc.marked(token)
         ours.kill()
         other.kill()
-    assert found == [ours.pid]
+    assert [process.pid for process in found] == [ours.pid]

@@ -21,9 +21,10 @@ from providers.executors.slurm.handle import Handle
 from providers.executors.slurm.jobs import SlurmJob
 from providers.runner import journal
 
-OLD = {"job_id": 7, "job_state": "PENDING", "state_reason": "BeginTime", "comment": "lowtide:a",
+OURS = Handle("7", None, None, None, since_s=100.0, marks=("lowtide:a:1:t0ken",))
+OLD = {"job_id": 7, "job_state": "PENDING", "state_reason": "BeginTime", "comment": OURS.marks[0],
        "start_time": 1795554867, "end_time": 0, "shared": None}  # fmt: skip
-NEW = {"job_id": 7, "job_state": ["PENDING"], "state_reason": "BeginTime", "comment": "lowtide:a",
+NEW = {"job_id": 7, "job_state": ["PENDING"], "state_reason": "BeginTime", "comment": OURS.marks[0],
        "start_time": {"set": True, "infinite": False, "number": 1795554867},
        "end_time": {"set": False, "infinite": False, "number": 0}, "shared": ["none"]}  # fmt: skip
 json_values = st.recursive(
@@ -36,7 +37,7 @@ json_values = st.recursive(
 @pytest.mark.parametrize("job", [OLD, NEW])
 def test_a_job_of_any_version_is_read(job: dict[str, Any]) -> None:
     (found,) = jobs.parse_queue(json.dumps({"jobs": [job], "errors": []}))
-    assert found == SlurmJob("7", "PENDING", "BeginTime", "lowtide:a", 1795554867.0, None)
+    assert found == SlurmJob("7", "PENDING", "BeginTime", OURS.marks[0], 1795554867.0, None)
     assert found.stage == "waiting"
 
 
@@ -94,10 +95,12 @@ def test_which_run_of_a_job_is_told_of(
 def test_a_jobcomp_file_tells_runs_apart(tmp_path: Path) -> None:
     """Slurm 22.05 writes a line for each end, and one for each requeue."""
     file = tmp_path / "jobcomp"
-    lines = [f"JobId=3 Name=x JobState={state}" for state in ("FAILED", "PENDING", "COMPLETED")]
-    for count, (state, restarts) in enumerate([("FAILED", 0), ("PENDING", 1), ("COMPLETED", 1)], 1):
+    lines = ["JobId=7 Name=theirs JobState=PENDING"]
+    states = ("FAILED", "PENDING", "COMPLETED")
+    lines += [f"JobId=7 Name=lowtide-a JobState={state}" for state in states]
+    for count, (state, restarts) in enumerate([("FAILED", 0), ("PENDING", 1), ("COMPLETED", 1)], 2):
         file.write_text("\n".join(lines[:count]))
-        found = Commands().completed(str(file), "3")
+        found = Commands().completed(str(file), OURS)
         assert found is not None
         assert (found.state, found.restarts) == (state, restarts)
 
@@ -112,7 +115,7 @@ def test_a_dead_controller_is_no_empty_queue() -> None:
 def _accounted(count: object, exclusive: object = True) -> str:
     step = {"tres": {"consumed": {"total": [{"type": "energy", "count": count}]}}}
     job = {"job_id": 7, "state": {"current": "COMPLETED", "reason": "None"}, "steps": [step],
-           "time": {"start": 10, "end": 20}, "comment": {"job": "x"},
+           "time": {"start": 10, "end": 20}, "comment": {"job": OURS.marks[0]},
            "exclusive": exclusive}  # fmt: skip
     return json.dumps({"jobs": [job]})
 
@@ -122,7 +125,9 @@ def _accounted(count: object, exclusive: object = True) -> str:
 )
 def test_no_energy_and_none_at_all_are_the_same(count: object, joules: float | None) -> None:
     (found,) = jobs.parse_accounting(_accounted(count))
-    assert found == SlurmJob("7", "COMPLETED", "None", "x", 10.0, 20.0, joules, exclusive=True)
+    assert found == SlurmJob(
+        "7", "COMPLETED", "None", OURS.marks[0], 10.0, 20.0, joules, exclusive=True
+    )
 
 
 WITNESS = "second witness: Slurm metered 0.002 kWh for the whole nodes of the job"
@@ -163,7 +168,7 @@ def test_slurms_energy_is_a_second_witness_where_it_is_the_jobs_alone(
     journal.JournalWriter(tmp_path, (), {}, 1.0)
     site = Told(text, queue)
     for _ in range(3):
-        note_energy(site, tmp_path, "7")
+        note_energy(site, tmp_path, OURS)
     assert journal.read_journal(tmp_path).notes == notes
     assert site.asked == 1
 
@@ -172,10 +177,10 @@ def test_silent_accounting_is_not_waited_for_once_a_job(tmp_path: Path) -> None:
     site, now = Told(""), [100.0]
     site.clock = lambda: now[0]
     for _ in range(5):
-        note_energy(site, tmp_path, "7")
+        note_energy(site, tmp_path, OURS)
     assert site.asked == 1
     now[0] += 2 * SILENT_S
-    note_energy(site, tmp_path, "7")
+    note_energy(site, tmp_path, OURS)
     assert site.asked == 2
 
 
@@ -186,7 +191,7 @@ def test_an_end_is_told_though_the_witness_cannot_be_written(
         raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(journal, "write_json", full)
-    note_energy(Told(_accounted(7200)), tmp_path, "7")
+    note_energy(Told(_accounted(7200)), tmp_path, OURS)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -247,7 +252,14 @@ def test_what_has_ended_meanwhile_is_cancelled_without_an_error(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with nullcontext() if over else pytest.raises(ExecutorError):
-        Commands().cancel("4")
+        Shown().cancel(OURS)
+
+
+class Shown(Commands):
+    """Our job is in the queue."""
+
+    def queue(self, *, fresh: bool = False) -> list[SlurmJob]:
+        return jobs.parse_queue(QUEUE)
 
 
 def test_a_silent_controller_is_not_waited_for_by_every_job_of_a_pass() -> None:

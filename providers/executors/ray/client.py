@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -22,11 +22,15 @@ NODES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class RayJob:
-    """A job as Ray knows it; ``error`` is Ray's own name of what went wrong."""
+    """A job as Ray knows it.
+
+    ``error`` is Ray's own name of what went wrong, ``metadata`` what its submitter gave it.
+    """
 
     status: str
     message: str
     error: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Client:
@@ -59,7 +63,11 @@ class Client:
         if said.status == 404:
             return None
         found = _object(said, "tells nothing of the job")
-        return RayJob(*(_word(found.get(name)) for name in ("status", "message", "error_type")))
+        status, message, error = (
+            _word(found.get(name)) for name in ("status", "message", "error_type")
+        )
+        metadata = found.get("metadata")
+        return RayJob(status, message, error, metadata if isinstance(metadata, dict) else {})
 
     def stop(self, submission_id: str) -> None:
         """Ray's stop of a job: TERM to its processes, then KILL; one that waits may wait on."""

@@ -61,7 +61,7 @@ class Ray(FolderExecutor):
         """Submit under an id of the attempt's own: Ray itself takes it only once.
 
         After a refusal under a new one: the supervisor of the old may live on and hold its name,
-        and each later job of that name then fails.
+        and each later job of that name then fails. So too where the id is another submitter's.
 
         What no node could ever run is refused here: Ray would let it wait, and cannot stop what
         waits (ray-project/ray#58353).
@@ -69,7 +69,7 @@ class Ray(FolderExecutor):
         self._refuse_infeasible(launch)
         number = _number(launch)
         job = self._client.job(submission_id(launch, number))
-        if job is not None and _look(job).stage == "refused":
+        if job is not None and (job.metadata != mark(launch) or _look(job).stage == "refused"):
             # Written first: who dies before Ray has it submits the same one again.
             number += 1
             journal.write_json(Path(launch.run_dir) / AGAIN, {"number": number})
@@ -85,7 +85,7 @@ class Ray(FolderExecutor):
                 "entrypoint_resources": (
                     {settings.resource: settings.amount} if settings.resource else {}
                 ),
-                "metadata": {"lowtide_job": launch.job_id, "lowtide_attempt": str(launch.attempt)},
+                "metadata": mark(launch),
                 # Nothing of the daemon's environment. A stop by Ray's own means lets the runner
                 # leave its receipt: Ray kills after 3 s otherwise.
                 "runtime_env": {
@@ -96,7 +96,7 @@ class Ray(FolderExecutor):
 
     def look(self, launch: Launch) -> Look | None:
         """Ray's status; its log is kept beside the runner's where there is no receipt."""
-        job = self._client.job(submission_id(launch, _number(launch)))
+        job = self._own(launch)
         if job is None:
             return None
         found = _look(job)
@@ -106,7 +106,13 @@ class Ray(FolderExecutor):
 
     def cancel(self, launch: Launch) -> None:
         """Ray's own stop."""
-        self._client.stop(submission_id(launch, _number(launch)))
+        if self._own(launch) is not None:
+            self._client.stop(submission_id(launch, _number(launch)))
+
+    def _own(self, launch: Launch) -> RayJob | None:
+        """Ray's job for the attempt; None also where what has its id does not carry its mark."""
+        job = self._client.job(submission_id(launch, _number(launch)))
+        return job if job is not None and job.metadata == mark(launch) else None
 
     def _nodes(self) -> list[dict[str, float]]:
         """Those of the region; :class:`ExecutorError` where there is none."""
@@ -141,6 +147,11 @@ class Ray(FolderExecutor):
         with suppress(ExecutorError, OSError):
             told = self._client.log(submission_id(launch, _number(launch)))
             path.write_text(told, encoding="utf-8")
+
+
+def mark(launch: Launch) -> dict[str, str]:
+    """What a job of ours carries in its metadata, beside the token's digest in its id."""
+    return {"lowtide_job": launch.job_id, "lowtide_attempt": str(launch.attempt)}
 
 
 def submission_id(launch: Launch, number: int = 1) -> str:

@@ -35,6 +35,11 @@ def comment(launch: Launch) -> str:
     return f"lowtide:{launch.job_id}:{launch.attempt}:{launch.token[:12]}"
 
 
+def job_name(job_id: str) -> str:
+    """How people see it at Slurm; the same for every attempt at a job of ours."""
+    return f"lowtide-{job_id}"
+
+
 def pointer(launch: Launch, job_id: str, restarts: int) -> Path:
     """The file that names the run folder for a requeued run of a Slurm job."""
     return Path(launch.run_dir).parent / f"{POINTER}.{job_id}.{restarts}"
@@ -75,7 +80,7 @@ def options(launch: Launch, settings: SlurmSettings, begin_s: float | None) -> l
     exported = ",".join(settings.export) or "NIL"
     found = [
         "--parsable",
-        f"--job-name=lowtide-{launch.job_id}",
+        f"--job-name={job_name(launch.job_id)}",
         f"--comment={comment(launch)}",
         f"--output={log}",
         f"--export={exported}",

@@ -17,6 +17,8 @@ from providers.executors.slurm.jobs import SlurmJob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from providers.executors.slurm.handle import Handle
+
 # A controller that is busy or on its way up answers late; one that is dead does not.
 PATIENCE_S = 20.0
 # One look at the queue serves all jobs that are polled within this time.
@@ -37,7 +39,11 @@ KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PAT
 
 @dataclass
 class Commands:
-    """The commands against one cluster (None: the default one)."""
+    """The commands against one cluster (None: the default one).
+
+    A job is named by its handle, never by its number alone: none is believed or changed whose
+    mark is not ours.
+    """
 
     cluster: str | None = None
     clock: Callable[[], float] = time.monotonic
@@ -97,61 +103,76 @@ class Commands:
         found = [job for job in self.queue(fresh=True) if job.comment == comment]
         return max(found, key=lambda job: (len(job.job_id), job.job_id), default=None)
 
-    def queued(self, job_id: str, *, fresh: bool = False) -> SlurmJob | None:
+    def queued(self, handle: Handle, *, fresh: bool = False) -> SlurmJob | None:
         """A job that the controller remembers."""
-        return next((job for job in self.queue(fresh=fresh) if job.job_id == job_id), None)
+        return next(filter(handle.is_ours, self.queue(fresh=fresh)), None)
 
-    def job(self, job_id: str) -> SlurmJob | None:
-        """A job by its id: from the queue, else accounting, else the controller, else None."""
-        return self.queued(job_id) or self.accounted(job_id) or self._shown(job_id)
+    def job(self, handle: Handle) -> SlurmJob | None:
+        """A job from the queue, else accounting, else the controller, else None."""
+        return self.queued(handle) or self.accounted(handle) or self._shown(handle)
 
-    def accounted(self, job_id: str) -> SlurmJob | None:
+    def accounted(self, handle: Handle) -> SlurmJob | None:
         """What accounting has of a job; None also where the site keeps none, or it is silent."""
         if self.clock() - self._unaccounted_s <= SILENT_S:
             return None
         try:
-            said = self.run(*self.on_cluster("sacct"), "--json", f"--jobs={job_id}")
-            found = jobs.parse_accounting(said)
+            # Without --duplicates it tells only the newest of the jobs that have had the number.
+            words = ("--json", "--duplicates", f"--jobs={handle.job_id}")
+            said = self.run(*self.on_cluster("sacct"), *words)
+            found = filter(handle.is_ours, jobs.parse_accounting(said))
         except ExecutorError:
             self._unaccounted_s = self.clock()
             return None
-        return next((job for job in reversed(found) if job.job_id == job_id), None)
+        return max(found, key=lambda job: job.submitted_s or 0.0, default=None)
 
-    def _shown(self, job_id: str) -> SlurmJob | None:
+    def _shown(self, handle: Handle) -> SlurmJob | None:
         try:
-            said = self.run(*self.on_cluster("scontrol"), "show", "job", "-o", job_id)
+            said = self.run(*self.on_cluster("scontrol"), "show", "job", "-o", handle.job_id)
         except ExecutorError:
             return None
-        return next((job for job in jobs.parse_lines(said) if job.job_id == job_id), None)
+        return next(filter(handle.is_ours, jobs.parse_lines(said)), None)
 
-    def completed(self, path: str, job_id: str) -> SlurmJob | None:
+    def completed(self, path: str, handle: Handle) -> SlurmJob | None:
         """What a jobcomp file says last of a job: a line for each end, and one for each requeue."""
-        own = f"JobId={job_id} "
+        own = f"JobId={handle.job_id} "
         try:
             # It has the site's whole past.
             with Path(path).open(encoding="utf-8", errors="replace") as file:
                 told = "".join(line for line in file if line.startswith(own))
         except OSError:
             return None
-        found = [job for job in jobs.parse_lines(told) if job.job_id == job_id]
+        found = [*filter(handle.is_ours, jobs.parse_lines(told))]
         requeued = sum(job.stage == "waiting" for job in found)
         return replace(found[-1], restarts=requeued) if found else None
 
-    def update(self, job_id: str, **fields: str) -> None:
+    def update(self, handle: Handle, **fields: str) -> None:
         """``scontrol update``: StartTime, Partition, Comment."""
+        self._make_sure(handle)
         said = [f"{name}={value}" for name, value in fields.items()]
-        self.run(*self.on_cluster("scontrol"), "update", f"JobId={job_id}", *said)
+        self.run(*self.on_cluster("scontrol"), "update", f"JobId={handle.job_id}", *said)
         self.forget()
 
-    def control(self, verb: str, job_id: str) -> None:
+    def control(self, verb: str, handle: Handle) -> None:
         """``scontrol hold|release|requeuehold|suspend|resume``."""
-        self.run(*self.on_cluster("scontrol"), verb, job_id)
+        self._make_sure(handle)
+        self.run(*self.on_cluster("scontrol"), verb, handle.job_id)
         self.forget()
 
-    def cancel(self, job_id: str, *options: str) -> None:
-        """``scancel``; a job that has ended meanwhile, or that Slurm does not know, is no error."""
+    def _make_sure(self, handle: Handle) -> None:
+        """Look just before a change: a number that changed hands is not to be acted on."""
+        if self.queued(handle) is None:
+            raise ExecutorError(f"Slurm has no job {handle.job_id} of ours any more")
+
+    def cancel(self, handle: Handle, *options: str) -> None:
+        """``scancel``; what has ended meanwhile, or Slurm does not know as ours, is left alone.
+
+        Slurm compares the name too, so that nothing can come between our look and its act.
+        """
+        if self.queued(handle, fresh=True) is None:
+            return
         try:
-            self.run(*self.on_cluster("scancel"), *options, job_id)
+            named = f"--name={handle.name}"
+            self.run(*self.on_cluster("scancel"), named, *options, handle.job_id)
         except ExecutorError as e:
             if not any(word in str(e) for word in OVER):
                 raise

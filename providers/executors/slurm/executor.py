@@ -69,11 +69,17 @@ class Slurm:
             elif known.released:
                 self._begin(run_dir, known, begin_s)
             if known is not None and not known.released:
-                known = replace(known, begin_s=begin_s)
-                requeue.release(self._commands, launch, known)
-                handles.keep(run_dir, replace(known, released=True))
+                self._release(launch, replace(known, begin_s=begin_s))
         except OSError as e:
             raise ExecutorError(f"the run folder {run_dir} cannot be used: {e}") from e
+
+    def _release(self, launch: Launch, held: Handle) -> None:
+        """Let it begin at its hour; where Slurm has lost it meanwhile, it is handed over anew."""
+        run_dir = Path(launch.run_dir)
+        if requeue.release(self._commands, launch, held):
+            handles.keep(run_dir, replace(held, released=True))
+        else:
+            handles.forget(run_dir)
 
     def _hand_over(self, launch: Launch, begin_s: float | None) -> Handle | None:
         """Slurm's job for an attempt that it has none of; None: not yet, it is still ending."""
@@ -84,7 +90,7 @@ class Slurm:
             except requeue.Impossible as e:
                 note = f"job {last.job_id} could not be requeued ({e}): it goes on in another one"
                 if last.cluster == self._settings.cluster:
-                    self._commands.cancel(last.job_id)
+                    self._commands.cancel(last)
             else:
                 if held is not None:
                     handles.keep(run_dir, held)
@@ -111,7 +117,7 @@ class Slurm:
             return False
         if (Path(launch.run_dir) / "started").exists():
             return False  # by its runner, or taken back
-        job = self._commands.job(handle.job_id)
+        job = self._commands.job(handle)
         if job is None or job.stage != "waiting" or handle.is_past(job):
             return False
         wanted = replace(handle, begin_s=begin_s, partition=self._settings.partition)
@@ -120,7 +126,7 @@ class Slurm:
         fields = {"StartTime": handle.start_time(begin_s)}
         if wanted.partition is not None and wanted.partition != handle.partition:
             fields["Partition"] = wanted.partition
-        self._commands.update(handle.job_id, **fields)
+        self._commands.update(handle, **fields)
         journal.write_json(Path(launch.run_dir) / "launch.json", self._launch(launch))
         handles.keep(Path(launch.run_dir), wanted)
         return True
@@ -138,28 +144,26 @@ class Slurm:
             return False
         handle = self._any(run_dir)
         if handle is not None:
-            self._commands.cancel(handle.job_id)
+            self._commands.cancel(handle)
         return True
 
     def stop(self, run_dir: Path, token: str, grace_s: float) -> None:
         """Cancel what waits; TERM through the runner to what runs, and scancel after the grace."""
         handle = self._any(run_dir)
-        job = None if handle is None else self._commands.job(handle.job_id)
+        job = None if handle is None else self._commands.job(handle)
         if handle is None or job is None or job.stage != "running":
             if not self.take_back(run_dir, token) and handle is not None:
-                self._commands.cancel(handle.job_id)
+                self._commands.cancel(handle)
             return
-        asked_at = journal.moment_s(journal.read_json(run_dir / "stop.json"))
-        if asked_at is None:
-            journal.write_json(run_dir / "stop.json", {"at": self._clock()})
-        if asked_at is not None and self._clock() - asked_at > 2 * grace_s + LAG_S:
-            self._commands.cancel(handle.job_id)
+        now_s = self._clock()
+        if now_s - journal.noted_s(run_dir / "stop.json", now_s) > 2 * grace_s + LAG_S:
+            self._commands.cancel(handle)
         elif (run_dir / "started").exists():
             # What is suspended hears no signal, nor what is just going on: it is asked again.
-            suspend.resume(self._commands, handle.job_id)
+            suspend.resume(self._commands, handle)
             self._signal(handle, "TERM")
         else:
-            self._commands.cancel(handle.job_id)
+            self._commands.cancel(handle)
 
     def pause(self, run_dir: Path, token: str) -> None:
         """As :meth:`providers.base.Executor.pause` says, through the runner; what is to be stopped
@@ -170,7 +174,7 @@ class Slurm:
             return
         handle, job = found
         stops = self._settings.suspend and _launched(run_dir).get("pause_signal") == "stop"
-        if not (stops and suspend.suspend(self._commands, run_dir, job, self._clock())):
+        if not (stops and suspend.suspend(self._commands, run_dir, handle, job, self._clock())):
             self._signal(handle, pausing.PAUSE.name)
 
     def resume(self, run_dir: Path, token: str) -> None:
@@ -179,7 +183,7 @@ class Slurm:
         if found is None or _launched(run_dir).get("pause_signal") != "stop":
             return
         handle, _ = found
-        if not suspend.resume(self._commands, handle.job_id):
+        if not suspend.resume(self._commands, handle):
             self._signal(handle, pausing.RESUME.name)
 
     def _pausable(self, run_dir: Path) -> tuple[Handle, SlurmJob] | None:
@@ -188,33 +192,38 @@ class Slurm:
         wants = _launched(run_dir).get("pause_signal") is not None
         if handle is None or not wants or not (run_dir / "started").exists():
             return None
-        job = self._commands.job(handle.job_id)
+        job = self._commands.job(handle)
         if job is None or job.stage != "running" or journal.read_receipt(run_dir):
             return None
         return handle, job
 
     def _signal(self, handle: Handle, name: str) -> None:
-        self._commands.cancel(handle.job_id, "--batch", f"--signal={name.removeprefix('SIG')}")
+        self._commands.cancel(handle, "--batch", f"--signal={name.removeprefix('SIG')}")
 
     def _submit(self, launch: Launch, begin_s: float | None) -> Handle:
         words = batch.options(launch, self._settings, begin_s)
         text = batch.script(launch, self._settings)
+        since_s = self._clock()
         said = self._commands.run(*self._commands.on_cluster("sbatch"), *words, stdin=text)
+        self._commands.forget()
         job_id, _ = batch.parse_id(said)
         cluster, partition = self._settings.cluster, self._settings.partition
-        return Handle(job_id, cluster, begin_s, partition, site=self._site)
+        return Handle(
+            job_id, cluster, begin_s, partition,
+            since_s=since_s, site=self._site, marks=(batch.comment(launch),),
+        )  # fmt: skip
 
     def _begin(self, run_dir: Path, handle: Handle, begin_s: float | None) -> None:
         """Let what is due and still waits for its hour begin now."""
         if begin_s is not None:
             return
-        job = self._commands.job(handle.job_id)
+        job = self._commands.job(handle)
         if job is not None and job.stage == "waiting" and job.reason == "BeginTime":
             try:
-                self._commands.update(handle.job_id, StartTime=handle.start_time(None))
+                self._commands.update(handle, StartTime=handle.start_time(None))
             except ExecutorError:
                 # Its hour may have come meanwhile.
-                job = self._commands.queued(handle.job_id, fresh=True)
+                job = self._commands.queued(handle, fresh=True)
                 if job is None or job.stage == "waiting":
                     raise
         if handle.begin_s is not None:
@@ -229,8 +238,10 @@ class Slurm:
         if found is None or (alive and found.stage not in {"waiting", "running"}):
             return None
         cluster, partition = self._settings.cluster, self._settings.partition
-        restarts, site = found.restarts or 0, self._site
-        handle = Handle(found.job_id, cluster, None, partition, restarts, site=site)
+        handle = Handle(
+            found.job_id, cluster, None, partition, found.restarts or 0,
+            found.submitted_s or self._clock(), site=self._site, marks=(found.comment,),
+        )  # fmt: skip
         handles.keep(run_dir, handle)
         return handle
 

@@ -40,6 +40,7 @@ class SlurmJob:
     ``energy_j`` is Slurm's own figure for whole nodes; None also where it is zero, which is
     what an unmetered node tells. ``exclusive``: no other job shared its nodes. ``restarts`` is how
     often the job was requeued: each raises it by one, and begins another run of the job.
+    ``submitted_s`` is when it was submitted, or requeued last.
     """
 
     job_id: str
@@ -51,6 +52,8 @@ class SlurmJob:
     energy_j: float | None = None
     exclusive: bool = False
     restarts: int | None = None
+    name: str = ""
+    submitted_s: float | None = None
 
     @property
     def stage(self) -> Stage:
@@ -74,6 +77,8 @@ def parse_queue(text: str) -> list[SlurmJob]:
             ended_s=_seconds(job.get("end_time")),
             exclusive=_exclusive(job),
             restarts=_count(job.get("restart_cnt")),
+            name=_word(job.get("name")),
+            submitted_s=_seconds(job.get("submit_time")),
         )
         for job in _jobs(text, "squeue")
     ]
@@ -98,6 +103,8 @@ def parse_accounting(text: str) -> list[SlurmJob]:
                 energy_j=_energy_j(job),
                 exclusive=_exclusive(job),
                 restarts=_count(job.get("restart_cnt")),
+                name=_word(job.get("name")),
+                submitted_s=_seconds(times.get("submission")),
             )
         )
     return found
@@ -118,6 +125,7 @@ def parse_lines(text: str) -> list[SlurmJob]:
                 SlurmJob(
                     fields["JobId"], state, fields.get("Reason", ""), fields.get("Comment", ""),
                     restarts=int(restarts) if _RESTARTS.fullmatch(restarts) else None,
+                    name=fields.get("JobName") or fields.get("Name", ""),
                 )
             )  # fmt: skip
     return found

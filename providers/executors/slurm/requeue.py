@@ -38,12 +38,18 @@ class Impossible(Exception):
 
 
 def before(launch: Launch) -> Handle | None:
-    """The Slurm job of the attempt before, where that ended by a checkpoint."""
+    """The Slurm job of the attempt before, where that ended by a checkpoint.
+
+    It may carry the mark of either: that of ``launch`` is written before the job is let go.
+    """
     folder = Path(launch.run_dir).with_name(str(launch.attempt - 1))
     receipt = journal.read_receipt(folder)
     if launch.pause_signal != "checkpoint" or receipt is None or receipt.reason != "paused":
         return None
-    return handle.read(folder)
+    last = handle.read(folder)
+    if last is None:
+        return None
+    return replace(last, marks=(batch.comment(launch), *last.marks))
 
 
 def take_back(
@@ -55,10 +61,7 @@ def take_back(
     """
     job = _back_in_queue(commands, last)
     if job is None or job.restarts is None:
-        tried = Path(launch.run_dir) / TRIED
-        journal.claim(tried, {"at": now_s})
-        since = (journal.read_json(tried) or {}).get("at")
-        if not isinstance(since, float) or now_s - since > PATIENCE_S:
+        if now_s - journal.noted_s(Path(launch.run_dir) / TRIED, now_s) > PATIENCE_S:
             raise Impossible(f"it was not back in the queue within {PATIENCE_S:g} s")
         return None
     _point(launch, job.job_id, job.restarts)
@@ -67,21 +70,27 @@ def take_back(
     )
 
 
-def release(commands: Commands, launch: Launch, held: Handle) -> None:
-    """Let it begin at its hour; safe to repeat, also once it has begun."""
+def release(commands: Commands, launch: Launch, held: Handle) -> bool:
+    """Let it begin at its hour; safe to repeat, also once it has begun.
+
+    False where Slurm has no such job of ours any more.
+    """
+    if commands.queued(held, fresh=True) is None:
+        return False
     try:
         # slurmctld has put the begin two minutes off.
         start = held.start_time(held.begin_s)
-        commands.update(held.job_id, Comment=batch.comment(launch), StartTime=start)
-        commands.control("release", held.job_id)
+        commands.update(held, Comment=batch.comment(launch), StartTime=start)
+        commands.control("release", held)
     except ExecutorError:
-        job = commands.queued(held.job_id, fresh=True)
+        job = commands.queued(held, fresh=True)
         if job is None or held.is_past(job) or job.stage in {"waiting", "unknown"}:
             raise
+    return True
 
 
 def _back_in_queue(commands: Commands, last: Handle) -> SlurmJob | None:
-    job = commands.queued(last.job_id, fresh=True)
+    job = commands.queued(last, fresh=True)
     if job is None:
         raise Impossible("Slurm does not know it any more")
     refusal = ""
@@ -89,12 +98,12 @@ def _back_in_queue(commands: Commands, last: Handle) -> SlurmJob | None:
         raise Impossible(f"it ended {RUNS} times before its runner began: {job.state}")
     try:
         if job.stage == "ended" and not last.is_past(job):
-            commands.control("requeuehold", last.job_id)
+            commands.control("requeuehold", last)
         elif job.stage == "waiting" and last.is_over(job) and job.reason != HELD:
-            commands.control("hold", last.job_id)
+            commands.control("hold", last)
     except ExecutorError as e:
         refusal = str(e)
-    job = commands.queued(last.job_id, fresh=True)
+    job = commands.queued(last, fresh=True)
     if job is not None and job.stage == "waiting" and last.is_over(job) and job.reason == HELD:
         return job
     if refusal and PENDING not in refusal and (job is None or job.stage == "ended"):
@@ -105,6 +114,6 @@ def _back_in_queue(commands: Commands, last: Handle) -> SlurmJob | None:
 def _point(launch: Launch, job_id: str, restarts: int) -> None:
     """Tell the batch script which attempt its next run is, whole or not at all."""
     path = batch.pointer(launch, job_id, restarts)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
     temporary.write_text(f"{launch.run_dir}\n", encoding="utf-8")
     temporary.replace(path)

@@ -44,7 +44,7 @@ class States:
         note = suspend.refusal(run_dir) or ("" if handle is None else handle.note)
         if receipt is not None:
             if handle is not None:
-                note_energy(self.commands, run_dir, handle.job_id)
+                note_energy(self.commands, run_dir, handle)
             return RunState("ended", receipt.started_at, receipt, note)
         started = journal.read_json(run_dir / "started")
         if started is None and not (run_dir / "started").exists():
@@ -65,9 +65,10 @@ class States:
             return RunState("waiting", detail=str(e))
         if handle is None or not handle.released:
             return RunState("absent")
-        if job is None or (handle.is_past(job) and self.clock() - handle.since_s > LAG_S):
+        # Either way: a clock that was set back must not make it wait for the hour it had shown.
+        if job is None or (handle.is_past(job) and abs(self.clock() - handle.since_s) > LAG_S):
             # A controller that died may have forgotten it; no runner of it can have begun.
-            return self._anew(run_dir, f"Slurm knows no job {handle.job_id} any more")
+            return self._anew(run_dir, f"Slurm has no job {handle.job_id} of ours any more")
         if job.stage == "ended" and not handle.is_past(job) and not self._may_lag(job):
             said = f"Slurm: {job.state}, before its runner began"
             if handle.restarts and job.state != "CANCELLED":
@@ -80,7 +81,7 @@ class States:
         return RunState("waiting", detail=f"{said}; {handle.note}" if handle.note else said)
 
     def _anew(self, run_dir: Path, said: str) -> RunState:
-        (run_dir / handles.FILE).unlink(missing_ok=True)
+        handles.forget(run_dir)
         return RunState("absent", detail=said)
 
     def _taken_back(self, handle: Handle | None) -> RunState:
@@ -88,9 +89,9 @@ class States:
         until Slurm obeys.
         """
         try:
-            job = None if handle is None else self.commands.queued(handle.job_id)
-            if job is not None and job.stage == "waiting":
-                self.commands.cancel(job.job_id)
+            job = None if handle is None else self.commands.queued(handle)
+            if handle is not None and job is not None and job.stage == "waiting":
+                self.commands.cancel(handle)
         except ExecutorError as e:
             return RunState("waiting", detail=f"taken back, which Slurm does not confirm: {e}")
         return RunState("gone", detail="stopped before it began")
@@ -123,9 +124,9 @@ class States:
         return RunState("gone", begun, detail=f"Slurm: {said}")
 
     def _job(self, handle: Handle) -> SlurmJob | None:
-        found = self.commands.job(handle.job_id)
+        found = self.commands.job(handle)
         path = self.settings.job_completions
-        return found or (self.commands.completed(path, handle.job_id) if path else None)
+        return found or (self.commands.completed(path, handle) if path else None)
 
     def _may_lag(self, job: SlurmJob) -> bool:
         return job.ended_s is not None and self.clock() - job.ended_s < LAG_S
@@ -137,4 +138,4 @@ class States:
         except OSError:
             return False
         now = self.clock()
-        return now - last < LAG_S + 2 * THINNING * (now - (begun or now))
+        return now - last < LAG_S + 2 * THINNING * max(0.0, now - (begun or now))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from providers.executors.slurm.commands import Commands
+    from providers.executors.slurm.handle import Handle
     from providers.executors.slurm.jobs import SlurmJob
 
 SUSPENDED = "SUSPENDED"
@@ -24,13 +25,13 @@ REFUSED = "suspend-refused.json"
 NO_ANSWER = ("did not answer", "Unable to contact", "Zero Bytes", "timed out")
 
 
-def suspend(commands: Commands, run_dir: Path, job: SlurmJob, now_s: float) -> bool:
+def suspend(commands: Commands, run_dir: Path, handle: Handle, job: SlurmJob, now_s: float) -> bool:
     """Whether Slurm has suspended it; False where it refuses, then and from then on."""
     if (run_dir / REFUSED).exists():
         return False
     if job.state != SUSPENDED:
         try:
-            commands.control("suspend", job.job_id)
+            commands.control("suspend", handle)
         except ExecutorError as e:
             if any(word in str(e) for word in NO_ANSWER):
                 raise
@@ -42,12 +43,12 @@ def suspend(commands: Commands, run_dir: Path, job: SlurmJob, now_s: float) -> b
     return True
 
 
-def resume(commands: Commands, job_id: str) -> bool:
+def resume(commands: Commands, handle: Handle) -> bool:
     """Let a suspended job go on; False where it is not suspended."""
-    job = commands.queued(job_id, fresh=True)
+    job = commands.queued(handle, fresh=True)
     if job is None or job.state != SUSPENDED:
         return False
-    commands.control("resume", job_id)
+    commands.control("resume", handle)
     return True
 
 
