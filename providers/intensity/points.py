@@ -20,8 +20,33 @@ if TYPE_CHECKING:
 # IPCC AR5 WG3 annex III and UNECE 2021). A higher figure is in another unit.
 MOST_G_PER_KWH = 2000.0
 
+# A figure in g/MWh (or kg/GWh) is so many times that in g/kWh.
+PER_MWH = 1000.0
+
 # Start and end (Unix seconds), g/kWh; None: the source has no value there.
 Point = tuple[float, float, float | None]
+
+
+def impossible(g_per_kwh: float) -> str:
+    """Why no grid has this intensity, as the end of a message; empty where one may have it."""
+    if 0 <= g_per_kwh <= MOST_G_PER_KWH:
+        return ""
+    said = f"which no grid emits (from 0 to {MOST_G_PER_KWH:g} g/kWh)"
+    if MOST_G_PER_KWH < g_per_kwh <= PER_MWH * MOST_G_PER_KWH:
+        return f"{said}: it looks like g/MWh, which is to be divided by {PER_MWH:g}"
+    return said
+
+
+def believable(name: str, series: Series) -> Series:
+    """The series of a source of this name; :class:`BadData` where it holds what no grid emits."""
+    for column in (series.g_per_kwh, series.low, series.high):
+        wrong = column[~((column >= 0) & (column <= MOST_G_PER_KWH))]
+        if len(wrong):
+            raise BadData(
+                f"{name} has {wrong[0]:g} g/kWh for {series.zone}, {impossible(float(wrong[0]))}: "
+                "the answer is not used"
+            )
+    return series
 
 
 def series_of(
@@ -40,10 +65,9 @@ def series_of(
     for start, end, value in points:
         if value is None:
             continue
-        if not (math.isfinite(value) and 0 <= value <= MOST_G_PER_KWH):
+        if fault := impossible(value):
             raise BadData(
-                f"{info.name} tells {value:g} g/kWh for {zone}, which no grid emits: "
-                "another unit? the answer is not used"
+                f"{info.name} tells {value:g} g/kWh for {zone}, {fault}: the answer is not used"
             )
         if not (math.isfinite(start) and math.isfinite(end) and start < end):
             raise BadData(f"{info.name}: a period of {zone} ends before it starts")
