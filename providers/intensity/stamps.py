@@ -42,19 +42,18 @@ def snapped(times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def lengths(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How long each value holds (s): to the next one, or over a hole as long as its step was.
+    """How long each value holds (s): to the next one, or before a hole as long as its step is.
 
     A difference is a step if it is shorter than :data:`MISSING` usual ones, or stands in a run of
-    three equal ones; else a hole lies there.
+    three equal ones; else a hole lies there. Before it the step is that of the last such run.
     """
     gaps = np.diff(times)
     change = np.flatnonzero(np.diff(gaps)) + 1
     bounds = np.concatenate(([0], change, [len(gaps)]))
-    run = np.repeat(np.diff(bounds), np.diff(bounds))
+    steady = np.repeat(np.diff(bounds), np.diff(bounds)) >= RUN
     usual = usual_step(gaps)
-    regular = (gaps < MISSING * usual) | (run >= RUN)
-    last = np.maximum.accumulate(np.where(regular, np.arange(len(gaps)), -1))
-    first_regular = gaps[np.argmax(regular)]
-    known = np.where(last >= 0, gaps[np.maximum(last, 0)], first_regular)
-    steps = np.where(regular, gaps, np.minimum(known, gaps))
-    return np.append(steps, known[-1])
+    last = np.maximum.accumulate(np.where(steady, np.arange(len(gaps)), -1))
+    first = gaps[np.argmax(steady)] if steady.any() else usual
+    step = np.where(last >= 0, gaps[np.maximum(last, 0)], first)
+    held = np.where((gaps < MISSING * usual) | steady, gaps, np.minimum(step, gaps))
+    return np.append(held, step[-1])

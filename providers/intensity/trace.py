@@ -179,7 +179,7 @@ class Trace:
                 f"moved to them, by {np.max(moved_s):.3g} s at most"
             )
         if rows.blank:
-            yield f"{zone}: {rows.blank} rows without a value are gaps"
+            yield f"{zone}: rows without a value, which are gaps: {rows.blank}"
         if rows.estimated:
             yield f"{zone}: {rows.estimated} of {len(moved_s)} values are estimates, says the file"
         assert self._layout is not None  # the file was read

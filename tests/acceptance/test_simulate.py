@@ -187,7 +187,7 @@ def test_only_what_was_issued_is_known(lowtide: Callable[..., Any], folder: Path
     less = starts()
     assert full != less
     assert [s for s in full if s[2] < 24] == [s for s in less if s[2] < 24]
-    _forecasts(folder / "forecast.csv", range(0, HOURS, 6), factor=7.0)
+    _forecasts(folder / "forecast.csv", range(0, HOURS, 6), factor=3.0)
     assert starts() == full, "a scale that is wrong everywhere is no matter"
 
 
