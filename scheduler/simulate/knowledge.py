@@ -109,9 +109,9 @@ def read(
     source = registry.load("intensity", "trace")(settings, Surroundings.at(trace.parent))
     try:
         names = tuple(dict.fromkeys(regions or source.in_order()))
+        series = [source.whole(name) for name in names]
     except SettingsError as e:
         raise UsageError(str(e)) from e
-    series = [source.whole(name) for name in names]
     grid, said = grid_of(series)
     notes = [*(note for name in names for note in source.notes(name)), *said]
     rows = [on_grid(one, grid) for one in series]
