@@ -37,18 +37,6 @@ def impossible(g_per_kwh: float) -> str:
     return said
 
 
-def believable(name: str, series: Series) -> Series:
-    """The series of a source of this name; :class:`BadData` where it holds what no grid emits."""
-    for column in (series.g_per_kwh, series.low, series.high):
-        wrong = column[~((column >= 0) & (column <= MOST_G_PER_KWH))]
-        if len(wrong):
-            raise BadData(
-                f"{name} has {wrong[0]:g} g/kWh for {series.zone}, {impossible(float(wrong[0]))}: "
-                "the answer is not used"
-            )
-    return series
-
-
 def series_of(
     info: SourceInfo,
     zone: str,
