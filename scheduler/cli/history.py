@@ -134,8 +134,8 @@ def import_command(
         options.say(note)
     if as_json:
         told = [{"zone": s.zone, **asdict(c)} for s, c in zip(every, counts, strict=True)]
-        content = {"source": name, "zones": told, "notes": list(notes)}
-        print_json({"schema_version": schema.SCHEMA_VERSION} | content)
+        content = {"schema_version": schema.SCHEMA_VERSION, "source": name, "zones": told}
+        print_json(content | ({"notes": list(notes)} if notes else {}))
         return
     for one, count in zip(every, counts, strict=True):
         options.show(

@@ -66,7 +66,7 @@ def read_swf(
     for number, line in _lines(path):
         if line.startswith(_COMMENT):
             found = _START.match(line)
-            # 0 is written where nobody knows.
+            # 0 is written where it is unknown.
             stated = float(found[1]) or None if found else stated
             continue
         numbers = _numbers(line)
