@@ -7,6 +7,7 @@ cost of a replay follows the number of rows and not their finest difference.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,14 +43,14 @@ class Grid:
     cells: int
 
     def cut(self, start_s: float, end_s: float) -> tuple[int, Grid]:
-        """The cells that hold ``[start, end)``, within the grid or not, and the first one's index.
+        """The cells within which ``[start, end)`` lies, and the first one's index.
 
         A stamp within :data:`~providers.intensity.stamps.JITTER` of a line is on it.
         """
-        first = int(np.floor((start_s - self.start_s) / self.step_s + JITTER))
-        last = int(np.ceil((end_s - self.start_s) / self.step_s - JITTER))
-        at = self.start_s + first * self.step_s
-        return first, Grid(at, self.step_s, max(last - first, 1))
+        first = math.floor((start_s - self.start_s) / self.step_s + JITTER)
+        last = math.ceil((end_s - self.start_s) / self.step_s - JITTER)
+        first, last = (min(max(n, 0), self.cells) for n in (first, last))
+        return first, Grid(self.start_s + first * self.step_s, self.step_s, last - first)
 
 
 def grid_of(series: Sequence[Series]) -> tuple[Grid, tuple[str, ...]]:

@@ -218,6 +218,8 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, s
             rows = csv.reader(f, delimiter="|", quoting=csv.QUOTE_NONE)
             first = next(rows, [])
             headed = bool({"JobID", "Submit", "State"} & set(_named(first)))
+            # Whoever names the columns may have a header of another tool: no number stands in it.
+            headed = headed or (bool(columns) and not re.search(r"\d", "".join(first)))
             header = _named(columns or first)
             _check(path, header, bool(columns) or headed or not any(first))
             numbered = enumerate(chain(() if headed else (first,), rows), 2 if headed else 1)

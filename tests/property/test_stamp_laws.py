@@ -67,8 +67,10 @@ def test_the_mean_of_what_never_changes_is_that(found: np.ndarray, value: float)
     assert np.allclose(row[~np.isnan(row)], value, rtol=1e-6, atol=1e-6)
 
 
-@given(st.integers(-50, 50), st.integers(1, 50), st.sampled_from([300.0, 3600.0]))
+@given(st.integers(-50, 150), st.integers(1, 1000), st.sampled_from([300.0, 3600.0]))
 def test_a_part_on_the_lines_of_the_grid_is_cut_there(first: int, count: int, step: float) -> None:
+    """What lies beyond the grid has no cells."""
     grid = Grid(START, step, 100)
-    at = START + first * step
-    assert grid.cut(at, at + count * step) == (first, Grid(at, step, count))
+    at, part = grid.cut(START + first * step, START + (first + count) * step)
+    low, high = max(0, min(first, 100)), max(0, min(first + count, 100))
+    assert (at, part) == (low, Grid(START + low * step, step, high - low))

@@ -288,7 +288,15 @@ NAMES = ("jobid%20", "SUBMIT", "start", "state", "alloccpus", "elapsed", "alloct
 BARE = "1|2026-05-01T06:00:00|2026-05-01T06:00:00|COMPLETED|4|01:00:00|cpu=4"
 
 
-@pytest.mark.parametrize("text", [f"{BARE}\n", f"{BARE}|\n", f"Id|Submit|a|b|c|d|e\n{BARE}\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{BARE}\n",
+        f"{BARE}|\n",
+        f"Id|Submit|a|b|c|d|e\n{BARE}\n",
+        f"job|submitted|began|outcome|cores|ran|held\n{BARE}\n",
+    ],
+)
 def test_columns_of_an_output_without_a_header_can_be_named(tmp_path: Path, text: str) -> None:
     """As sacct takes them for --format: in any case, with widths."""
     path = tmp_path / "dump.txt"

@@ -166,3 +166,14 @@ def test_forecasts_finer_than_the_trace_count_by_their_mean(tmp_path: Path) -> N
     path.write_text("\n".join(("issued_utc,target_utc,region,forecast_g_per_kwh", *rows)))
     ((_, ((_, _, values),)),) = read(even, path, ()).issued
     assert values.tolist() == pytest.approx([101.5, 105.5])
+
+
+def test_a_forecast_for_a_far_year_takes_no_cells_beyond_the_trace(tmp_path: Path) -> None:
+    even = _file(tmp_path, EVEN)
+    path = tmp_path / "forecast.csv"
+    issued = from_unix(START).isoformat()
+    rows = [f"{issued},{at},DE,100" for at in (issued, "2026-03-02T01:00Z", "9999-12-31T00:00Z")]
+    path.write_text("\n".join(("issued_utc,target_utc,region,forecast_g_per_kwh", *rows)))
+    ((_, ((_, first, values),)),) = read(even, path, ()).issued
+    assert (first, len(values)) == (0, ROWS)
+    assert np.count_nonzero(~np.isnan(values)) == 2
