@@ -159,9 +159,19 @@ def hourly_means(
 
     NaN where less than the share ``least`` of an hour is known.
     """
-    edges = first_s + 3600.0 * np.arange(hours + 1, dtype=np.float64)
+    return means(series, first_s, 3600.0, hours, least)
+
+
+def means(
+    series: Series, first_s: float, step_s: float, cells: int, least: float
+) -> NDArray[np.float64]:
+    """Means of ``cells`` steps from ``first_s`` (Unix seconds) on, g/kWh.
+
+    NaN where less than the share ``least`` of a step is known.
+    """
+    edges = first_s + step_s * np.arange(cells + 1, dtype=np.float64)
     covered, area = np.diff(series.covered(edges)), np.diff(series.integral(edges))
-    enough = covered >= least * 3600.0 - COVER_SLACK_S
+    enough = covered >= least * step_s - COVER_SLACK_S
     return np.where(enough, area / np.where(enough, covered, 1.0), np.nan)
 
 

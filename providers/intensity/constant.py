@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from providers.base import Triple
 from providers.errors import NoData
+from providers.intensity.points import MOST_G_PER_KWH
 from providers.series import Factors, Flow, Signal, SourceInfo, empty, flat
 from providers.settings import ProviderSettings, checked
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from providers.series import Series
     from providers.surroundings import Surroundings
 
-Grams = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Grams = Annotated[float, Field(ge=0, le=MOST_G_PER_KWH, allow_inf_nan=False)]
 
 
 class Band(ProviderSettings):

@@ -20,8 +20,21 @@ if TYPE_CHECKING:
 # IPCC AR5 WG3 annex III and UNECE 2021). A higher figure is in another unit.
 MOST_G_PER_KWH = 2000.0
 
+# A figure in g/MWh (or kg/GWh) is so many times that in g/kWh.
+PER_MWH = 1000.0
+
 # Start and end (Unix seconds), g/kWh; None: the source has no value there.
 Point = tuple[float, float, float | None]
+
+
+def impossible(g_per_kwh: float) -> str:
+    """Why no grid has this intensity, as the end of a message; empty where one may have it."""
+    if 0 <= g_per_kwh <= MOST_G_PER_KWH:
+        return ""
+    said = f"which no grid emits (from 0 to {MOST_G_PER_KWH:g} g/kWh)"
+    if MOST_G_PER_KWH < g_per_kwh <= PER_MWH * MOST_G_PER_KWH:
+        return f"{said}: it looks like g/MWh, which is to be divided by {PER_MWH:g}"
+    return said
 
 
 def series_of(
@@ -40,10 +53,9 @@ def series_of(
     for start, end, value in points:
         if value is None:
             continue
-        if not (math.isfinite(value) and 0 <= value <= MOST_G_PER_KWH):
+        if fault := impossible(value):
             raise BadData(
-                f"{info.name} tells {value:g} g/kWh for {zone}, which no grid emits: "
-                "another unit? the answer is not used"
+                f"{info.name} tells {value:g} g/kWh for {zone}, {fault}: the answer is not used"
             )
         if not (math.isfinite(start) and math.isfinite(end) and start < end):
             raise BadData(f"{info.name}: a period of {zone} ends before it starts")

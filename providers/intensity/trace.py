@@ -2,8 +2,9 @@
 
 ``timestamp_utc`` is the start of a period, ``region`` the grid zone; rows of one zone stand in
 order of time. Where no column ``ends_utc`` says when a period ends, the step is inferred, also
-where it changes; a hole stays a hole. Further columns are ignored. The values serve as forecast
-(perfect foresight) and as actuals.
+where it changes, from stamps that jitter too (:mod:`providers.intensity.stamps`); a hole stays a
+hole. Further columns are ignored. The values serve as forecast (perfect foresight) and as actuals.
+Exports of portals and files with other columns: :mod:`providers.intensity.trace_columns`.
 """
 
 from __future__ import annotations
@@ -15,56 +16,54 @@ import io
 import math
 import zlib
 from array import array
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import Field
 
 from providers.errors import BadData, NoData
+from providers.intensity import points, stamps
+from providers.intensity.fields import EARLIEST_S, LATEST_S
+from providers.intensity.trace_columns import ENDS, FACTS, Column, Layout, Value, layout_of
 from providers.series import Factors, Flow, Kind, Series, Signal, SourceInfo, from_unix, to_unix
 from providers.settings import ProviderSettings, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from providers.surroundings import Surroundings
 
-COLUMNS = ("timestamp_utc", "region", "g_per_kwh")
-ENDS = "ends_utc"
-# What the figures are, where a file says it.
-FACTS: Mapping[str, tuple[str, ...]] = {
-    "signal": get_args(Signal),
-    "factors": get_args(Factors),
-    "flow": get_args(Flow),
-}
-# So many equal differences in a row are a step of their own, not holes.
-RUN = 3
 # So many zones are named where one is asked for that the file does not have.
 SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rows:
     """One zone's rows as they stand in the file, by column; the header is row 1.
 
-    ``ends`` is empty where the file does not have that column.
+    ``ends`` is empty where the file does not have that column. ``blank`` rows are left out;
+    ``estimated`` is how many of the rest are estimates by the file's own word.
     """
 
     numbers: array[int] = field(default_factory=lambda: array("q"))
     stamps: list[str] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
+    blank: int = 0
+    estimated: int = 0
 
 
 class Settings(ProviderSettings):
     """``path`` is relative to the config file; the rest says what the figures are.
 
-    The file may say it itself, in columns of these names; else the signal is the average.
+    The file may say it itself, in columns of these names; else the signal is the average. Of an
+    export with several values ``factors`` or ``kind`` chooses one. ``columns`` names those of a
+    file of another form, ``zone`` whose values they are where no column says it.
     """
 
     path: str
@@ -72,6 +71,9 @@ class Settings(ProviderSettings):
     signal: Signal | None = None
     factors: Factors | None = None
     flow: Flow | None = None
+    kind: Value | None = None
+    columns: dict[Column, str] = Field(default_factory=dict)
+    zone: str | None = None
 
 
 class Trace:
@@ -82,7 +84,9 @@ class Trace:
         self._stamp = (0, -1)
         self._rows: dict[str, Rows] = {}
         self._series: dict[str, Series] = {}
+        self._notes: dict[str, tuple[str, ...]] = {}
         self._facts: dict[str, Any] = {}
+        self._layout: Layout | None = None
         self.info = SourceInfo(
             name=settings.source or f"trace {path.name}",
             title=f"recorded values in {path}",
@@ -138,13 +142,16 @@ class Trace:
             )
         if zone not in self._series:
             rows = self._rows[zone]
-            times, values = _parse(rows, self._path.name)
+            told, values = _parse(rows, self._path.name)
+            times = told
             if rows.ends:
                 ends = _ends(rows, times, self._path.name)
             elif len(times) > 1:
-                ends = times + _steps(times)
+                times = stamps.snapped(told)
+                ends = times + stamps.lengths(times)
             else:
                 ends = times + self._usual_step(zone)
+            self._notes[zone] = tuple(self._remarks(zone, rows, np.abs(times - told)))
             self._series[zone] = Series(
                 zone=zone,
                 kind="forecast",
@@ -160,8 +167,30 @@ class Trace:
             )
         return self._series[zone]
 
+    def notes(self, zone: str) -> tuple[str, ...]:
+        """What was done to the rows of a zone that people should know."""
+        self.whole(zone)
+        return self._notes[zone]
+
+    def _remarks(self, zone: str, rows: Rows, moved_s: NDArray[np.float64]) -> Iterator[str]:
+        if moved := int(np.count_nonzero(moved_s)):
+            yield (
+                f"{zone}: {moved} of {len(moved_s)} time stamps lie beside round times and are "
+                f"moved to them, by {np.max(moved_s):.3g} s at most"
+            )
+        if rows.blank:
+            yield f"{zone}: rows without a value, which are gaps: {rows.blank}"
+        if rows.estimated:
+            yield f"{zone}: {rows.estimated} of {len(moved_s)} values are estimates, says the file"
+        assert self._layout is not None  # the file was read
+        if not self._layout.utc and datetime.fromisoformat(rows.stamps[0].strip()).tzinfo is None:
+            yield f"{zone}: times without an offset are read as UTC"
+
     def _usual_step(self, zone: str) -> float:
-        """The most common step of all zones, for one that has a single row."""
+        """The usual step of all zones, for one that has a single row."""
+        assert self._layout is not None  # the file was read
+        if self._layout.step_s is not None:
+            return self._layout.step_s
         others = [_parse(rows, self._path.name)[0] for rows in self._rows.values()]
         gaps = np.concatenate([np.diff(times) for times in others])
         if not len(gaps):
@@ -169,7 +198,7 @@ class Trace:
                 f"trace {self._path.name} has one row for {zone}: its step cannot be told from "
                 "that; add the next row"
             )
-        return _most_common(gaps)
+        return stamps.usual_step(gaps)
 
     def _load(self) -> None:
         """Sort the file's lines by zone; numbers are read when a zone is asked for."""
@@ -178,9 +207,9 @@ class Trace:
             stamp = (stat.st_mtime_ns, stat.st_size)
             if stamp == self._stamp:
                 return
-            rows, stated = _by_zone(self._path)
+            rows, stated, self._layout = _by_zone(self._path, self._settings)
             self._facts = self._agreed(stated)
-            self._rows, self._series, self._stamp = rows, {}, stamp
+            self._rows, self._series, self._notes, self._stamp = rows, {}, {}, stamp
         except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as e:
             said = getattr(e, "strerror", None) or e
             raise BadData(f"trace {self._path} cannot be read: {said}") from e
@@ -201,42 +230,34 @@ class Trace:
         return {**facts, **stated}
 
 
-def _by_zone(path: Path) -> tuple[dict[str, Rows], dict[str, str]]:
-    """The file's rows by zone, and what it says that its figures are."""
+def _by_zone(path: Path, settings: Settings) -> tuple[dict[str, Rows], dict[str, str], Layout]:
+    """The file's rows by zone, what it says that its figures are, and its columns."""
     raw = path.read_bytes()
     if not raw:
         raise BadData(f"trace {path.name} is empty (0 bytes): fetch it again")
     text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-    reader = csv.reader(io.StringIO(text), skipinitialspace=True)
+    first = text.partition("\n")[0]
+    # Spreadsheets of many countries write semicolons.
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
     header = [name.strip() for name in next(reader, [])]
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise BadData(
-            f"trace {path.name} has no column {', '.join(missing)}: its header is "
-            f"{','.join(header)!r}"
-        )
-    at, where, value = (header.index(name) for name in COLUMNS)
-    until = header.index(ENDS) if ENDS in header else None
-    facts = {name: header.index(name) for name in FACTS if name in header}
-    told: dict[str, set[str]] = {name: set() for name in facts}
-    width = max(at, where, value, until or 0, *facts.values())
+    chosen = {"factors": settings.factors, "kind": settings.kind}
+    layout = layout_of(path.name, header, settings.columns, settings.zone, chosen)
+    told: dict[str, set[str]] = {name: set() for name in layout.facts}
     rows: dict[str, Rows] = {}
     for number, row in enumerate(reader, start=2):
         if not row:
             continue
-        if len(row) <= width:
+        if len(row) < layout.width:
             raise BadData(f"trace {path.name}, row {number}: {len(row)} columns, too few")
-        zone = rows.get(row[where])
+        name = layout.zone if layout.region is None else row[layout.region]
+        zone = rows.get(name)
         if zone is None:
-            zone = rows[row[where]] = Rows()
-        zone.numbers.append(number)
-        zone.stamps.append(row[at])
-        zone.values.append(row[value])
-        if until is not None:
-            zone.ends.append(row[until])
-        for name, column in facts.items():
-            told[name].add(row[column].strip())
-    if not rows:
+            zone = rows[name] = Rows()
+        _add(zone, number, row, layout)
+        for fact, column in layout.facts.items():
+            told[fact].add(row[column].strip())
+    if not any(zone.stamps for zone in rows.values()):
         raise BadData(f"trace {path.name} is empty: it has a header and no rows")
     for name, values in told.items():
         if len(values) > 1:
@@ -244,31 +265,46 @@ def _by_zone(path: Path) -> tuple[dict[str, Rows], dict[str, str]]:
             raise BadData(
                 f"trace {path.name} has more than one {name}, {named}: give each a file of its own"
             )
-    return rows, {name: value for name, (value,) in told.items() if value}
+    stated = {name: value for name, (value,) in told.items() if value}
+    return {k: v for k, v in rows.items() if v.stamps}, stated | dict(layout.known), layout
+
+
+def _add(zone: Rows, number: int, row: Sequence[str], layout: Layout) -> None:
+    value = row[layout.value]
+    if layout.blanks and not value.strip():
+        zone.blank += 1
+        return
+    zone.numbers.append(number)
+    zone.stamps.append(row[layout.time])
+    zone.values.append(value)
+    if layout.ends is not None:
+        zone.ends.append(row[layout.ends])
+    if layout.estimated is not None:
+        zone.estimated += row[layout.estimated].strip().casefold() == "true"
 
 
 def _parse(rows: Rows, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Unix seconds and g/kWh of one zone's rows, in order; every fault names its row."""
-    numbers, stamps, texts = rows.numbers, rows.stamps, rows.values
-    times = np.fromiter(_seconds(numbers, stamps, name), np.float64, len(stamps))
+    numbers, texts = rows.numbers, rows.values
+    times = np.fromiter(_seconds(numbers, rows.stamps, name), np.float64, len(texts))
     try:
         values = np.array(texts, dtype=np.float64)
     except ValueError:
         values = np.array([_number(text) for text in texts])
-    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    wrong = np.flatnonzero(~((values >= 0) & (values <= points.MOST_G_PER_KWH)))
     if len(wrong):
         i = int(wrong[0])
-        raise BadData(
-            f"trace {name}, row {numbers[i]}: g_per_kwh {texts[i]!r} is no number from 0 up: "
-            "leave the row out where nothing is known"
-        )
+        fault = "not a number: leave the row out where nothing is known"
+        if not math.isnan(values[i]):
+            fault = f"an intensity {points.impossible(float(values[i]))}"
+        raise BadData(f"trace {name}, row {numbers[i]}: g_per_kwh {texts[i]!r} is {fault}")
     order = np.diff(times)
     wrong = np.flatnonzero(order <= 0)
     if len(wrong):
         i = int(wrong[0]) + 1
         fault = "repeats" if order[i - 1] == 0 else "comes before"
         raise BadData(
-            f"trace {name}, row {numbers[i]}: {stamps[i]} {fault} row {numbers[i - 1]} of the "
+            f"trace {name}, row {numbers[i]}: {rows.stamps[i]} {fault} row {numbers[i - 1]} of the "
             "same region: sort the file by time and keep each period once"
         )
     return times, values
@@ -300,31 +336,14 @@ def _seconds(numbers: Iterable[int], stamps: Iterable[str], name: str) -> Iterat
             moment = datetime.fromisoformat(stamp.strip())
         except ValueError:
             raise BadData(f"trace {name}, row {number}: {stamp!r} is no ISO 8601 time") from None
-        # The column's name says UTC, so a time without offset is meant so.
-        yield (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _most_common(gaps: NDArray[np.float64]) -> float:
-    counts: Counter[float] = Counter(gaps.tolist())
-    return min(counts, key=lambda gap: (-counts[gap], gap))
-
-
-def _steps(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How long each value holds: to the next one, or over a hole as long as its step was.
-
-    A difference is a step if it is no longer than the most common one, or stands in a run of
-    three equal ones; else a hole lies there.
-    """
-    gaps = np.diff(times)
-    change = np.flatnonzero(np.diff(gaps)) + 1
-    bounds = np.concatenate(([0], change, [len(gaps)]))
-    run = np.repeat(np.diff(bounds), np.diff(bounds))
-    regular = (gaps <= _most_common(gaps)) | (run >= RUN)
-    last = np.maximum.accumulate(np.where(regular, np.arange(len(gaps)), -1))
-    first_regular = gaps[np.argmax(regular)]
-    known = np.where(last >= 0, gaps[np.maximum(last, 0)], first_regular)
-    steps = np.where(regular, gaps, np.minimum(known, gaps))
-    return np.append(steps, known[-1])
+        # Most columns' names say UTC, so a time without offset is meant so.
+        found = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        if not EARLIEST_S <= found <= LATEST_S:
+            raise BadData(
+                f"trace {name}, row {number}: {stamp!r} is outside {_shown(EARLIEST_S)[:4]} to "
+                f"{_shown(LATEST_S)[:4]}"
+            )
+        yield found
 
 
 def _shown(seconds: float) -> str:

@@ -59,10 +59,11 @@ def run(
     if from_s is not None and to_s is not None and from_s >= to_s:
         raise UsageError(f"--from {_shown(from_s)} is not before --to {_shown(to_s)}")
     source = registry.load("intensity", "trace")(
-        {"path": str(trace.absolute())}, Surroundings.at(trace.parent)
+        {"path": str(trace.absolute()), "kind": "actual"}, Surroundings.at(trace.parent)
     )
     names = tuple(dict.fromkeys(regions or source.in_order()))
     series = [source.whole(name) for name in names]
+    notes = [note for name in names for note in source.notes(name)]
     rows: list[dict[str, Any]] = []
     saved: list[Gains] = []
     faults: list[ProviderError] = []
@@ -93,7 +94,7 @@ def run(
         "to": max(row["to"] for row in scored),
         "regions": rows,
         "mean": mean | {"null_reasons": _mean_nulls(mean, saved)},
-    }
+    } | ({"notes": notes} if notes else {})
 
 
 def _region(

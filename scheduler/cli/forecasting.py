@@ -124,6 +124,8 @@ def _backtest(
 
     shown = {"on_region": tell} if sys.stderr.isatty() else {}
     figures = backtest.run(trace, only, from_s, to_s, **shown)
+    for note in figures.get("notes", ()):
+        options.say(note)
     if as_json:
         print_json({"schema_version": schema.SCHEMA_VERSION, **figures})
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from providers.errors import SettingsError
 from scheduler.cli import options
 from scheduler.cli.options import example, opened, print_json
 from scheduler.errors import UsageError
@@ -18,7 +19,7 @@ from scheduler.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from providers.series import Series
+    from providers.series import Kind, Series
 
 COLUMNS = (
     "timestamp_utc", "region", "g_per_kwh", "ends_utc", "source", "signal", "factors", "flow",
@@ -80,7 +81,23 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
 )
 @click.option("--factors", type=click.Choice(["direct", "lifecycle"]), help="Emission factors.")
 @click.option("--flow", type=click.Choice(["consumption", "production"]), help="Of the zone's.")
-@click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Only these; repeatable.")
+@click.option(
+    "--kind",
+    type=click.Choice(["actual", "forecast"]),
+    help="Which values to take; forecasts are stored as estimates.",
+)
+@click.option(
+    "--columns",
+    metavar="NAMES",
+    help="A file of another form: time=...,value=...,region=...,ends=...",
+)
+@click.option(
+    "--zone",
+    "zones",
+    multiple=True,
+    metavar="ZONE",
+    help="Only these; repeatable. Without a column of zones: whose values they are.",
+)
 @options.json_option
 @options.config_option
 @click.pass_context
@@ -91,14 +108,18 @@ def import_command(
     signal: str | None,
     factors: str | None,
     flow: str | None,
+    kind: str | None,
+    columns: str | None,
     zones: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Bring in a file of actual values.
 
     CSV, .gz too: timestamp_utc, region, g_per_kwh, and where it has them ends_utc, signal, factors
-    and flow; else the options say what the figures are. All of it or nothing; once more is without
-    effect. What is told otherwise than before counts from now on, and what it was before is kept.
+    and flow; else the options say what the figures are. Exports of Electricity Maps' portal (with
+    --factors) and of NESO's (with --kind) go in as they are, any other file with --columns. All of
+    it or nothing; once more is without effect. What is told otherwise than before counts from now
+    on, and what it was before is kept.
     """
     from scheduler.report import schema
 
@@ -106,12 +127,15 @@ def import_command(
     if not name.strip():
         raise UsageError("--source: a name is needed, e.g. --source entsoe")
     with opened(ctx) as context:
-        facts = {"source": name, "signal": signal, "factors": factors, "flow": flow}
-        every = _read(path, facts, zones)
+        facts = {"source": name, "signal": signal, "factors": factors, "flow": flow, "kind": kind}
+        every, notes = _read(path, facts | {"columns": _columns(columns)}, zones)
         counts = context.store.actuals.remember_all(name, every, options.utc_now())
+    for note in notes:
+        options.say(note)
     if as_json:
         told = [{"zone": s.zone, **asdict(c)} for s, c in zip(every, counts, strict=True)]
-        print_json({"schema_version": schema.SCHEMA_VERSION, "source": name, "zones": told})
+        content = {"schema_version": schema.SCHEMA_VERSION, "source": name, "zones": told}
+        print_json(content | ({"notes": list(notes)} if notes else {}))
         return
     for one, count in zip(every, counts, strict=True):
         options.show(
@@ -120,16 +144,41 @@ def import_command(
         )
 
 
-def _read(path: Path, settings: dict[str, Any], zones: tuple[str, ...]) -> list[Series]:
-    """The file's zones, or those asked for, as actual values."""
+def _columns(text: str | None) -> dict[str, str]:
+    """``time=a,value=b`` as a mapping; a name with a comma in it stands in quotes, as in CSV."""
+    parts = next(csv.reader([text]), []) if text else []
+    named = {what.strip(): name.strip() for what, _, name in (p.partition("=") for p in parts)}
+    known = ("time", "value", "region", "ends")
+    if any(what not in known or not name for what, name in named.items()):
+        raise UsageError(
+            f"--columns {text!r} is not understood: name {', '.join(known)}, e.g. "
+            "--columns time=Date,value=Intensity,region=Zone"
+        )
+    return named
+
+
+def _read(
+    path: Path, settings: dict[str, Any], zones: tuple[str, ...]
+) -> tuple[list[Series], tuple[str, ...]]:
+    """The file's zones, or those asked for, and what was done to its rows.
+
+    Forecasts are no measurement: they are estimates of what was.
+    """
     from providers import registry
     from providers.surroundings import Surroundings
 
     whole = path.absolute()
     build = registry.load("intensity", "trace")
-    trace = build({"path": str(whole)} | settings, Surroundings.at(whole.parent))
-    names = dict.fromkeys(zones) or trace.in_order()
-    return [replace(trace.whole(name), kind="actual") for name in names]
+    if len(zones) == 1:
+        settings = settings | {"zone": zones[0]}
+    try:
+        trace = build({"path": str(whole)} | settings, Surroundings.at(whole.parent))
+        names = dict.fromkeys(zones) or trace.in_order()
+    except SettingsError as e:
+        raise UsageError(str(e)) from e
+    kind: Kind = "estimate" if settings["kind"] == "forecast" else "actual"
+    notes = tuple(note for name in names for note in trace.notes(name))
+    return [replace(trace.whole(name), kind=kind) for name in names], notes
 
 
 @history_command.command(

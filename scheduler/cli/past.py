@@ -12,23 +12,26 @@ from scheduler.cli import options
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from scheduler.simulate import LogJob
+    from scheduler.simulate import LogJob, Past
 
 T = TypeVar("T")
 # As the slack that a job without a deadline gets by default.
 SLACK = "24h"
-_PAST = ("slack", "tz", "power_per_slot", "power_per_gpu")
+# What a past needs that does not say it, and what only accounting does.
+_PAST = ("slack", "power_per_slot")
+_SACCT = ("tz", "power_per_gpu", "slurm_energy", "sacct_columns")
+_SWF = ("jobs_start",)
 
 
 def past_options(command: Any) -> Any:
-    """What belongs to ``--sacct``."""
+    """What belongs to ``--sacct``, or to a log in the Standard Workload Format."""
     for option in reversed(
         (
             click.option(
                 "--slack", metavar="SPAN",
-                help=f"With --sacct: each job may end so much later than it did. [{SLACK}]",
+                help=f"With --sacct or SWF: each job may end so much later than it did. [{SLACK}]",
             ),
             click.option(
                 "--tz", metavar="ZONE",
@@ -36,7 +39,7 @@ def past_options(command: Any) -> Any:
             ),
             click.option(
                 "--power-per-slot", metavar="POWER",
-                help="With --sacct: of a held CPU. [a mean vCPU at full load]",
+                help="With --sacct or SWF: of a held CPU. [a mean vCPU at full load]",
             ),
             click.option(
                 "--power-per-gpu", metavar="POWER",
@@ -46,64 +49,104 @@ def past_options(command: Any) -> Any:
                 "--slurm-energy", is_flag=True,
                 help="With --sacct: ConsumedEnergyRaw where above zero (of whole nodes).",
             ),
+            click.option(
+                "--sacct-columns", metavar="NAMES",
+                help="With --sacct: the columns of an output without a header, as for --format.",
+            ),
+            click.option(
+                "--jobs-start", metavar="TIME",
+                help="With an SWF log: when its second 0 is. [what it says, or the trace's start]",
+            ),
         )
     ):  # fmt: skip
         command = option(command)
     return command
 
 
-def read_log(given: dict[str, Any]) -> tuple[list[LogJob], dict[str, Any]]:
-    """The jobs, and what the JSON document tells of where they come from."""
+def read_log(given: dict[str, Any], trace_start_s: float) -> tuple[list[LogJob], dict[str, Any]]:
+    """The jobs, and what the JSON document tells of where they come from.
+
+    A log without a date begins at ``trace_start_s`` (Unix seconds).
+    """
     from scheduler import simulate
 
     log, sacct = given["log"], given["sacct"]
     if (log is None) == (sacct is None):
         raise UsageError("give either --jobs FILE (a job log) or --sacct FILE (sacct -P)")
-    if log is not None:
-        named = [name for name in _PAST if given[name] is not None]
-        named += ["slurm_energy"] if given["slurm_energy"] else []
-        if named:
-            raise UsageError(
-                f"--{named[0].replace('_', '-')} belongs to --sacct: a job log tells it itself"
-            )
-        return simulate.read_jobs(Path(log)), {}
-    from scheduler.quantities import significant
+    if sacct is not None:
+        _check(given, _SWF, "a --jobs log in the Standard Workload Format")
+        return _from_sacct(given, Path(sacct))
+    path = Path(log)
+    _check(given, _SACCT, "--sacct")
+    if simulate.is_swf(path):
+        return _from_swf(given, path, trace_start_s)
+    _check(given, _PAST, "--sacct: a job log tells it itself")
+    _check(given, _SWF, "a log in the Standard Workload Format: this one has times")
+    return simulate.read_jobs(path), {}
+
+
+def _check(given: dict[str, Any], names: Sequence[str], where: str) -> None:
+    for name in names:
+        if given[name]:
+            raise UsageError(f"--{name.replace('_', '-')} belongs to {where}")
+
+
+def _from_sacct(given: dict[str, Any], path: Path) -> tuple[list[LogJob], dict[str, Any]]:
+    from scheduler import simulate
 
     zone, slack_s = _zone(given["tz"]), span("slack", given["slack"] or SLACK)
     per_slot_w, source = _per_slot_w(given["power_per_slot"])
     per_gpu_w = _power_w("power_per_gpu", given["power_per_gpu"])
     rates = simulate.Rates(per_slot_w, per_gpu_w, given["slurm_energy"])
-    past = simulate.read_sacct(Path(sacct), zone, slack_s, rates)
-    notes = (
-        f"times are read in {zone}",
+    columns = tuple(filter(None, (given["sacct_columns"] or "").split(",")))
+    past = simulate.read_sacct(path, zone, slack_s, rates, columns)
+    notes = (f"times are read in {zone}", *_assumed(given, per_slot_w, source), *past.notes)
+    about = {"tz": zone, "power_per_gpu_w": per_gpu_w}
+    return past.jobs, {"sacct": _about(past, slack_s, per_slot_w, source, notes) | about}
+
+
+def _from_swf(
+    given: dict[str, Any], path: Path, trace_start_s: float
+) -> tuple[list[LogJob], dict[str, Any]]:
+    from scheduler import simulate
+    from scheduler.simulate.log import moment_s
+
+    start, slack_s = given["jobs_start"], span("slack", given["slack"] or SLACK)
+    start_s = None if start is None else _parsed("jobs_start", start, moment_s)
+    per_slot_w, source = _per_slot_w(given["power_per_slot"])
+    past = simulate.read_swf(path, start_s, trace_start_s, slack_s, per_slot_w)
+    notes = (*_assumed(given, per_slot_w, source), *past.notes)
+    return past.jobs, {"swf": _about(past, slack_s, per_slot_w, source, notes)}
+
+
+def _assumed(given: dict[str, Any], per_slot_w: float, source: str) -> tuple[str, ...]:
+    from scheduler.quantities import significant
+
+    return (
         f"a deadline is when the job ended plus {given['slack'] or SLACK}; run now is each job's "
         "submission, as if nothing had queued",
         f"power: {significant(per_slot_w)} W for each CPU ({source})",
-        *past.notes,
     )
+
+
+def _about(
+    past: Past, slack_s: float, per_slot_w: float, source: str, notes: Sequence[str]
+) -> dict[str, Any]:
+    """What the JSON document tells of a past; the same is said on stderr."""
+    from scheduler.simulate import sacct_fields
+
     for note in notes:
         options.say(note)
     for why, count in past.left_out.items():
-        options.say(f"left out {count}: {_REASONS.get(why, why.replace('_', ' '))}")
-    about = {
+        options.say(f"left out {count}: {sacct_fields.reason(why)}")
+    return {
         "jobs": len(past.jobs),
         "left_out": dict(past.left_out),
-        "tz": zone,
         "slack_s": slack_s,
         "power_per_slot_w": per_slot_w,
         "power_per_slot_source": source,
-        "power_per_gpu_w": per_gpu_w,
         "notes": list(notes),
     }
-    return past.jobs, {"sacct": about}
-
-
-_REASONS = {
-    "steps_of_jobs": "steps, which are part of their jobs",
-    "never_ran": "never ran",
-    "power_of_gpus_not_given": "jobs with GPUs: give --power-per-gpu",
-    "told_twice": "told twice",
-}
 
 
 def span(name: str, text: str) -> float:

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from providers.errors import NoData
 from scheduler.cli import options
 from scheduler.cli.options import example, print_json
 from scheduler.cli.past import past_options, read_log, span
 from scheduler.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scheduler.simulate import Knowledge, LogJob
 
 
 @click.command(
     "simulate",
     epilog=example("lowtide simulate --jobs log.csv --trace de-2022.csv --capacity 500 --json"),
 )
-@click.option("--jobs", "log", metavar="FILE", help="Job log: CSV, .gz too.")
+@click.option("--jobs", "log", metavar="FILE", help="Job log: CSV or SWF, .gz too.")
 @click.option("--sacct", metavar="FILE", help="Or a cluster's past: output of `sacct -P`, .gz too.")
 @past_options
 @click.option("--trace", metavar="FILE", required=True, help="Actual intensity: CSV, .gz too.")
+@click.option(
+    "--factors",
+    type=click.Choice(["direct", "lifecycle"]),
+    help="Which values of a trace that has both.",
+)
 @click.option("--forecast", metavar="FILE", help="Forecasts by issue; else all is known before.")
 @click.option("--region", "regions", multiple=True, metavar="R", help="Zones; the first is home.")
 @click.option("--capacity", type=click.IntRange(1), metavar="N", help="Slots of each region.")
@@ -47,13 +58,19 @@ def simulate_command(trace: str, as_json: bool, out: str | None, **given: Any) -
     from scheduler import simulate
 
     rules = _rules(given)
-    jobs, past = read_log(given)
     forecast = given["forecast"]
-    knowledge = simulate.read(Path(trace), forecast and Path(forecast), given["regions"])
+    knowledge = simulate.read(
+        Path(trace), forecast and Path(forecast), given["regions"], given["factors"]
+    )
+    jobs, past = read_log(given, knowledge.start_s)
+    _compare_spans(jobs, knowledge)
     with click.progressbar(length=1000, label=f"{len(jobs)} jobs", file=sys.stderr) as bar:
         outcome = simulate.simulate(
             jobs, knowledge, rules, lambda done, every: bar.update(done * 1000 // every - bar.pos)
         )
+    if not outcome.jobs:
+        said = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in outcome.refused.items())
+        raise NoData(f"of {len(jobs)} jobs none can be simulated: {said}")
     if out is not None:
         with options.written(Path(out)) as file:
             outcome.write(file)
@@ -65,6 +82,31 @@ def simulate_command(trace: str, as_json: bool, out: str | None, **given: Any) -
     from scheduler.report import simulation
 
     options.show(simulation.summary(figures))
+
+
+def _compare_spans(jobs: Sequence[LogJob], knowledge: Knowledge) -> None:
+    """Say how many jobs lie outside the trace; :class:`NoData` where all of them do."""
+    from scheduler.planner.task import INSTANT_S
+
+    start_s, end_s = knowledge.start_s - INSTANT_S, knowledge.end_s + INSTANT_S
+    outside = sum(
+        1 for job in jobs if job.submitted_s < start_s or job.submitted_s + job.duration_s > end_s
+    )
+    where = f"outside the trace ({_day(knowledge.start_s)} to {_day(knowledge.end_s)})"
+    if outside == len(jobs):
+        first, last = (pick(job.submitted_s for job in jobs) for pick in (min, max))
+        raise NoData(
+            f"all {len(jobs)} jobs lie {where}: nothing to simulate; they were submitted from "
+            f"{_day(first)} to {_day(last)}"
+        )
+    if outside:
+        options.say(f"{outside} of {len(jobs)} jobs lie {where} and are left out")
+
+
+def _day(time_s: float) -> str:
+    from providers.series import from_unix
+
+    return f"{from_unix(time_s):%Y-%m-%d}"
 
 
 def _rules(given: dict[str, Any]) -> Any:

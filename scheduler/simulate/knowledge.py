@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,9 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from providers import registry
-from providers.series import from_unix
+from providers.errors import SettingsError
+from providers.intensity import stamps
+from providers.intensity.points import impossible
+from providers.series import Series, from_unix
 from providers.surroundings import Surroundings
 from scheduler.errors import UsageError
+from scheduler.simulate.grid import Grid, fill_short_holes, grid_of, on_grid
 from scheduler.simulate.log import moment_s, rows_of
 
 if TYPE_CHECKING:
@@ -21,15 +26,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from providers.series import Series
+    from providers.series import Factors
 
 FORECAST_COLUMNS = ("issued_utc", "target_utc", "region", "forecast_g_per_kwh")
-# A hole no longer than this (s) is filled with the value before it, and said so.
-SHORT_HOLE_S = 2 * 3600.0
 # Beyond a forecast's horizon stands the mean of the same time of day over so many days before
 # (hod7: the best of the simple forecasts that need no fitting).
 DAYS_BEFORE = 7
 DAY_S = 86400.0
+# When it was issued (Unix seconds), and for each region told then its first cell and the values.
+Issue = tuple[float, tuple[tuple[int, int, "NDArray[np.float64]"], ...]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Knowledge:
     start_s: float
     step_s: float
     actual: NDArray[np.float64]
-    issued: tuple[tuple[float, tuple[tuple[int, int, NDArray[np.float64]], ...]], ...] = ()
+    issued: tuple[Issue, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -88,59 +93,37 @@ class Knowledge:
         return known
 
 
-def read(trace: Path, forecast: Path | None, regions: Sequence[str]) -> Knowledge:
+def read(
+    trace: Path,
+    forecast: Path | None,
+    regions: Sequence[str],
+    factors: Factors | None = None,
+) -> Knowledge:
     """Read a trace and, where given, a file of forecasts; the first region is home.
 
-    Raises :class:`providers.errors.ProviderError` for a faulty trace and :class:`UsageError`
-    for a faulty file of forecasts.
+    ``factors`` are those of the values where a file has both; of forecasts the lifecycle ones
+    count otherwise. Raises :class:`providers.errors.ProviderError` for a faulty trace, and
+    :class:`UsageError` for a faulty file of forecasts or where ``factors`` are needed.
     """
-    source = registry.load("intensity", "trace")(
-        {"path": str(trace.absolute())}, Surroundings.at(trace.parent)
-    )
-    names = tuple(dict.fromkeys(regions or source.in_order()))
-    series = [source.whole(name) for name in names]
-    step = _common_step(series)
-    start = min(float(s.starts[0]) for s in series)
-    end = max(float(s.ends[-1]) for s in series)
-    cells = round((end - start) / step)
-    rows, notes = [], []
-    for one in series:
-        row, filled = _row(one, start, step, cells)
-        rows.append(row)
-        notes += filled
-    made = Knowledge(names, start, step, np.array(rows), notes=tuple(notes))
-    if forecast is None:
-        return made
-    issued = _issues(forecast, made)
-    said = f"beyond a forecast's horizon: mean of the same time of day, {DAYS_BEFORE} days before"
-    return Knowledge(names, start, step, made.actual, issued, (*notes, said))
-
-
-def _common_step(series: Sequence[Series]) -> float:
-    edges = [np.concatenate((s.starts, s.ends)) for s in series]
-    origin = edges[0][0]
-    lengths = np.rint(np.concatenate(edges) - origin).astype(np.int64)
-    return float(np.gcd.reduce(lengths))
-
-
-def _row(
-    series: Series, start_s: float, step_s: float, cells: int
-) -> tuple[NDArray[np.float64], list[str]]:
-    """The series on the grid; short holes are filled, and each is told."""
-    at = start_s + step_s * (np.arange(cells) + 0.5)
-    inside = np.searchsorted(series.starts, at, side="right") - 1
-    known = (inside >= 0) & (at < series.ends[np.maximum(inside, 0)])
-    row = np.where(known, series.g_per_kwh[np.maximum(inside, 0)], np.nan)
-    notes = []
-    for low, high in series.gaps(float(series.starts[0]), float(series.ends[-1])):
-        if high - low <= SHORT_HOLE_S:
-            a, b = round((low - start_s) / step_s), round((high - start_s) / step_s)
-            row[a:b] = row[a - 1]
-            said = np.datetime64(round(low), "s")
-            notes.append(
-                f"{series.zone}: {high - low:.0f} s missing at {said}Z hold the value before"
-            )
-    return row, notes
+    settings = {"path": str(trace.absolute()), "kind": "actual", "factors": factors}
+    source = registry.load("intensity", "trace")(settings, Surroundings.at(trace.parent))
+    try:
+        names = tuple(dict.fromkeys(regions or source.in_order()))
+        series = [source.whole(name) for name in names]
+    except SettingsError as e:
+        raise UsageError(str(e)) from e
+    grid, said = grid_of(series)
+    notes = [*(note for name in names for note in source.notes(name)), *said]
+    rows = [on_grid(one, grid) for one in series]
+    for name, row in zip(names, rows, strict=True):
+        notes += fill_short_holes(name, row, grid)
+    issued: tuple[Issue, ...] = ()
+    if forecast is not None:
+        issued = _issues(forecast, names, grid, factors or "lifecycle")
+        notes.append(
+            f"beyond a forecast's horizon: mean of the same time of day, {DAYS_BEFORE} days before"
+        )
+    return Knowledge(names, grid.start_s, grid.step_s, np.array(rows), issued, tuple(notes))
 
 
 def _by_time_of_day(past: NDArray[np.float64], day: int, ahead: int) -> NDArray[np.float64]:
@@ -152,39 +135,39 @@ def _by_time_of_day(past: NDArray[np.float64], day: int, ahead: int) -> NDArray[
     return np.resize(means, ahead)
 
 
-def _issues(
-    path: Path, grid: Knowledge
-) -> tuple[tuple[float, tuple[tuple[int, int, NDArray[np.float64]], ...]], ...]:
+def _issues(path: Path, regions: Sequence[str], grid: Grid, factors: Factors) -> tuple[Issue, ...]:
     """Forecasts by issue; a target holds until the next one of the same issue."""
-    index = {name: i for i, name in enumerate(grid.regions)}
+    index = {name: i for i, name in enumerate(regions)}
     told: dict[float, dict[int, dict[float, float]]] = {}
-    factors: set[str] = set()
     for number, row in rows_of(path, FORECAST_COLUMNS, "a file of forecasts"):
-        if row["region"] not in index:
+        if row["region"] not in index or (row.get("factors") or factors) != factors:
             continue
         try:
             issued, target = moment_s(row["issued_utc"]), moment_s(row["target_utc"])
-            value = float(row["forecast_g_per_kwh"])
+            value = _intensity(row["forecast_g_per_kwh"])
         except ValueError as e:
             raise UsageError(f"{path}, row {number}: {e}") from e
-        if row.get("factors"):
-            factors.add(row["factors"])
-        if (row.get("factors") or "lifecycle") != "lifecycle":
-            continue
         told.setdefault(issued, {}).setdefault(index[row["region"]], {})[target] = value
     if not told:
         raise UsageError(
-            f"{path}: no forecast for {', '.join(grid.regions)}: other regions, or only direct "
-            "factors"
+            f"{path}: no forecast for {', '.join(regions)}: it has other regions, or none with "
+            f"{factors} factors"
         )
     targets = [t for rows in told.values() for values in rows.values() for t in values]
-    if max(targets) <= grid.start_s - grid.step_s or min(targets) >= grid.end_s:
+    end_s = grid.start_s + grid.cells * grid.step_s
+    if max(targets) <= grid.start_s - grid.step_s or min(targets) >= end_s:
         raise UsageError(
             f"{path}: its forecasts are for {_day(min(targets))} to {_day(max(targets))}, and "
-            f"the trace has {_day(grid.start_s)} to {_day(grid.end_s)}: they do not overlap"
+            f"the trace has {_day(grid.start_s)} to {_day(end_s)}: they do not overlap"
         )
     return tuple(
-        (at, tuple(_told(region, values, grid) for region, values in sorted(rows.items())))
+        (
+            at,
+            tuple(
+                (region, *_told(regions[region], at, values, grid))
+                for region, values in sorted(rows.items())
+            ),
+        )
         for at, rows in sorted(told.items())
     )
 
@@ -193,17 +176,30 @@ def _day(time_s: float) -> str:
     return f"{from_unix(time_s):%Y-%m-%d}"
 
 
+def _intensity(text: str) -> float:
+    """g/kWh as a grid may have it; :class:`ValueError` for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise ValueError(f"forecast_g_per_kwh {text!r} is not a number")
+    if fault := impossible(value):
+        raise ValueError(f"forecast_g_per_kwh {text!r} is an intensity {fault}")
+    return value
+
+
 def _told(
-    region: int, values: dict[float, float], grid: Knowledge
-) -> tuple[int, int, NDArray[np.float64]]:
-    targets = np.array(sorted(values))
-    steps = np.diff(targets)
-    step = float(steps.min()) if len(steps) else grid.step_s
-    first = round((targets[0] - grid.start_s) / grid.step_s)
-    cells = round((targets[-1] + step - targets[0]) / grid.step_s)
-    row = np.full(cells, np.nan)
-    width = max(1, round(step / grid.step_s))
-    for target in targets:
-        a = round((target - targets[0]) / grid.step_s)
-        row[a : a + width] = values[target]
-    return region, first, row
+    region: str, issued_s: float, values: dict[float, float], grid: Grid
+) -> tuple[int, NDArray[np.float64]]:
+    """The first cell of one issue for one region, and its values from there on."""
+    told = sorted(values)
+    targets = stamps.snapped(np.array(told))
+    ends = targets + (stamps.lengths(targets) if len(targets) > 1 else grid.step_s)
+    figures = np.array([values[target] for target in told])
+    issued_at, sources = from_unix(issued_s), np.broadcast_to(np.array("file"), len(told))
+    series = Series(
+        region, "average", "forecast", issued_at, targets, ends, figures, figures, figures, sources
+    )
+    first, part = grid.cut(float(targets[0]), float(ends[-1]))
+    return first, on_grid(series, part)

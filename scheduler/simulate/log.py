@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import math
 import zlib
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import TextIO
 
 COLUMNS = ("job_id", "submitted_utc", "duration_s", "deadline_utc", "slots", "power_w")
 Row = dict[str, str]
@@ -43,11 +46,33 @@ class LogJob:
     pausable: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Jobs in order of submission, and rows left out by reason."""
+
+    jobs: list[LogJob]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class LeftOut(Exception):
+    """A row that is not a job to simulate; its text is the reason, with ``_`` for spaces."""
+
+
+@contextmanager
+def open_text(path: Path, errors: str = "strict") -> Iterator[TextIO]:
+    """A text file, compressed or not, by its first bytes; :class:`OSError` where it is none."""
+    with path.open("rb") as raw:
+        packed = raw.peek(2)[:2] == b"\x1f\x8b"
+        content = cast("BinaryIO", gzip.GzipFile(fileobj=raw) if packed else raw)
+        with io.TextIOWrapper(content, "utf-8-sig", errors, newline="") as file:
+            yield file
+
+
 def rows_of(path: Path, columns: tuple[str, ...], what: str) -> Iterator[tuple[int, Row]]:
     """Number and fields of each row of a CSV file; :class:`UsageError` where it is none."""
-    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as f:
+        with open_text(path) as f:
             reader = csv.DictReader(f)
             missing = [c for c in columns if c not in (reader.fieldnames or ())]
             if missing:

@@ -1,40 +1,43 @@
 """A cluster's past from Slurm's accounting: ``sacct -P`` output as a job log.
 
 Columns may stand in any order and come with others; needed are JobID, Submit, Start, State, one of
-AllocCPUS and NCPUS, and one of Elapsed and ElapsedRaw (sacct(1)). Steps are part of their job;
-each attempt of a requeued job (``-D``) drew power, and is a job here. What cannot be simulated is
-left out and counted by its reason. Tried on Slurm 22.05.
+AllocCPUS and NCPUS, and one of Elapsed and ElapsedRaw (sacct(1)); End and Suspended are read where
+they are there, AllocTRES says what GPUs were held. Steps are part of their job; each attempt of a
+requeued job (``-D``) drew power, and is a job here. What cannot be simulated is left out and
+counted by its reason. Tried on Slurm 22.05.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain, product
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from scheduler.errors import UsageError
-from scheduler.simulate.log import LogJob
+from scheduler.simulate.log import LeftOut, LogJob, Past, open_text
+from scheduler.simulate.sacct_fields import NEVER, cpus, elapsed_s, gpus, reason, span_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 ALWAYS = ("JobID", "Submit", "Start", "State")
 EITHER = (("AllocCPUS", "NCPUS"), ("ElapsedRaw", "Elapsed"))
-# Words of sacct for a time that has not come.
-NEVER = {"", "Unknown", "None", "NONE", "N/A"}
 # States of a job that is not over (sacct(1), JOB STATE CODES).
 OPEN = {"PENDING", "RUNNING", "SUSPENDED", "RESIZING", "CONFIGURING", "COMPLETING", "STOPPED"}
-_ELAPSED = re.compile(r"(?:(\d{1,6})-)?(?:(\d{1,4}):)?(\d{1,4}):(\d{2})(?:\.\d+)?", re.ASCII)
-# All boards; where a site counts them by kind only, those of each kind.
-_BOARDS = re.compile(r"(?:^|,)gres/gpu=(\d{1,6})(?=,|$)", re.ASCII)
-_OF_A_KIND = re.compile(r"(?:^|,)gres/gpu:[^=,]+=(\d{1,6})(?=,|$)", re.ASCII)
+# Read where they are there.
+MORE = ("End", "Suspended", "AllocTRES", "ReqTRES", "AllocGRES", "ReqGRES", "Partition", "NodeList",
+        "ConsumedEnergyRaw")  # fmt: skip
+# Names of columns as they are compared: sacct's own --format takes them in any case.
+_NAMES = {name.casefold(): name for name in (*ALWAYS, *(n for two in EITHER for n in two), *MORE)}
+# A time of day without seconds.
+_MINUTES = re.compile(r"[^T]+[T ]\d\d:\d\d", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +53,6 @@ class Rates:
     metered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """Jobs in order of submission, and rows left out by reason."""
-
-    jobs: list[LogJob]
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-class _LeftOut(Exception):
-    """A row that is no job to simulate; its text is the reason."""
-
-
 @dataclass
 class _Reader:
     zone: ZoneInfo
@@ -70,40 +60,65 @@ class _Reader:
     rates: Rates
     ambiguous: int = 0
     metered: int = 0
+    # Rows (numbers) whose Elapsed needed End to be understood.
+    as_hours: list[int] = field(default_factory=list)
+    shorter: list[int] = field(default_factory=list)
 
-    def job(self, row: Mapping[str, str]) -> LogJob:
-        """:class:`_LeftOut` where it is none, :class:`ValueError` where it is damaged."""
+    def job(self, number: int, row: Mapping[str, str]) -> LogJob:
+        """:class:`LeftOut` where it is none, :class:`ValueError` where it is damaged."""
         name, words = row["JobID"], row["State"].split()
         if not name:
             raise ValueError("a row without a JobID")
         if "." in name:
-            raise _LeftOut("steps_of_jobs")
+            raise LeftOut("steps_of_jobs")
         if not words or words[0] in OPEN:
-            raise _LeftOut("not_over")
-        duration_s = _elapsed_s(row)
-        if row["Start"] in NEVER or duration_s == 0:
-            raise _LeftOut("never_ran")
-        slots = _count(row, "AllocCPUS", "NCPUS")
+            raise LeftOut("not_over")
+        readings = tuple(elapsed_s(row))
+        if row["Start"] in NEVER or readings[0] == 0:
+            raise LeftOut("never_ran")
+        slots = cpus(row)
         if slots == 0:
-            raise _LeftOut("held_no_cpus")
-        submitted_s, started_s = self._times(row["Submit"], row["Start"])
+            raise LeftOut("held_no_cpus")
+        submitted_s = self._moment_s(row["Submit"])
+        duration_s, ended_s = self._ran(number, row, submitted_s, readings)
         return LogJob(
             id=name,
             submitted_s=submitted_s,
             duration_s=duration_s,
-            deadline_s=started_s + duration_s + self.slack_s,
+            deadline_s=ended_s + self.slack_s,
             slots=slots,
             power_w=self._power_w(row, slots, duration_s),
         )
 
-    def _times(self, submit: str, start: str) -> tuple[float, float]:
-        submitted_s, started_s = self._moment_s(submit), self._moment_s(start)
-        if started_s < submitted_s:
-            # In the hour that the clocks show twice, the second is meant.
-            started_s = self._moment_s(start, fold=1)
-        if started_s < submitted_s:
-            raise ValueError(f"Start {start!r} is before Submit {submit!r}")
-        return submitted_s, started_s
+    def _ran(
+        self, number: int, row: Mapping[str, str], submitted_s: float, readings: Sequence[float]
+    ) -> tuple[float, float]:
+        """How long it ran (s), and when it ended (Unix seconds), as Start, End and Elapsed agree.
+
+        In the hour that the clocks show twice, the time is meant that fits the others.
+        """
+        starts = [s for s in self._moments_s(row["Start"]) if s >= submitted_s]
+        if not starts:
+            raise LeftOut("start_before_submit")
+        idle_s = _suspended_s(row)
+        text = row.get("End", "").strip()
+        if text in NEVER:
+            return readings[0], starts[0] + readings[0] + idle_s
+        ends = self._moments_s(text)
+        slack_s = 60.0 if _MINUTES.fullmatch(text) else 1.0
+        for duration_s, start_s, end_s in product(readings, starts, ends):
+            if abs(start_s + duration_s + idle_s - end_s) <= slack_s:
+                if duration_s != readings[0]:
+                    self.as_hours.append(number)
+                return duration_s, max(end_s, start_s + duration_s)
+        if starts[0] + readings[0] > ends[-1] + slack_s:
+            raise LeftOut("elapsed_beyond_end")
+        self.shorter.append(number)
+        return readings[0], max(ends[-1], starts[0] + readings[0])
+
+    def _moments_s(self, text: str) -> list[float]:
+        """The time that is meant, or both of an hour that the clocks show twice."""
+        return list(dict.fromkeys((self._moment_s(text), self._moment_s(text, fold=1))))
 
     def _moment_s(self, text: str, fold: int = 0) -> float:
         if re.fullmatch(r"\d{9,11}", text, re.ASCII):  # SLURM_TIME_FORMAT=%s
@@ -124,29 +139,32 @@ class _Reader:
         if self.rates.metered and re.fullmatch(r"\d{1,15}", told, re.ASCII) and int(told) > 0:
             self.metered += 1
             return int(told) / duration_s  # joules a second
-        held = row.get("AllocTRES", "")
-        boards = sum(map(int, _BOARDS.findall(held) or _OF_A_KIND.findall(held)))
+        boards = gpus(row)
         if boards and self.rates.per_gpu_w is None:
-            raise _LeftOut("power_of_gpus_not_given")
+            raise LeftOut("power_of_gpus_not_given")
         return slots * self.rates.per_slot_w + boards * (self.rates.per_gpu_w or 0.0)
 
 
-def read_sacct(path: Path, zone: str, slack_s: float, rates: Rates) -> Past:
+def read_sacct(
+    path: Path, zone: str, slack_s: float, rates: Rates, columns: Sequence[str] = ()
+) -> Past:
     """Jobs that are over, as they were submitted and as long as they ran.
 
-    ``zone`` (IANA) is the cluster's, whose local time sacct writes. A deadline is when the job
-    really ended plus ``slack_s``. :class:`UsageError` names the first damaged row; the header is
-    row 1.
+    ``zone`` (IANA) is the cluster's, whose local time sacct writes; ``columns`` name those of an
+    output without a header. A deadline is when the job really ended plus ``slack_s``.
+    :class:`UsageError` names the first damaged row; the first line is row 1.
     """
     reader = _Reader(ZoneInfo(zone), slack_s, rates)
     jobs: list[LogJob] = []
     left: Counter[str] = Counter()
     seen: set[tuple[str, float, float]] = set()
     names: Counter[str] = Counter()
-    for number, row in _rows(path):
+    told_gpus = False
+    for number, row in _rows(path, columns):
+        told_gpus = told_gpus or "AllocTRES" in row
         try:
-            job = reader.job(row)
-        except _LeftOut as e:
+            job = reader.job(number, row)
+        except LeftOut as e:
             left[str(e)] += 1
             continue
         except ValueError as e:
@@ -160,68 +178,89 @@ def read_sacct(path: Path, zone: str, slack_s: float, rates: Rates) -> Past:
         again = names[job.id]
         jobs.append(job if again == 1 else replace(job, id=f"{job.id}#{again}"))
     if not jobs:
-        said = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in left.items()) or "no row"
+        said = "; ".join(f"{n}: {reason(why)}" for why, n in left.items()) or "no row"
         raise UsageError(f"{path}: no job in it that is over and ran ({said})")
     repeated = sum(1 for n in names.values() if n > 1)
-    notes = (
-        f"{repeated} jobs were requeued: each attempt counts as a job" if repeated else "",
-        f"{reader.ambiguous} times fall into an hour that the clocks of {zone} show twice: the "
-        "first is taken, unless it would start before its submission" if reader.ambiguous else "",
-        f"{reader.metered} jobs have the energy that Slurm metered" if reader.metered else "",
-    )  # fmt: skip
     jobs.sort(key=lambda job: job.submitted_s)
-    return Past(jobs, dict(left), tuple(filter(None, notes)))
+    return Past(jobs, dict(left), tuple(_notes(reader, zone, repeated, told_gpus)))
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    opened = gzip.open if path.suffix == ".gz" else open
+def _notes(reader: _Reader, zone: str, repeated: int, told_gpus: bool) -> Iterator[str]:
+    if repeated:
+        yield f"{repeated} jobs were requeued: each attempt counts as a job"
+    if reader.ambiguous:
+        yield (
+            f"{reader.ambiguous} times fall into an hour that the clocks of {zone} show twice: the "
+            "first is taken, unless it would start before its submission or its end says otherwise"
+        )
+    if reader.metered:
+        yield f"{reader.metered} jobs have the energy that Slurm metered"
+    if not told_gpus:
+        yield (
+            "without a column AllocTRES jobs count as without GPUs, save those left out because "
+            "their partition, nodes or request name some"
+        )
+    if rows := reader.as_hours:
+        yield (
+            f"Elapsed of {len(rows)} jobs (first in row {rows[0]}) is read as hours and minutes, "
+            "as Start and End say"
+        )
+    if rows := reader.shorter:
+        yield (
+            f"Elapsed of {len(rows)} jobs (first in row {rows[0]}) is shorter than from Start to "
+            "End, as of suspended ones: Elapsed is how long they ran, End when they ended"
+        )
+
+
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as f:
+        with open_text(path) as f:
             rows = csv.reader(f, delimiter="|", quoting=csv.QUOTE_NONE)
-            header = next(rows, [])
-            _check(path, header)
-            for number, row in enumerate(rows, 2):
-                if not row or row == header:  # two outputs in one file
+            first = next(rows, [])
+            headed = bool({"JobID", "Submit", "State"} & set(_named(first)))
+            # Whoever names the columns may have a header of another tool: no number stands in it.
+            headed = headed or (bool(columns) and not re.search(r"\d", "".join(first)))
+            header = _named(columns or first)
+            _check(path, header, bool(columns) or headed or not any(first))
+            numbered = enumerate(chain(() if headed else (first,), rows), 2 if headed else 1)
+            for number, row in numbered:
+                if not row or (headed and row == first):  # two outputs in one file
                     continue
-                if len(row) != len(header):
+                # sacct -p ends each line with the delimiter.
+                fields = row[:-1] if len(row) == len(header) + 1 and not row[-1] else row
+                if len(fields) != len(header):
                     raise UsageError(
-                        f"{path}, row {number}: {len(row)} fields under {len(header)} columns: "
+                        f"{path}, row {number}: {len(fields)} fields under {len(header)} columns: "
                         "leave columns of free text (JobName, Comment) out of sacct's --format"
                     )
-                yield number, dict(zip(header, row, strict=True))
+                yield number, dict(zip(header, fields, strict=True))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as e:
         raise UsageError(f"{path}: sacct's output cannot be read: {e}") from e
 
 
-def _check(path: Path, header: list[str]) -> None:
+def _named(header: Sequence[str]) -> list[str]:
+    """Names of columns as sacct writes them, without the widths that --format takes (JobID%20)."""
+    names = (name.strip().partition("%")[0] for name in header)
+    return [_NAMES.get(name.casefold(), name) for name in names]
+
+
+def _check(path: Path, header: Sequence[str], headed: bool) -> None:
     missing = [name for name in ALWAYS if name not in header]
     missing += [" or ".join(names) for names in EITHER if not set(names) & set(header)]
-    if missing:
+    if not missing:
+        return
+    has = ", ".join(filter(None, header))[:200] or "none"
+    if not headed:
         raise UsageError(
-            f"{path}: sacct's output needs the column(s) {', '.join(missing)}; it has "
-            f"{', '.join(filter(None, header))[:200] or 'none'}: write it with sacct -P -a -X "
-            "--format=JobID,Submit,Start,State,AllocCPUS,Elapsed,AllocTRES"
+            f"{path}: its first row is not sacct's header, but {has}: write it with sacct -P and "
+            "without --noheader, or name its columns by --sacct-columns JobID,Submit,Start,..."
         )
+    raise UsageError(
+        f"{path}: sacct's output needs the column(s) {', '.join(missing)}; it has {has}: write it "
+        "with sacct -P -a -X --format=JobID,Submit,Start,End,State,AllocCPUS,Elapsed,AllocTRES"
+    )
 
 
-def _elapsed_s(row: Mapping[str, str]) -> float:
-    raw = row.get("ElapsedRaw", "").strip()
-    if re.fullmatch(r"\d{1,10}", raw, re.ASCII):
-        return float(raw)
-    text = row.get("Elapsed", "").strip()
-    if raw in NEVER and text in NEVER:
-        return 0.0
-    found = _ELAPSED.fullmatch(text)
-    if found is None:
-        raise ValueError(f"Elapsed {text or raw!r} is no span of time as sacct writes it")
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
-
-
-def _count(row: Mapping[str, str], *names: str) -> int:
-    text = next((row[name] for name in names if name in row), "").strip()
-    if text in NEVER:
-        return 0
-    if not re.fullmatch(r"\d{1,7}", text, re.ASCII):
-        raise ValueError(f"{names[0]} {text!r} is no number of CPUs")
-    return int(text)
+def _suspended_s(row: Mapping[str, str]) -> float:
+    text = row.get("Suspended", "").strip()
+    return 0.0 if text in NEVER else span_s("Suspended", text)

@@ -186,3 +186,112 @@ def test_a_file_with_two_sources_is_refused_as_it_stands(
 @pytest.mark.parametrize("name", ["list", "import", "export"])
 def test_help_has_an_example(lowtide: Callable[..., Any], name: str) -> None:
     assert "Example: lowtide history" in lowtide("history", name, "-h").out
+
+
+PORTAL = (
+    "Datetime (UTC),Zone name,Zone id,Carbon intensity gCO₂eq/kWh (direct),"
+    "Carbon intensity gCO₂eq/kWh (Life cycle),Data estimated\n"
+    "2021-01-01 00:00:00,Sweden,SE,2.5,30,true\n"
+    "2021-01-01 01:00:00,Sweden,SE,2.6,31,false\n"
+    "2021-01-01 02:00:00,Sweden,SE,,,\n"
+    "2021-01-01 03:00:00,Sweden,SE,2.7,32,false\n"
+)
+NESO = "datetime,actual,forecast,index\n2023-09-26T00:00Z,100,98,moderate\n"
+OTHER = '"Time, UTC",What,Where\n2026-01-01 00:00,100,DE\n2026-01-01 01:00,90,DE\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "zone", "values", "facts"),
+    [
+        (PORTAL, ("--factors", "direct"), "SE", [2.5, 2.6, 2.7], ("direct", "consumption")),
+        (PORTAL, ("--factors", "lifecycle"), "SE", [30, 31, 32], ("lifecycle", "consumption")),
+        (NESO, ("--kind", "actual"), "GB", [100], ("direct", "consumption")),
+        (
+            OTHER,
+            ("--columns", 'value=What,region=Where,"time=Time, UTC"'),
+            "DE",
+            [100, 90],
+            ("", ""),
+        ),
+        (
+            OTHER,
+            ("--columns", 'value=What,"time=Time, UTC"', "--zone", "PL"),
+            "PL",
+            [100, 90],
+            ("", ""),
+        ),
+    ],
+)
+def test_what_people_download_goes_in_as_it_is(
+    lowtide: Callable[..., Any],
+    tmp_path: Path,
+    text: str,
+    options: tuple[str, ...],
+    zone: str,
+    values: list[float],
+    facts: tuple[str, str],
+) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text(text, encoding="utf-8")
+    result = lowtide("history", "import", str(path), *options)
+    assert result.code == 0, result.err
+    rows = _rows(lowtide("history", "export").out)
+    assert [float(row["g_per_kwh"]) for row in rows] == values
+    assert {(row["region"], row["kind"]) for row in rows} == {(zone, "actual")}
+    assert {(row["factors"], row["flow"]) for row in rows} == {facts}
+    if text is PORTAL:
+        assert "SE: rows without a value, which are gaps: 1" in result.err
+        assert "SE: 1 of 3 values are estimates" in result.err
+
+
+def test_forecasts_are_stored_as_estimates(lowtide: Callable[..., Any], tmp_path: Path) -> None:
+    path = _file(tmp_path, *NESO.splitlines()[1:], header=NESO.splitlines()[0])
+    assert lowtide("history", "import", str(path), "--kind", "forecast").code == 0
+    (row,) = _rows(lowtide("history", "export").out)
+    assert (row["kind"], float(row["g_per_kwh"])) == ("estimate", 98)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "code", "said"),
+    [
+        (PORTAL, (), 2, "--factors direct or --factors lifecycle"),
+        (NESO, (), 2, "--kind actual or --kind forecast"),
+        (OTHER, (), 4, "--columns time=...,value=...,region=..."),
+        (OTHER, ("--columns", "What"), 2, "--columns 'What' is not understood"),
+        (OTHER, ("--columns", "when=What"), 2, "name time, value, region, ends"),
+        (OTHER, ("--columns", "time=,value=What"), 2, "is not understood"),
+        (OTHER, ("--columns", "time=Then,value=What"), 2, "no column Then, region"),
+        (f"{HEADER}\n2026-01-01T00:00Z,DE,455000\n", (), 4, "row 2: g_per_kwh '455000'"),
+        (f"{HEADER}\n2026-01-01T00:00Z,DE,99999\n", (), 4, "from 0 to 2000 g/kWh"),
+        (f"{HEADER}\n2026-01-01T00:00Z,DE,1e9\n", (), 4, "row 2: g_per_kwh '1e9'"),
+    ],
+)
+def test_what_is_unclear_or_impossible_is_one_line_and_stores_nothing(
+    lowtide: Callable[..., Any],
+    tmp_path: Path,
+    text: str,
+    options: tuple[str, ...],
+    code: int,
+    said: str,
+) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text(text, encoding="utf-8")
+    result = lowtide("history", "import", str(path), *options)
+    assert (result.code, result.out) == (code, "")
+    (line,) = result.err.splitlines()
+    assert said in line
+    assert lowtide("history", "list", "--json").json["history"] == []
+
+
+def test_stamps_that_jitter_are_stored_on_round_times_and_it_is_said(
+    lowtide: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = _file(tmp_path, *(f"2026-01-01T{h:02}:00:0{h % 3}Z,DE,{h}" for h in range(24)))
+    result = lowtide("history", "import", str(path), "--json")
+    (note,) = result.json["notes"]
+    assert note == (
+        "DE: 16 of 24 time stamps lie beside round times and are moved to them, by 2 s at most"
+    )
+    assert note in result.err
+    (stored,) = lowtide("history", "list", "--json").json["history"]
+    assert (stored["from"], stored["hours"]) == ("2026-01-01T00:00:00Z", 24)

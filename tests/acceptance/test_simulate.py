@@ -187,7 +187,7 @@ def test_only_what_was_issued_is_known(lowtide: Callable[..., Any], folder: Path
     less = starts()
     assert full != less
     assert [s for s in full if s[2] < 24] == [s for s in less if s[2] < 24]
-    _forecasts(folder / "forecast.csv", range(0, HOURS, 6), factor=7.0)
+    _forecasts(folder / "forecast.csv", range(0, HOURS, 6), factor=2.0)
     assert starts() == full, "a scale that is wrong everywhere is no matter"
 
 
@@ -218,6 +218,16 @@ TOLD = "issued_utc,target_utc,region,forecast_g_per_kwh\n"
         ("forecast.csv", "", 2, "it has none"),
         ("forecast.csv", f"issued_utc,region\n{_at(1)},DE\n", 2, "target_utc"),
         ("forecast.csv", TOLD + f"{_at(0)},{_at(1)},DE,5\n{_at(0)},soon,DE,5\n", 2, "row 3"),
+        (
+            "forecast.csv",
+            TOLD + f"{_at(0)},{_at(1)},DE,-5000\n",
+            2,
+            "row 2: forecast_g_per_kwh '-5",
+        ),
+        ("forecast.csv", TOLD + f"{_at(0)},{_at(1)},DE,inf\n", 2, "(from 0 to 2000 g/kWh)"),
+        ("forecast.csv", TOLD + f"{_at(0)},{_at(1)},DE,nan\n", 2, "'nan' is not a number"),
+        ("forecast.csv", TOLD + f"{_at(0)},{_at(1)},DE,99999\n", 2, "like g/MWh"),
+        ("trace.csv", TIME + f"{_at(0)},DE,455000\n{_at(1)},DE,460000\n", 4, "row 2"),
         ("forecast.csv", TOLD + f"{_at(0)},{_at(1)},PL,5\n", 2, "no forecast for DE, FR"),
         ("forecast.csv", TOLD + f"{_at(900)},{_at(901)},DE,5\n", 2, "do not overlap"),
         ("forecast.csv", TOLD + f"{_at(-99)},{_at(-98)},DE,5\n", 2, "do not overlap"),
@@ -359,6 +369,9 @@ def test_power_that_nobody_gave_is_assumed_with_its_source_or_left_out(
         ((*FILES, "--sacct", "sacct.txt"), "give either --jobs FILE"),
         ((*FILES, "--slack", "2h"), "--slack belongs to --sacct"),
         ((*FILES, "--slurm-energy"), "--slurm-energy belongs to --sacct"),
+        ((*FILES, "--sacct-columns", "JobID"), "--sacct-columns belongs to --sacct"),
+        ((*FILES, "--jobs-start", "2026-01-01T00:00Z"), "--jobs-start belongs to a log in the"),
+        ((*SACCT, "--jobs-start", "2026-01-01T00:00Z"), "--jobs-start belongs to a --jobs log"),
         ((*SACCT, "--slack", "soon"), "--slack: 'soon'"),
         ((*SACCT, "--tz", "Europe/Berln"), "did you mean 'Europe/Berlin'"),
         ((*SACCT, "--power-per-slot", "9"), "--power-per-slot: '9'"),
@@ -371,3 +384,105 @@ def test_what_is_asked_wrongly_of_accounting_is_one_line(
 ) -> None:
     _sacct(folder)
     _one_line(lowtide("simulate", *argv, "--json"), 2, said)
+
+
+def test_a_log_in_the_standard_workload_format_gives_what_the_same_job_log_gives(
+    lowtide: Callable[..., Any], folder: Path
+) -> None:
+    """By its content, as nothing in the name says it; its second 0 is the trace's start."""
+    lines = "; Computer: test\n1 3600 600 7200 4 -1 -1 4\n2 10800 -1 5400 2 -1 -1 -1\n"
+    (folder / "log.txt").write_text(lines + "3 10800 -1 -1 2 -1 -1 -1\n")
+    given = ("--jobs", "log.txt", "--trace", "trace.csv", "--region", "DE")
+    told = lowtide("simulate", *given, "--power-per-slot", "25W", "--slack", "6h", "--json")
+    assert told.code == 0, told.err
+    header = "job_id,submitted_utc,duration_s,deadline_utc,slots,power_w"
+    ends = (1 + 1 / 6 + 2 + 6, 3 + 1.5 + 6)
+    rows = [("1", _at(1), 7200, _at(ends[0]), 4, 100), ("2", _at(3), 5400, _at(ends[1]), 2, 50)]
+    _csv(folder / "jobs.csv", header, rows)
+    same = lowtide("simulate", *FILES, "--region", "DE", "--json").json
+    figures = told.json
+    past = figures.pop("swf")
+    assert figures | {"planning_seconds": 0} == same | {"planning_seconds": 0}
+    assert past["left_out"] == {"run_time_unknown": 1}
+    assert (past["jobs"], past["slack_s"], past["power_per_slot_w"]) == (2, 21600, 25)
+    assert "the trace's start: the log has no UnixStartTime" in told.err
+    moved = lowtide("simulate", *given, "--jobs-start", _at(500), "--json")
+    _last_line(moved, 4, "all 2 jobs lie outside the trace (2026-01-05 to 2026-01-08)")
+    wrong = lowtide("simulate", *given, "--jobs-start", "soon", "--json")
+    _one_line(wrong, 2, "--jobs-start: 'soon' is no time")
+
+
+def _last_line(result: Any, code: int, said: str) -> None:
+    assert result.code == code, result
+    assert result.out == ""
+    assert said in str(result.err).splitlines()[-1]
+
+
+def test_jobs_that_all_lie_outside_the_trace_are_an_error_with_both_spans(
+    lowtide: Callable[..., Any], folder: Path
+) -> None:
+    rows = [(str(n), _at(1000 + 24 * n), 3600, _at(1010 + 24 * n), 1, 100) for n in range(12)]
+    _csv(folder / "jobs.csv", HEAD.strip(), rows)
+    result = lowtide("simulate", *FILES, "--json", "--out", "out.csv")
+    said = "all 12 jobs lie outside the trace (2026-01-05 to 2026-01-08): nothing to simulate"
+    _one_line(result, 4, said, "from 2026-02-15 to 2026-02-26")
+    assert not (folder / "out.csv").exists()
+
+
+def test_jobs_that_partly_lie_outside_the_trace_are_counted_and_said(
+    lowtide: Callable[..., Any], folder: Path
+) -> None:
+    result = lowtide("simulate", *FILES, "--region", "DE", "--region", "FR", "--json")
+    assert result.code == 0
+    jobs = len([*JOBS, WIDE, *REFUSED])
+    assert f"2 of {jobs} jobs lie outside the trace (2026-01-05 to 2026-01-08)" in result.err
+
+
+def test_no_job_that_can_be_simulated_is_an_error_with_the_reasons(
+    lowtide: Callable[..., Any], folder: Path
+) -> None:
+    """Not zero grams."""
+    rows = [("a", _at(1), 7200, _at(2), 1, 100), ("b", _at(1), 3600, _at(9), 1, 100, "XX")]
+    _csv(folder / "jobs.csv", HEAD.strip() + ",regions", [(*rows[0], ""), rows[1]])
+    result = lowtide("simulate", *FILES, "--json")
+    said = "of 2 jobs none can be simulated: 1 deadline too near, 1 no such region"
+    _last_line(result, 4, said)
+
+
+def test_a_stamp_a_second_off_changes_nothing_and_is_said(
+    lowtide: Callable[..., Any], folder: Path
+) -> None:
+    plain = lowtide("simulate", *FILES, "--region", "DE", "--json").json
+    text = (folder / "trace.csv").read_text()
+    (folder / "trace.csv").write_text(text.replace("T07:00:00Z,DE", "T07:00:01Z,DE"))
+    found = lowtide("simulate", *FILES, "--region", "DE", "--json").json
+    (note,) = found.pop("notes")
+    assert "DE: 3 of 72 time stamps lie beside round times and are moved to them, by 1 s" in note
+    assert found | {"planning_seconds": 0, "notes": []} == plain | {"planning_seconds": 0}
+
+
+def test_a_trace_from_a_portal_says_which_of_its_values_it_needs(
+    lowtide: Callable[..., Any], folder: Path
+) -> None:
+    head = "Datetime (UTC),Zone id,Carbon intensity gCO₂eq/kWh (direct),"
+    rows = [f"{_at(h)[:-1]},DE,{200 + h},{300 - h}" for h in range(HOURS)]
+    text = "\n".join((f"{head}Carbon intensity gCO₂eq/kWh (Life cycle)", *rows))
+    (folder / "trace.csv").write_text(text, encoding="utf-8")
+    _one_line(lowtide("simulate", *FILES, "--json"), 2, "--factors direct or --factors lifecycle")
+    direct = lowtide("simulate", *FILES, "--factors", "direct", "--json").json
+    lifecycle = lowtide("simulate", *FILES, "--factors", "lifecycle", "--json").json
+    assert direct["run_now_g"] < lifecycle["run_now_g"]
+
+
+def test_accounting_without_a_header_goes_in_by_the_names_of_its_columns(
+    lowtide: Callable[..., Any], folder: Path
+) -> None:
+    _sacct(folder)
+    more = ("--tz", "Europe/Berlin", "--json")
+    plain = lowtide("simulate", *SACCT, *more).json
+    head, _, rest = (folder / "sacct.txt").read_text().partition("\n")
+    (folder / "sacct.txt").write_text(rest)
+    bare = lowtide("simulate", *SACCT, *more)
+    _one_line(bare, 2, "its first row is not sacct's header")
+    named = lowtide("simulate", *SACCT, *more, "--sacct-columns", head.replace("|", ",")).json
+    assert named | {"planning_seconds": 0} == plain | {"planning_seconds": 0}

@@ -27,6 +27,7 @@ from providers.executors.local import build as build_local
 from providers.executors.slurm import batch, jobs
 from providers.executors.slurm.commands import Commands
 from providers.intensity import trace
+from providers.intensity.points import MOST_G_PER_KWH
 from providers.meters.replay import KIND as REPLAY
 from providers.runner import journal
 from providers.runner.runner import read_launch
@@ -37,7 +38,7 @@ from scheduler import address, checked, config, config_files, cron, quantities, 
 from scheduler.engine import submission
 from scheduler.errors import UsageError
 from scheduler.sci.energy import tally
-from scheduler.simulate import knowledge, log
+from scheduler.simulate import knowledge, log, swf
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 SEED = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -184,7 +185,43 @@ def test_a_trace_is_a_series_or_an_error(content: bytes) -> None:
         return source.forecast("DE", NOW, NOW.replace(hour=12), NOW)
 
     made = read(content, parse, "trace.csv")
-    assert made is None or (made.g_per_kwh >= 0).all()
+    assert made is None or ((made.g_per_kwh >= 0) & (made.g_per_kwh <= MOST_G_PER_KWH)).all()
+
+
+PORTALS = (
+    "Datetime (UTC),Zone id,Carbon intensity gCO₂eq/kWh (direct),Carbon intensity (LCA),"
+    "Data estimated\n2021-01-01 00:00:00,SE,2.54,30.02,true\n2021-01-01 01:00:00,SE,,,\n",
+    "datetime,actual,forecast,index\n2023-09-26T00:00Z,100,98,low\n2023-09-26T00:30Z,,97,low\n",
+    "Date;What;Where\n2026-03-02 08:00;5;DE\n2026-03-02 09:00;6;DE\n",
+)
+CHOSEN = st.fixed_dictionaries(
+    {},
+    optional={
+        "factors": st.sampled_from(["direct", "lifecycle"]),
+        "kind": st.sampled_from(["actual", "forecast"]),
+        "zone": st.sampled_from(["DE", ""]),
+        "columns": st.dictionaries(
+            st.sampled_from(["time", "value", "region", "ends"]),
+            st.sampled_from(["Date", "What", "Where", "datetime", ""]),
+        ),
+    },
+)
+
+
+@SEED
+@given(st.sampled_from(PORTALS).flatmap(documents), CHOSEN)
+def test_an_export_of_a_portal_is_series_or_an_error(
+    content: bytes, chosen: dict[str, Any]
+) -> None:
+    def parse(path: Path) -> Any:
+        source = trace.build({"path": path.name} | chosen, Surroundings.at(path.parent))
+        return [(source.whole(zone), source.notes(zone)) for zone in source.in_order()]
+
+    for series, notes in read(content, parse, "trace.csv") or ():
+        assert len(series)
+        assert ((series.g_per_kwh >= 0) & (series.g_per_kwh <= MOST_G_PER_KWH)).all()
+        for note in notes:
+            one_line(UsageError(note))
 
 
 FORECAST = "issued_utc,target_utc,region,forecast_g_per_kwh\n" + "".join(
@@ -200,7 +237,10 @@ def test_a_file_of_forecasts_is_knowledge_or_an_error(content: bytes) -> None:
         recorded.write_text(TRACE)
         return knowledge.read(recorded, path, ["DE"])
 
-    read(content, parse, "forecast.csv")
+    made = read(content, parse, "forecast.csv")
+    for _, rows in made.issued if made is not None else ():
+        for _, _, values in rows:
+            assert not ((values < 0) | (values > MOST_G_PER_KWH)).any()
 
 
 LOG = (
@@ -217,6 +257,29 @@ def test_a_job_log_is_jobs_or_an_error(content: bytes) -> None:
         assert made.duration_s > 0
         assert made.slots >= 1
         assert made.deadline_s > made.submitted_s
+
+
+WORKLOAD = (
+    "; UnixStartTime: 749458803\n1 0 -1 1460 128 -1 -1 -1 -1 -1 -1 1 1 -1 1 -1 -1 -1\n"
+    "2 10 30 62.5 -1 -1 -1 32 -1 -1 1 1 1 1 -1 -1 -1\n"
+)
+
+
+@SEED
+@given(documents(WORKLOAD))
+@example(b"1 0 -1 1e5 1")
+@example(b"1 999999999999 999999999999 999999999999 999999999999")
+def test_a_workload_is_jobs_or_an_error(content: bytes) -> None:
+    def parse(path: Path) -> Any:
+        swf.is_swf(path)
+        return swf.read_swf(path, None, 1e9, 60.0, 5.0).jobs
+
+    made = read(content, parse)
+    assert made is None or len({job.id for job in made}) == len(made) > 0
+    for job in made or ():
+        assert job.duration_s > 0
+        assert job.slots >= 1
+        assert job.deadline_s >= job.submitted_s + job.duration_s
 
 
 # --- the run folder ---------------------------------------------------------------------------
