@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from providers.errors import BadData, NoData
+from providers.errors import BadData, NoData, TooLittle
 from providers.intensity.fields import items, member, moment, wrong
 from providers.intensity.fuels import series_from
 from providers.intensity.keys import body_of, key_from
@@ -102,7 +102,7 @@ class Eia:
         hours = (high - low) / HOUR_S + 4 * MARGIN.total_seconds() / HOUR_S
         rows = self._rows(params_of(respondent, start, end), hours * MOST_ROWS)
         if not rows:
-            raise NoData(
+            raise TooLittle(
                 f"{NAME} has nothing of {zone} ({respondent}) from {start:%Y-%m-%dT%H:%MZ} to "
                 f"{end:%Y-%m-%dT%H:%MZ}: it is a day late, or has no such balancing authority"
             )

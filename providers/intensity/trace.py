@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from providers.errors import BadData, NoData
+from providers.errors import BadData, NoData, TooLittle
 from providers.series import Factors, Flow, Kind, Series, Signal, SourceInfo, from_unix, to_unix
 from providers.settings import ProviderSettings, checked
 
@@ -121,7 +121,7 @@ class Trace:
         whole = self.whole(zone)
         part = whole.clip(low, high)
         if not len(part) and low < high:
-            raise NoData(
+            raise TooLittle(
                 f"trace {self._path.name} covers {zone} from {_shown(whole.starts[0])} to "
                 f"{_shown(whole.ends[-1])}, and has nothing from {_shown(low)} to {_shown(high)}"
             )

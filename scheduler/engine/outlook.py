@@ -38,8 +38,9 @@ PATIENCE = timedelta(minutes=3)
 class Known:
     """A region's expected intensity, or in one sentence why there is none.
 
-    ``error`` is set where sources were asked and none could tell; ``row_id`` where the
-    series was remembered.
+    ``error`` is set where sources were asked and none had an answer; ``outage`` where one of
+    those that cover the zone had none, and may have one later. ``row_id`` is set where the series
+    was remembered.
     """
 
     series: Series | None
@@ -47,6 +48,7 @@ class Known:
     notes: tuple[str, ...] = ()
     error: ProviderError | None = None
     row_id: int | None = None
+    outage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +117,28 @@ class Outlook:
         return self._sources[name]
 
     def ask(
-        self, region: Region, start: datetime, end: datetime, now: datetime, *, quiet: bool = False
+        self,
+        region: Region,
+        start: datetime,
+        end: datetime,
+        now: datetime,
+        *,
+        quiet: bool = False,
+        as_of: datetime | None = None,
     ) -> Known:
         """What the region's sources say now; live ones are remembered, and with ``quiet`` not
         asked: what they said before has to do.
+
+        With ``as_of`` they are asked for what they would have said then, and nothing is
+        remembered.
         """
         if region.zone is None:
             return Known(None, self._no_zone(region))
         chain = Chain(self._chain(region, now, quiet=quiet))
-        result = chain.forecast(region.zone, start, end, now)
+        result = chain.forecast(region.zone, start, end, as_of or now)
         if not len(result.series):
             error = result.error() or NoData(f"no source knows zone {region.zone}")
-            return Known(None, str(error), result.notes, error)
+            return Known(None, str(error), result.notes, error, outage=result.outage)
         return Known(result.series, notes=result.notes)
 
     def refresh(self, region: Region, start: datetime, end: datetime, now: datetime) -> Known:
@@ -179,7 +191,7 @@ class Outlook:
             return Realized(actual, provisional=provisional, notes=notes)
         believed = self._forecasts.last_told(_key(region), region.zone, low, high)
         if believed is None or believed.gaps(low, high):
-            known = self.ask(region, start, end, start)
+            known = self.ask(region, start, end, now, as_of=start)
             if known.series is not None:
                 believed = known.series if believed is None else believed.fill_from(known.series)
         series = actual if believed is None else actual.fill_from(believed)

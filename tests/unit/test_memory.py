@@ -237,13 +237,13 @@ def test_issued_rows_come_by_prefix_and_span_in_order(store: Store, now: datetim
     chains = ("source:b", "source:a", "Source:c", "chain", "source:a_x")
     for hours, chain in enumerate(chains):
         store.forecasts.remember(chain, _forecast(now + hours * HOUR, now, [hours]), now)
-    rows = list(store.forecasts.issued(*_span(now, 5), chains="source:"))
+    rows = list(store.forecasts.received(*_span(now, 5), chains="source:"))
     assert [(r.chain, _values(r.series)) for r in rows] == [
         ("source:b", [0]), ("source:a", [1]), ("source:a_x", [4]),
     ]  # fmt: skip
     assert [r.row_id for r in rows] == sorted(r.row_id for r in rows)
-    assert len(list(store.forecasts.issued(*_span(now, 5)))) == 5
-    assert [r.chain for r in store.forecasts.issued(*_span(now + HOUR, 1))] == ["source:a"]
+    assert len(list(store.forecasts.received(*_span(now, 5)))) == 5
+    assert [r.chain for r in store.forecasts.received(*_span(now + HOUR, 1))] == ["source:a"]
 
 
 def test_a_torn_forecast_is_named(store: Store, now: datetime) -> None:
