@@ -10,7 +10,7 @@ from providers import registry
 from providers.errors import LowtideError, NoData, ProviderError
 from providers.intensity.chain import Chain
 from providers.transport import contact
-from scheduler.engine.sources import Asked, Memory
+from scheduler.engine.sources import Asked, Memory, source_key
 from scheduler.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scheduler.config import Config
     from scheduler.regions import Region, Regions
     from scheduler.store import Store
+    from scheduler.store.forecasts import Answer
 
 
 # A week of forecasts for the next day says which source is the better one.
@@ -216,21 +217,33 @@ class Outlook:
         """When a live source was last reached, by any process; None where it never was asked."""
         return contact(self.source(name).info.name, self._here.cache_dir)
 
+    def last_answers(self, name: str) -> list[Answer]:
+        """What came of the last question to a source about each zone that config uses it for."""
+        users = [region for region in self._regions.configured if name in region.chain]
+        zones = {self._zone_at(name, region) for region in users}
+        key = source_key(name)
+        found = self._forecasts.answers(key)
+        return [answer for answer in found if answer.chain == key and answer.zone in zones]
+
     def _chain(self, region: Region, now: datetime, *, quiet: bool = False) -> list[Asked]:
-        """The region's sources, first choice first, each under its own name for the zone.
+        """The region's sources, first choice first, each under its own name for the zone."""
+        assert region.zone is not None
+        late = self._asks_until is not None and self._here.clock() > self._asks_until
+        found = []
+        for name in self._order(region):
+            source, zone = self.source(name), self._zone_at(name, region)
+            assert zone is not None
+            found.append(Asked(name, source, zone, self._memory, now, quiet=quiet or late))
+        return found
+
+    def _zone_at(self, name: str, region: Region) -> str | None:
+        """What a source calls the region's zone.
 
         One that learns is asked for the zone whose actuals it finds in the store.
         """
-        assert region.zone is not None
-        late = self._asks_until is not None and self._here.clock() > self._asks_until
-        own = [region.zones[name] for name in region.chain if name in region.zones]
-        found = []
-        for name in self._order(region):
-            source = self.source(name)
-            usual = own[0] if source.info.learns and own else region.zone
-            zone = region.zones.get(name, usual)
-            found.append(Asked(name, source, zone, self._memory, now, quiet=quiet or late))
-        return found
+        own = [region.zones[n] for n in region.chain if n in region.zones]
+        usual = own[0] if own and self.source(name).info.learns else region.zone
+        return region.zones.get(name, usual)
 
     def _order(self, region: Region) -> list[str]:
         """The chain as stated, or with the better ones first among those on the first's basis.

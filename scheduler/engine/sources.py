@@ -87,11 +87,7 @@ class Asked:
             whole = self._forecast(start, end, now)
         found = whole.clip(start.timestamp(), end.timestamp())
         if not len(found):
-            until = from_unix(float(whole.ends[-1]))
-            raise TooLittle(
-                f"{self.info.name} reaches to {_shown(until)} for {self._zone}: nothing from "
-                f"{_shown(start)} to {_shown(end)}"
-            )
+            raise self._too_little(whole, start, end)
         return replace(found, zone=zone)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
@@ -161,12 +157,16 @@ class Asked:
     def _forecast(self, start: datetime, end: datetime, now: datetime) -> Series:
         """What the source answers now; :class:`TooLittle` where that is nothing."""
         found = self._checked(lambda: self._source.forecast(self._zone, start, end, now))
-        if not len(found):
-            raise TooLittle(
-                f"{self.info.name} answered without any value for {self._zone} from "
-                f"{_shown(start)} to {_shown(end)}"
-            )
+        if not len(found.clip(start.timestamp(), end.timestamp())):
+            raise self._too_little(found, start, end)
         return found
+
+    def _too_little(self, found: Series, start: datetime, end: datetime) -> TooLittle:
+        reach = f": it reaches to {_shown(from_unix(float(found.ends[-1])))}" if len(found) else ""
+        return TooLittle(
+            f"{self.info.name} answered without any value for {self._zone} from {_shown(start)} "
+            f"to {_shown(end)}{reach}"
+        )
 
     def _actual(self, start: datetime, end: datetime) -> Series:
         return self._checked(lambda: self._source.actual(self._zone, start, end))

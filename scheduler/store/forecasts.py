@@ -58,6 +58,12 @@ class Answer(NamedTuple):
     until: datetime | None
     detail: str
 
+    def __str__(self) -> str:
+        asked = f"asked {self.checked_at:%Y-%m-%dT%H:%MZ}"
+        if self.until is None:
+            return f"no forecast of {self.zone} ({asked}): {self.detail}"
+        return f"forecast of {self.zone} to {self.until:%Y-%m-%dT%H:%MZ} ({asked})"
+
 
 class Forecasts:
     """Received forecasts by zone and chain of sources."""
