@@ -4,7 +4,8 @@ LowtideError
 ├── ProviderError            carbon data: exit code 4
 │   ├── AccessDenied         a source refuses the key, or wants one
 │   ├── BadData              a source answered, but the answer cannot be trusted
-│   ├── NoData               a source has nothing for this zone or time
+│   ├── NoData               a source does not cover this zone
+│   │   └── TooLittle        it covers the zone, and has nothing of this time
 │   └── Unavailable          a source does not answer now; it may later
 ├── SettingsError            a provider was configured wrongly: exit code 3
 ├── ExecutorError            an engine refused or failed to take a job: exit code 1
@@ -43,11 +44,19 @@ class BadData(ProviderError):
 
 
 class NoData(ProviderError):
-    """A source has nothing for this zone or time."""
+    """A source does not cover this zone, or has no data of this kind at all."""
+
+
+class TooLittle(NoData):
+    """A source covers the zone, and has nothing (or too little) of this time."""
 
 
 class Unavailable(ProviderError):
     """A source does not answer now."""
+
+
+# What a source that covers a zone may fail with now, and do better at later; other errors last.
+OUTAGES = (Unavailable, BadData, TooLittle)
 
 
 class SettingsError(LowtideError):

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Method = Literal["hod7decay", "ridge"]
 # Hours ahead that are fitted one by one; what lies beyond is treated as the last of these days.
 FITTED_H = 120
+# A forecast and its band lie between the least value seen / 1.25 and the most x 1.25. On sixty
+# grids of 2022, 0.5 % of the hours of the next five days lay outside after 14 days of history,
+# 0.2 % after 35 (by the range alone 5.3 and 2.5 %).
+MARGIN = 0.25
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Model:
     ``weights`` (120 x 12) correct the base by its features, all zero under ``hod7decay``;
     ``course`` (168) is the course of the week by hour since 1970; ``low`` and ``high`` (120) are
     the band's ends in units of ``spread`` (24, by hour of the day in UTC). All are in roots of
-    g/kWh. ``start_s`` and ``end_s`` bound the history (Unix seconds), of which ``known_h`` hours
+    g/kWh. ``least`` and ``most`` are the lowest and highest hourly means seen (g/kWh).
+    ``start_s`` and ``end_s`` bound the history (Unix seconds), of which ``known_h`` hours
     were known.
     """
 
@@ -47,6 +52,8 @@ class Model:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     spread: NDArray[np.float64]
+    least: float
+    most: float
 
     def predict(
         self, hourly: NDArray[np.float64], start_s: float, hours: int = FITTED_H
@@ -55,7 +62,8 @@ class Model:
 
         ``hourly`` are means in g/kWh from ``start_s`` (Unix seconds, on the hour), NaN where
         unknown; four weeks are used. Hours unknown at its end count as ahead. :class:`NoData`
-        where it has less than 14 days of known hours.
+        where it has less than 14 days of known hours. Nothing lies further than :data:`MARGIN`
+        outside of what this history and the fitted one have seen.
         """
         first = checked(hourly, start_s)
         last = int(np.flatnonzero(~np.isnan(hourly))[-1]) + 1
@@ -68,12 +76,12 @@ class Model:
         if self.method == "ridge":
             known = features(recent, first, issue, self.course[None, :], reach)[:, 0]
             middle = middle + np.einsum("kp,kp->k", known, self.weights[lead])
-        middle = np.maximum(middle, 0.0)
         spread = self.spread[(first + last + np.arange(reach)) % DAY_H]
-        low = np.maximum(middle + self.low[lead] * spread, 0.0)
-        high = np.maximum(middle + self.high[lead] * spread, 0.0)
-        return Outlook(
-            low=np.minimum(low, middle)[late:] ** 2,
-            value=middle[late:] ** 2,
-            high=np.maximum(high, middle)[late:] ** 2,
+        low, high = middle + self.low[lead] * spread, middle + self.high[lead] * spread
+        floor = min(self.least, float(np.nanmin(hourly))) / (1 + MARGIN)
+        ceiling = max(self.most, float(np.nanmax(hourly))) * (1 + MARGIN)
+        low, middle, high = (
+            np.clip(np.maximum(root[late:], 0.0) ** 2, floor, ceiling)
+            for root in (np.minimum(low, middle), middle, np.maximum(high, middle))
         )
+        return Outlook(low=low, value=middle, high=high)

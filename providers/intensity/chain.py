@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from providers.errors import AccessDenied, BadData, NoData, ProviderError, Unavailable
+from providers.errors import (
+    OUTAGES,
+    AccessDenied,
+    BadData,
+    NoData,
+    ProviderError,
+    Unavailable,
+)
 from providers.intensity import scaling
 from providers.series import empty, from_unix, to_unix
 
@@ -33,6 +40,14 @@ class ChainResult:
     notes: tuple[str, ...] = ()
     failures: tuple[ProviderError, ...] = ()
     used: tuple[SourceInfo, ...] = ()
+
+    @property
+    def outage(self) -> bool:
+        """Whether a source that could have answered gave nothing usable.
+
+        False where all of them refuse for good: no such zone, no key.
+        """
+        return any(isinstance(e, OUTAGES) for e in self.failures)
 
     def error(self) -> ProviderError | None:
         """One error for all failures, of the gravest class: wrong data before none."""
@@ -110,7 +125,10 @@ class _Merge:
             self._take(provider, found, holes)
         left = self._known.gaps(self._low, self._high) if len(self._known) else []
         if left:
-            self._notes.append(f"nothing is known of {_spans(left)}: no window lies there")
+            self._notes.append(
+                f"{self._known.source} reaches to {_shown(float(self._known.ends[-1]))}, and "
+                f"nothing is known of {_spans(left)}: no window lies there"
+            )
         notes, failures = tuple(dict.fromkeys(self._notes)), tuple(self._failures)
         return ChainResult(self._known, notes, failures, tuple(self._used))
 
@@ -196,5 +214,9 @@ def _told(series: Series) -> str:
 
 
 def _spans(holes: Sequence[tuple[float, float]]) -> str:
-    shown = [f"{from_unix(a):%Y-%m-%dT%H:%MZ} to {from_unix(b):%Y-%m-%dT%H:%MZ}" for a, b in holes]
+    shown = [f"{_shown(a)} to {_shown(b)}" for a, b in holes]
     return ", ".join(shown[:2]) + (f" and {len(shown) - 2} more" if len(shown) > 2 else "")
+
+
+def _shown(at_s: float) -> str:
+    return f"{from_unix(at_s):%Y-%m-%dT%H:%MZ}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from providers.errors import BadData, NoData
+from providers.errors import BadData, NoData, TooLittle
 from providers.intensity.fields import items, member, moment, wrong
 from providers.intensity.fuels import series_from
 from providers.intensity.keys import body_of, key_from
@@ -34,7 +34,9 @@ NAME = "EIA"
 HAD_AT = "https://www.eia.gov/opendata/register.php (free)"
 UNITS = "megawatthours"
 HOUR_S = 3600.0
-MARGIN = timedelta(hours=24)
+# An area's figures are compared with those of two weeks before (see ``fuels.py``): about 3,400 rows
+# more, less than a page. A day after them says what was only late.
+PAST, AFTER = timedelta(days=14), timedelta(hours=24)
 # The API gives no more rows at once.
 PAGE = 5000
 # There are 16 fuels; an answer with far more rows an hour is not understood.
@@ -99,10 +101,10 @@ class Eia:
         low, high = to_unix(start), to_unix(end)
         if low >= high:
             return empty(zone, self.info.signal, "actual", end)
-        hours = (high - low) / HOUR_S + 4 * MARGIN.total_seconds() / HOUR_S
+        hours = (high - low + (2 * PAST).total_seconds()) / HOUR_S
         rows = self._rows(params_of(respondent, start, end), hours * MOST_ROWS)
         if not rows:
-            raise NoData(
+            raise TooLittle(
                 f"{NAME} has nothing of {zone} ({respondent}) from {start:%Y-%m-%dT%H:%MZ} to "
                 f"{end:%Y-%m-%dT%H:%MZ}: it is a day late, or has no such balancing authority"
             )
@@ -132,9 +134,9 @@ def respondent_of(zone: str) -> str:
 
 
 def params_of(respondent: str, start: datetime, end: datetime) -> Params:
-    """All fuels, with a day around that tells which are missing; whole days share an answer."""
-    first = (start.astimezone(UTC) - MARGIN).replace(hour=0)
-    last = from_unix(-(-to_unix(end) // HOUR_S) * HOUR_S) + MARGIN
+    """All fuels, with a past to compare them with; whole days share an answer."""
+    first = (start.astimezone(UTC) - PAST).replace(hour=0)
+    last = from_unix(-(-to_unix(end) // HOUR_S) * HOUR_S) + AFTER
     return {
         "frequency": "hourly",
         "data[0]": "value",

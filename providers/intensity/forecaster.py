@@ -17,8 +17,9 @@ import numpy as np
 from pydantic import Field
 
 from providers import forecaster
-from providers.errors import NoData
+from providers.errors import TooLittle
 from providers.forecaster import Model
+from providers.intensity.points import MOST_G_PER_KWH
 from providers.series import Series, Signal, SourceInfo, empty, from_unix, hourly_means, to_unix
 from providers.settings import ProviderSettings, checked
 
@@ -79,7 +80,7 @@ class Forecaster:
     def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
         """Hourly means from this hour on, at most 120 hours ahead.
 
-        :class:`NoData` with less than 14 days of actuals, or none of the last two days.
+        :class:`TooLittle` with less than 14 days of actuals, or none of the last two days.
         """
         low, high = to_unix(start), to_unix(end)
         issue = to_unix(now) // HOUR_S * HOUR_S
@@ -94,7 +95,9 @@ class Forecaster:
         told = model.predict(recent, issue - HOUR_S * len(recent), ahead)
         starts = issue + HOUR_S * np.arange(ahead, dtype=np.float64)
         # Tenths of a gram are far below what anybody can foresee, and small to store.
-        value = np.round(told.value, 1)
+        low_g, value, high_g = (
+            np.minimum(np.round(g, 1), MOST_G_PER_KWH) for g in (told.low, told.value, told.high)
+        )
         return Series(
             zone=zone,
             signal=known.signal,
@@ -103,8 +106,8 @@ class Forecaster:
             starts=starts,
             ends=starts + HOUR_S,
             g_per_kwh=value,
-            low=np.minimum(np.round(told.low, 1), value),
-            high=np.maximum(np.round(told.high, 1), value),
+            low=low_g,
+            high=high_g,
             sources=np.full(ahead, f"{NAME} ({model.method}, {known.source})"),
             factors=known.factors,
             flow=known.flow,
@@ -128,7 +131,7 @@ class Forecaster:
             days, late_h = hours / 24, late_s / HOUR_S
             whys.append(f"{series.source} has {days:.0f} days of it, the last {late_h:.0f} h ago")
         said = "; ".join(whys) or "none are stored"
-        raise NoData(
+        raise TooLittle(
             f"{NAME} needs {forecaster.NEEDED_H // 24} days of actuals of {zone} up to the last "
             f"{LATEST_S / HOUR_S:.0f} h: {said} (see `lowtide history`)"
         )

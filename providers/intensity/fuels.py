@@ -17,7 +17,7 @@ from providers.base import Triple
 from providers.intensity.points import series_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from providers.series import Factors, Series, SourceInfo
@@ -48,17 +48,26 @@ FACTORS: Mapping[str, tuple[float, float]] = {
 }
 # Batteries, pumped hydro, other and unknown storage.
 STORAGE = frozenset({"BAT", "PS", "OES", "UES"})
-# A fuel with this share of an hour belongs to the hours around it too: where it is not told, the
-# hour is unknown. For how many hours around; the sun alone may set.
+# A fuel with this share of an hour belongs to the hours after it too, and to a day before it: where
+# it has no row, the hour is unknown. The sun alone may set: it belongs to its hours of each day.
 MAJOR = 0.05
-AROUND_H = 24
-SUN_AROUND_H = 1
+BEFORE_H = 24
 SUNNY = frozenset({"SUN", "SNB"})
+# What an area gives is bounded by its own past; the figures are chosen, not measured, and leave
+# room for what happens: a fuel that stood still may carry the whole area, and load may double.
+# The usual size is that of four hours of five, so that up to a fifth of them may be wrong.
+USUAL = 0.8
+MOST_TIMES = 3.0
+# With less than a day of hours there is no past to compare with.
+LEAST_H = 24
+# A fuel that gives so much does not fall to a hundredth and come back within so many hours.
+MAIN, LOST, LOST_H = 0.2, 0.01, 3
 
 
 def series_from(info: SourceInfo, zone: str, mix: Mix, issued_at: datetime) -> Series:
-    """Hours whose mix is wholly told, with the band of the fuels that have no factor."""
-    lacking = lacking_a_fuel(mix)
+    """Hours whose mix is whole and possible, with the band of the fuels that have no factor."""
+    lacking = beyond_their_past(mix)
+    lacking |= lacking_a_fuel({h: fuels for h, fuels in mix.items() if h not in lacking})
     told = {h: None if h in lacking else intensity(mix[h], info.factors) for h in mix}
     points = [(h, h + HOUR_S, band.value if band else None) for h, band in told.items()]
     series = series_of(info, zone, "actual", issued_at, points)
@@ -95,15 +104,71 @@ def intensity(fuels: Mapping[str, float | None], factors: Factors | None) -> Tri
     return Triple(min(low, value), value, max(high, value))
 
 
+def beyond_their_past(mix: Mix) -> set[float]:
+    """Hours with a figure that the area's other hours rule out.
+
+    One fuel beyond three times its own usual size and beyond the whole area's usual generation,
+    to either side of zero; or a main fuel that is gone for some hours.
+    """
+    if len(mix) < LEAST_H:
+        return set()
+    totals = _totals(mix)
+    usual = _usual(totals.values())
+    found: set[float] = set()
+    for fuel in _fuels(mix):
+        rows = {h: v for h, fuels in mix.items() if (v := fuels.get(fuel)) is not None}
+        most = max(usual, MOST_TIMES * _usual(rows.values()))
+        beyond = {hour for hour, mwh in rows.items() if abs(mwh) > most}
+        found |= beyond | _lost({h: mwh for h, mwh in rows.items() if h not in beyond}, totals)
+    return found
+
+
+def _lost(rows: Mapping[float, float], totals: Mapping[float, float]) -> set[float]:
+    """Hours in which a fuel is gone though it was a main one just before, and is soon after."""
+    much = sorted(hour for hour, mwh in rows.items() if mwh > MAIN * totals[hour])
+    lost: set[float] = set()
+    for hour, mwh in rows.items():
+        at = bisect_left(much, hour)
+        if at == 0 or mwh > LOST * rows[much[at - 1]]:
+            continue
+        # What is not known to come back yet may be a row that is late.
+        back = much[at] if at < len(much) else hour
+        if max(hour - much[at - 1], back - hour) <= LOST_H * HOUR_S:
+            lost.add(hour)
+    return lost
+
+
 def lacking_a_fuel(mix: Mix) -> set[float]:
-    """Hours without a row of a fuel that gives much of the hours around."""
+    """Hours without a row of a fuel that gave much in hours before, or does within a day."""
+    totals = _totals(mix)
     lacking: set[float] = set()
-    totals = {h: sum(max(0.0, v or 0.0) for v in fuels.values()) for h, fuels in mix.items()}
-    for fuel in {fuel for fuels in mix.values() for fuel in fuels} - STORAGE:
-        much = sorted(h for h in mix if (mix[h].get(fuel) or 0.0) > MAJOR * totals[h])
-        around = HOUR_S * (SUN_AROUND_H if fuel in SUNNY else AROUND_H)
-        for hour in (h for h in mix if fuel not in mix[h]):
-            next_ = bisect_left(much, hour - around)
-            if next_ < len(much) and much[next_] <= hour + around:
-                lacking.add(hour)
+    for fuel in _fuels(mix):
+        without = [hour for hour in mix if fuel not in mix[hour]]
+        much = [hour for hour in mix if (mix[hour].get(fuel) or 0.0) > MAJOR * totals[hour]]
+        if not much:
+            continue
+        if fuel in SUNNY:
+            sunny = {(hour // HOUR_S + beside) % 24 for hour in much for beside in (-1, 0, 1)}
+            lacking |= {hour for hour in without if hour // HOUR_S % 24 in sunny}
+        else:
+            since = min(much) - BEFORE_H * HOUR_S
+            lacking |= {hour for hour in without if hour >= since}
     return lacking
+
+
+def _fuels(mix: Mix) -> set[str]:
+    return {fuel for fuels in mix.values() for fuel in fuels} - STORAGE
+
+
+def _totals(mix: Mix) -> dict[float, float]:
+    """What was generated in each hour, MWh; storage gives back what was generated before."""
+    return {
+        hour: sum(max(0.0, mwh or 0.0) for fuel, mwh in fuels.items() if fuel not in STORAGE)
+        for hour, fuels in mix.items()
+    }
+
+
+def _usual(values: Iterable[float]) -> float:
+    """What four of five hours do not exceed."""
+    sizes = sorted(max(0.0, mwh) for mwh in values)
+    return sizes[int(USUAL * (len(sizes) - 1))]

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from providers.errors import BadData, NoData
+from providers.errors import BadData, NoData, TooLittle
 from providers.intensity import points, stamps
 from providers.intensity.fields import EARLIEST_S, LATEST_S
 from providers.intensity.trace_columns import ENDS, FACTS, Column, Layout, Value, layout_of
@@ -125,7 +125,7 @@ class Trace:
         whole = self.whole(zone)
         part = whole.clip(low, high)
         if not len(part) and low < high:
-            raise NoData(
+            raise TooLittle(
                 f"trace {self._path.name} covers {zone} from {_shown(whole.starts[0])} to "
                 f"{_shown(whole.ends[-1])}, and has nothing from {_shown(low)} to {_shown(high)}"
             )

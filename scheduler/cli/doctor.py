@@ -117,7 +117,9 @@ def _sources(context: Context) -> Iterator[Finding]:
         elif contact is not None and not contact.reached:
             yield f"source {name}", False, contact.detail or "it did not answer when last asked"
         else:
-            yield f"source {name}", True, info.title
+            answers = context.outlook.last_answers(name)
+            fine = all(answer.until is not None for answer in answers)
+            yield f"source {name}", fine, "; ".join([info.title, *map(str, answers)])
 
 
 def _meters(names: Sequence[str]) -> Iterator[Finding]:

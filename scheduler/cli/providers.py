@@ -70,7 +70,7 @@ def _sources(context: Context) -> list[dict[str, Any]]:
         except LowtideError as e:
             rows.append(row | {"available": False, "detail": str(e)})
             continue
-        rows.append(row | _facts(info) | _contact(context, name, info))
+        rows.append(row | _facts(info) | _contact(context, name, info) | _answers(context, name))
     return rows
 
 
@@ -90,6 +90,23 @@ def _facts(info: SourceInfo) -> dict[str, Any]:
         "needs": info.needs,
         "free": info.free,
         "live": info.live,
+    }
+
+
+def _answers(context: Context, name: str) -> dict[str, Any]:
+    """How far the source's last forecast of each zone reaches, or why there was none."""
+    from scheduler.report.schema import iso
+
+    return {
+        "answers": [
+            {
+                "zone": answer.zone,
+                "asked_at": iso(answer.checked_at),
+                "reaches_to": iso(answer.until),
+                "detail": str(answer),
+            }
+            for answer in context.outlook.last_answers(name)
+        ]
     }
 
 

@@ -43,11 +43,14 @@ LATELY, DAY, BEAT = timedelta(days=28), timedelta(days=1), "accuracy"
 
 
 def of_sources(ctx: Context, since: datetime, now: datetime) -> list[SourceScore]:
-    """Every source's stored forecasts issued since then, against stored actuals."""
+    """Every source's forecasts received since then, against stored actuals.
+
+    A forecast is judged from when it was received, however old it says to be.
+    """
     sums: dict[tuple[str, str], _Sums] = defaultdict(_Sums)
     actuals: dict[tuple[str, str], list[Series]] = {}
-    issued = ctx.store.forecasts.issued(since.timestamp(), now.timestamp(), chains=SOURCE)
-    for _, chain, told in issued:
+    received = ctx.store.forecasts.received(since.timestamp(), now.timestamp(), chains=SOURCE)
+    for _, chain, told, known_at in received:
         key = (chain.removeprefix(SOURCE), told.zone)
         if key not in actuals:
             actuals[key] = _actuals(ctx, *key, since, now)
@@ -55,7 +58,7 @@ def of_sources(ctx: Context, since: datetime, now: datetime) -> list[SourceScore
         same = (a for a in actuals[key] if (a.signal, a.factors, a.flow) == basis)
         actual = next(same, None)
         if actual is not None:
-            sums[key].add(told, actual)
+            sums[key].add(told, known_at.timestamp(), actual)
     return [
         SourceScore(source, zone, found.issues, found.scores())
         for (source, zone), found in sorted(sums.items())
@@ -113,23 +116,25 @@ class _Sums:
         # Rows: hours, hours with an actual above zero, relative errors, errors, zeros.
         self._sums = np.zeros((5, len(LEADS_H) - 1))
 
-    def add(self, told: Series, actual: Series) -> None:
-        """Count one issue; a second one within the hour says little new and is left out."""
-        issued = told.issued_at.timestamp()
-        if self._hour == issued // HOUR_S:
+    def add(self, told: Series, known_s: float, actual: Series) -> None:
+        """Count one forecast, known since ``known_s`` (Unix seconds).
+
+        A second one within the hour says little new and is left out.
+        """
+        if self._hour == known_s // HOUR_S:
             return
-        ahead = told.clip(issued, float(told.ends[-1]))
+        ahead = told.clip(known_s, float(told.ends[-1]))
         edges = (ahead.starts, ahead.ends)
         width = ahead.ends - ahead.starts
         covered = np.subtract(*(actual.covered(e) for e in reversed(edges)))
         known = covered >= width * (1 - 1e-9)
         if not known.any():
             return
-        self._hour, self.issues = issued // HOUR_S, self.issues + 1
+        self._hour, self.issues = known_s // HOUR_S, self.issues + 1
         area = np.subtract(*(actual.integral(e) for e in reversed(edges)))
         was, said = area[known] / width[known], ahead.g_per_kwh[known]
         hours = width[known] / HOUR_S
-        lead = (ahead.starts[known] - issued) / HOUR_S
+        lead = (ahead.starts[known] - known_s) / HOUR_S
         above = was > 0
         relative = np.abs(said - was) / np.where(above, was, 1.0)
         rows = (hours, hours * above, hours * relative * above, hours * (said - was), ~above)
@@ -185,7 +190,8 @@ def _judged(ctx: Context, job: Job, now: datetime) -> tuple[NDArray[np.float64] 
         return None, "its slack has not passed yet"
     sight = _Hindsight(ctx, release, last, now)
     field = field_of(ctx, spec, release, to_run=True, sight=sight, compare=False)
-    latest = spec.latest_start or release
+    # Of a late job the latest safe start had passed when it was released.
+    latest = max(spec.latest_start or release, release)
     asked = places.request(spec, release.timestamp(), latest.timestamp(), ONE_KW)
     asked = replace(asked, carbon_share=1.0, min_saving_percent=0.0, cautious=False)
     able = [places.place(spec, o, field, "operational") for o in field.candidates]

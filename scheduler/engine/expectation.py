@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from scheduler import sci
@@ -10,12 +9,8 @@ from scheduler import sci
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from providers.series import Series
     from scheduler.engine.context import Context
     from scheduler.models import Attempt, Job
-
-# A stored forecast is the one of the plan where it has the plan's mean to this share.
-SAME = 1e-6
 
 
 def expectation(ctx: Context, job: Job, attempts: Sequence[Attempt]) -> sci.Expectation | str:
@@ -30,22 +25,11 @@ def expectation(ctx: Context, job: Job, attempts: Sequence[Attempt]) -> sci.Expe
     if window.region != attempts[-1].region:
         return f"it was planned for {window.region} and ran in {attempts[-1].region}"
     spans = tuple((a.timestamp(), b.timestamp()) for a, b in window.spans if b is not None)
-    forecast = _forecast(ctx, job, spans)
-    if forecast is None:
+    if plan.forecast_id is None:
+        return "which forecast it was planned on was not stored with its plan"
+    found = ctx.store.forecasts.of((plan.forecast_id,))
+    if not found:
         return "the forecast that it was planned on is no longer stored"
-    return sci.Expectation(spans, watts.value, forecast)
-
-
-def _forecast(ctx: Context, job: Job, spans: Sequence[tuple[float, float]]) -> Series | None:
-    """The one of the plan's forecasts whose mean over its window is that of the plan."""
-    assert job.plan is not None
-    assert job.plan.window.g_per_kwh is not None  # grams are known
-    zone = ctx.regions[job.plan.window.region].zone
-    run_s = sum(b - a for a, b in spans)
-    for series in ctx.store.forecasts.of(job.plan.forecast_ids):
-        means = [(series.mean(a, b), b - a) for a, b in spans]
-        told = [m.value * s / run_s for m, s in means if m is not None]
-        same = math.isclose(sum(told), job.plan.window.g_per_kwh.value, rel_tol=SAME, abs_tol=SAME)
-        if series.zone == zone and len(told) == len(spans) and same:
-            return series
-    return None
+    if any(found[0].mean(*span) is None for span in spans):
+        return "the forecast that it was planned on covers a part of it only"
+    return sci.Expectation(spans, watts.value, found[0])

@@ -10,7 +10,7 @@ from providers import registry
 from providers.errors import LowtideError, NoData, ProviderError
 from providers.intensity.chain import Chain
 from providers.transport import contact
-from scheduler.engine.sources import Asked, Memory
+from scheduler.engine.sources import Asked, Memory, source_key
 from scheduler.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scheduler.config import Config
     from scheduler.regions import Region, Regions
     from scheduler.store import Store
+    from scheduler.store.forecasts import Answer
 
 
 # A week of forecasts for the next day says which source is the better one.
@@ -38,8 +39,9 @@ PATIENCE = timedelta(minutes=3)
 class Known:
     """A region's expected intensity, or in one sentence why there is none.
 
-    ``error`` is set where sources were asked and none could tell; ``row_id`` where the
-    series was remembered.
+    ``error`` is set where sources were asked and none had an answer; ``outage`` where one of
+    those that cover the zone had none, and may have one later. ``row_id`` is set where the series
+    was remembered.
     """
 
     series: Series | None
@@ -47,6 +49,7 @@ class Known:
     notes: tuple[str, ...] = ()
     error: ProviderError | None = None
     row_id: int | None = None
+    outage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +127,28 @@ class Outlook:
         return self._sources[name]
 
     def ask(
-        self, region: Region, start: datetime, end: datetime, now: datetime, *, quiet: bool = False
+        self,
+        region: Region,
+        start: datetime,
+        end: datetime,
+        now: datetime,
+        *,
+        quiet: bool = False,
+        as_of: datetime | None = None,
     ) -> Known:
         """What the region's sources say now; live ones are remembered, and with ``quiet`` not
         asked: what they said before has to do.
+
+        With ``as_of`` they are asked for what they would have said then, and nothing is
+        remembered.
         """
         if region.zone is None:
             return Known(None, self._no_zone(region))
         chain = Chain(self._chain(region, now, quiet=quiet))
-        result = chain.forecast(region.zone, start, end, now)
+        result = chain.forecast(region.zone, start, end, as_of or now)
         if not len(result.series):
             error = result.error() or NoData(f"no source knows zone {region.zone}")
-            return Known(None, str(error), result.notes, error)
+            return Known(None, str(error), result.notes, error, outage=result.outage)
         return Known(result.series, notes=result.notes)
 
     def refresh(self, region: Region, start: datetime, end: datetime, now: datetime) -> Known:
@@ -188,7 +201,7 @@ class Outlook:
             return Realized(actual, provisional=provisional, notes=notes)
         believed = self._forecasts.last_told(_key(region), region.zone, low, high)
         if believed is None or believed.gaps(low, high):
-            known = self.ask(region, start, end, start)
+            known = self.ask(region, start, end, now, as_of=start)
             if known.series is not None:
                 believed = known.series if believed is None else believed.fill_from(known.series)
         series = actual if believed is None else actual.fill_from(believed)
@@ -213,21 +226,33 @@ class Outlook:
         """When a live source was last reached, by any process; None where it never was asked."""
         return contact(self.source(name).info.name, self._here.cache_dir)
 
+    def last_answers(self, name: str) -> list[Answer]:
+        """What came of the last question to a source about each zone that config uses it for."""
+        users = [region for region in self._regions.configured if name in region.chain]
+        zones = {self._zone_at(name, region) for region in users}
+        key = source_key(name)
+        found = self._forecasts.answers(key)
+        return [answer for answer in found if answer.chain == key and answer.zone in zones]
+
     def _chain(self, region: Region, now: datetime, *, quiet: bool = False) -> list[Asked]:
-        """The region's sources, first choice first, each under its own name for the zone.
+        """The region's sources, first choice first, each under its own name for the zone."""
+        assert region.zone is not None
+        late = self._asks_until is not None and self._here.clock() > self._asks_until
+        found = []
+        for name in self._order(region):
+            source, zone = self.source(name), self._zone_at(name, region)
+            assert zone is not None
+            found.append(Asked(name, source, zone, self._memory, now, quiet=quiet or late))
+        return found
+
+    def _zone_at(self, name: str, region: Region) -> str | None:
+        """What a source calls the region's zone.
 
         One that learns is asked for the zone whose actuals it finds in the store.
         """
-        assert region.zone is not None
-        late = self._asks_until is not None and self._here.clock() > self._asks_until
-        own = [region.zones[name] for name in region.chain if name in region.zones]
-        found = []
-        for name in self._order(region):
-            source = self.source(name)
-            usual = own[0] if source.info.learns and own else region.zone
-            zone = region.zones.get(name, usual)
-            found.append(Asked(name, source, zone, self._memory, now, quiet=quiet or late))
-        return found
+        own = [region.zones[n] for n in region.chain if n in region.zones]
+        usual = own[0] if own and self.source(name).info.learns else region.zone
+        return region.zones.get(name, usual)
 
     def _order(self, region: Region) -> list[str]:
         """The chain as stated, or with the better ones first among those on the first's basis.

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from providers.errors import ExecutorError, ProviderError, Unavailable
+from providers.errors import ExecutorError, ProviderError
 from providers.series import from_unix
-from scheduler.engine import dependencies, pareto, planning, promises, queue, rest
+from scheduler.engine import dependencies, pareto, planning, promises, queue, reasons, rest
 from scheduler.engine.context import alone
 from scheduler.engine.field import Sight, field_of, told_of
 from scheduler.engine.promises import Promised
@@ -43,16 +43,16 @@ def plan(
     """The plan that a job would get; ``sight`` is shared with whoever else looks.
 
     ``to_run``: only regions that can run it may be chosen, and it must fit beside the queue.
-    Carbon data that nobody has is an error here (exit code 4); a source that is only silent
-    now leaves the decision to the outage policy. :class:`UsageError` where deadlines cannot
-    all be met.
+    A zone that no source covers, or a key that is missing, is an error here (exit code 4); where
+    a source that covers it gave too little the outage policy decides. :class:`UsageError` where
+    deadlines cannot all be met.
     """
     spec = spec.model_copy(update={"release": dependencies.ready_at(ctx, spec, now)})
     field = field_of(ctx, spec, now, to_run=to_run, sight=sight)
     if all(option.known.series is None for option in field.candidates):
         for option in field.candidates:
             error = option.known.error
-            if error is not None and not isinstance(error, Unavailable):
+            if error is not None and not option.known.outage:
                 raise error
     made = _make(ctx, spec, field, now)
     if not to_run or spec.duration_s is None:
@@ -174,7 +174,12 @@ def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
         if job.plan is not None and not paused:
             return None
         made = planning.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
-    return made if job.plan is None or paused or _moved(job.plan, made, now) else None
+    if job.plan is None or paused:
+        return made
+    # A plan on a forecast outlives an outage.
+    lost = job.plan.window.g_per_kwh is not None and made.window.g_per_kwh is None
+    kept = lost and job.plan.start > now
+    return made if not kept and _moved(job.plan, made, now) else None
 
 
 def _paused_since(plan: Plan | None, left: rest.Rest) -> bool:
@@ -277,16 +282,27 @@ def _moved(old: Plan, new: Plan, now: datetime) -> bool:
 def _with_outage_policy(
     ctx: Context, spec: JobSpec, field: Field, made: Plan, now: datetime
 ) -> Plan:
-    """Without any forecast: hold until the latest safe start where the policy says so."""
-    silent = [o for o in field.candidates if isinstance(o.known.error, Unavailable)]
-    if ctx.config.settings.outage.policy != "hold" or made.window.grams is not None or not silent:
+    """Without a forecast for any window: hold until the latest safe start where the policy says so.
+
+    A forecast that is known stays the plan's, whatever else (the job's power) is unknown.
+    """
+    known = [o.known for o in field.candidates]
+    silent = any(k.outage or k.series is not None for k in known)
+    if (
+        ctx.config.settings.outage.policy != "hold"
+        or made.window.g_per_kwh is not None
+        or not silent
+    ):
         return made
     latest = spec.latest_start
     if latest is None or latest <= made.window.start or made.window.end is None:
         return made
     shift = latest - made.window.start
     return planning.moved(
-        made, shift, "no source answers: held until the latest safe start (outage.policy: hold)"
+        made,
+        shift,
+        f"no forecast covers a window: held until the latest safe start (outage.policy: hold); "
+        f"{reasons.unknown(spec, field)}",
     )
 
 

@@ -52,11 +52,10 @@ def make(
 ) -> Plan:
     """Plan one job on what is known; never asks anybody.
 
-    ``spec`` is what is left of a job that was done in part over ``done``. With no usable
-    series the job starts at its earliest time and every gram is None, named with its reason. A
-    ``previous`` plan is kept where moving saves less than ``hysteresis_percent`` of a start at
-    release. Raises :class:`providers.errors.NoData` where series are there, but a hole lies in
-    every possible window.
+    ``spec`` is what is left of a job that was done in part over ``done``. With no series, or a
+    hole in every possible window, the job starts at its earliest time and every gram is None,
+    named with its reason. A ``previous`` plan is kept where moving saves less than
+    ``hysteresis_percent`` of a start at release.
     """
     expected = power.expected(spec)
     if spec.duration_s is None:
@@ -114,9 +113,8 @@ def together(case: Case, region: str, spans: Spans) -> Plan | None:
 def plan_of(case: Case, decision: Decision) -> Plan:
     """The decision with everything that people and the store want to know of it."""
     spec, field = case.spec, case.field
-    nulls = reasons.nulls_of(field, case.power, decision.chosen is not None, case.run_now)
+    nulls = reasons.nulls_of(spec, field, case.power, decision.chosen is not None, case.run_now)
     if decision.chosen is None:
-        reasons.refuse_holes(spec, field)
         region = field.candidates[0].region
         start = from_unix(case.request.earliest_s)
         chosen = Window(
@@ -127,13 +125,14 @@ def plan_of(case: Case, decision: Decision) -> Plan:
             None,
             dispatchable=region.executor is not None,
         )
-        source = issued = signal = None
+        source = issued = signal = used = None
     else:
         option = next(o for o in field.candidates if o.region.name == decision.chosen.region)
         chosen = window_of(case, decision.chosen, option)
         assert option.known.series is not None  # the planner chose it
         series = option.known.series.clip(decision.chosen.start_s, decision.chosen.end_s)
         source, issued, signal = series.source, series.issued_at, series.signal
+        used = option.known.row_id
     if case.done and chosen.grams is None and case.power.watts is not None:
         nulls.setdefault("expected_g", "no forecast is left of the time before its pause")
         nulls.setdefault("saving_percent", nulls["expected_g"])
@@ -152,6 +151,7 @@ def plan_of(case: Case, decision: Decision) -> Plan:
         alternatives=() if case.done else _alternatives(case, decision, chosen),
         nulls=nulls,
         forecast_ids=tuple(sorted(r for r in rows if r is not None)),
+        forecast_id=used,
         duration_source=spec.duration_source,
         goes_on_at=from_unix(_begins(case, decision)) if case.done else None,
         currency=case.currency,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from providers.errors import NoData
 from providers.series import from_unix
 from scheduler.models import GIVEN
 from scheduler.planner.bases import SAFE_GAP
@@ -16,30 +15,29 @@ if TYPE_CHECKING:
     from scheduler.planner.choice import Decision
 
 
-def refuse_holes(spec: JobSpec, field: Field) -> None:
-    """Series are there, but no window of the job's length is free of holes."""
-    for option in field.candidates:
-        if option.known.series is not None and spec.duration_s is not None:
-            start = spec.release.timestamp()
-            end = start + spec.duration_s
-            if spec.latest_start is not None:
-                end = max(end, spec.latest_start.timestamp() + spec.duration_s)
-            holes = ", ".join(
-                f"{from_unix(a):%Y-%m-%dT%H:%MZ} to {from_unix(b):%Y-%m-%dT%H:%MZ}"
-                for a, b in option.known.series.gaps(start, end)[:3]
-            )
-            raise NoData(
-                f"no window of {duration(spec.duration_s)} without a hole in {option.region.zone} "
-                f"({option.known.series.source}; missing {holes}): add a provider to fill it"
-            )
+def unknown(spec: JobSpec, field: Field) -> str:
+    """Why no window has a forecast: nothing is known, or each has a hole."""
+    known = field.candidates[0].known
+    if known.series is None or spec.duration_s is None:
+        return known.reason
+    start = spec.release.timestamp()
+    end = max(start, (spec.latest_start or spec.release).timestamp()) + spec.duration_s
+    holes = ", ".join(f"{_shown(a)} to {_shown(b)}" for a, b in known.series.gaps(start, end)[:3])
+    reach = f"{known.series.source} reaches to {_shown(float(known.series.ends[-1]))}"
+    return (
+        f"no window of {duration(spec.duration_s)} without a hole in {known.series.zone} "
+        f"({reach}; missing {holes})"
+    )
 
 
-def nulls_of(field: Field, power: Power, planned: bool, run_now: Window) -> dict[str, str]:
+def nulls_of(
+    spec: JobSpec, field: Field, power: Power, planned: bool, run_now: Window
+) -> dict[str, str]:
     nulls: dict[str, str] = {}
     if power.watts is None:
         nulls |= dict.fromkeys(("power.value_w", "expected_g", "run_now_g"), power.detail)
     if not planned:
-        reason = field.candidates[0].known.reason
+        reason = unknown(spec, field)
         for key in ("expected_g", "signal", "forecast.source", "forecast.issued_at"):
             nulls.setdefault(key, reason)
     if run_now.grams is None:
@@ -53,7 +51,7 @@ def reason(spec: JobSpec, field: Field, decision: Decision, chosen: Window, late
     if late:
         said = "the latest safe start has passed, so it starts at once"
     elif decision.chosen is None:
-        said = f"it starts at its earliest time: {field.candidates[0].known.reason}"
+        said = f"it starts at its earliest time: {unknown(spec, field)}"
     elif decision.rule == "min_saving":
         said = (
             f"no delay is worth it: the best window saves less than {spec.min_saving_percent:g} % "
@@ -101,3 +99,7 @@ def reason(spec: JobSpec, field: Field, decision: Decision, chosen: Window, late
     if only_compared:
         notes[f"{', '.join(only_compared)}: no executor, compared only"] = None
     return "; ".join([said, *notes])
+
+
+def _shown(at_s: float) -> str:
+    return f"{from_unix(at_s):%Y-%m-%dT%H:%MZ}"

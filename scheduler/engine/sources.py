@@ -6,10 +6,19 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from providers.errors import ProviderError, Unavailable
+from providers.errors import (
+    OUTAGES,
+    BadData,
+    LowtideError,
+    ProviderError,
+    TooLittle,
+    Unavailable,
+)
+from providers.intensity.points import believable
 from providers.series import empty, from_unix
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from providers.series import IntensityProvider, Series, SourceInfo
@@ -71,21 +80,26 @@ class Asked:
         return None
 
     def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
-        """The forecast under the zone's common name."""
+        """The forecast under the zone's common name; :class:`TooLittle` where it is empty."""
         if self.info.live or self.info.learns:
-            return replace(self._remembered(start, end, now), zone=zone)
-        return replace(self._source.forecast(self._zone, start, end, now), zone=zone)
+            whole = self._remembered(start, end, now)
+        else:
+            whole = self._forecast(start, end, now)
+        found = whole.clip(start.timestamp(), end.timestamp())
+        if not len(found):
+            raise self._too_little(whole, start, end)
+        return replace(found, zone=zone)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
         """What really was, as far as the source has ever told."""
         self.was_asked = True
         if not self.info.live:
-            return replace(self._source.actual(self._zone, start, end), zone=zone)
+            return replace(self._actual(start, end), zone=zone)
         low, high = start.timestamp(), end.timestamp()
         try:
             self.fetch(start, end)
-        except Unavailable:
-            self._silent = True
+        except OUTAGES as e:
+            self._silent = isinstance(e, Unavailable)
             if self._known(low, high) is None:
                 raise
         known = self._known(low, high)
@@ -103,19 +117,18 @@ class Asked:
             return
         if self._quiet:
             raise Unavailable(f"{self.info.name} is not asked for {self._zone}")
-        found = self._source.actual(self._zone, from_unix(first), from_unix(last))
+        found = self._actual(from_unix(first), from_unix(last))
         if len(found):
             self._memory.actuals.remember(self.name, found, self._now)
 
     def check(self) -> str:
         """Ask for an hour now, remembering nothing; what came of it, in a few words."""
         try:
-            found = self._source.forecast(
-                self._zone, self._now, self._now + timedelta(hours=1), self._now
-            )
+            found = self._forecast(self._now, self._now + timedelta(hours=1), self._now)
         except ProviderError as e:
             return str(e)
-        return f"{len(found)} values from {found.source}"
+        until = from_unix(float(found.ends[-1]))
+        return f"{len(found)} values from {found.source}, to {_shown(until)}"
 
     def final(self, end: datetime) -> bool:
         """Whether the answer of :meth:`actual` up to ``end`` will not be revised."""
@@ -141,28 +154,62 @@ class Asked:
             earlier = max(oldest, stored[0].first_s - STEP_BACK_S)
             self.fetch(from_unix(earlier), from_unix(stored[0].first_s))
 
+    def _forecast(self, start: datetime, end: datetime, now: datetime) -> Series:
+        """What the source answers now; :class:`TooLittle` where that is nothing."""
+        found = self._checked(lambda: self._source.forecast(self._zone, start, end, now))
+        if not len(found.clip(start.timestamp(), end.timestamp())):
+            raise self._too_little(found, start, end)
+        return found
+
+    def _too_little(self, found: Series, start: datetime, end: datetime) -> TooLittle:
+        reach = f": it reaches to {_shown(from_unix(float(found.ends[-1])))}" if len(found) else ""
+        return TooLittle(
+            f"{self.info.name} answered without any value for {self._zone} from {_shown(start)} "
+            f"to {_shown(end)}{reach}"
+        )
+
+    def _actual(self, start: datetime, end: datetime) -> Series:
+        return self._checked(lambda: self._source.actual(self._zone, start, end))
+
+    def _checked(self, ask: Callable[[], Series]) -> Series:
+        """An answer that a grid can be the cause of, else :class:`BadData`: so is any failure."""
+        try:
+            found = ask()
+        except LowtideError:
+            raise
+        except Exception as e:  # whatever a plugin makes of an answer stops no pass
+            raise BadData(
+                f"{self.info.name} failed on {self._zone}: {type(e).__name__}: {e}"
+            ) from e
+        return believable(self.info, self._zone, found)
+
     def _remembered(self, start: datetime, end: datetime, now: datetime) -> Series:
         """A fresh forecast of all that the source reaches, or the last one while it is young."""
         low, high = start.timestamp(), end.timestamp()
+        forecasts = self._memory.forecasts
+        # What is asked afterwards, as of a moment in the past, was never known then.
+        keeps = now >= self._now
         try:
             if self._quiet and self.info.live:
                 raise Unavailable(f"{self.info.name} is not asked for {self._zone}")
-            found = self._source.forecast(self._zone, *self._reach(start, end, now), now)
-        except Unavailable:
-            last = self._memory.forecasts.newest(self._key, self._zone, now)
-            if last is None or now - last.checked_at > self._memory.max_age:
+            found = self._forecast(*self._reach(start, end, now), now)
+        except OUTAGES as e:
+            if keeps and self.info.live and not self._quiet:
+                forecasts.remember_failure(self._key, self._zone, str(e), self._now)
+            last = forecasts.newest(self._key, self._zone, self._now)
+            if last is None or self._now - last.checked_at > self._memory.max_age:
                 raise
             found = last.series
             if not len(found.clip(low, high)):
                 raise
         else:
-            if len(found):
-                self._memory.forecasts.remember(self._key, found, now)
-        if len(found) and found.starts[0] > low:
+            if keeps:
+                forecasts.remember(self._key, found, self._now)
+        if found.starts[0] > low:
             # Of the time before it, what was believed then still stands.
-            before = self._memory.forecasts.in_force(self._key, self._zone, low, found.starts[0])
+            before = forecasts.in_force(self._key, self._zone, low, found.starts[0])
             found = found if before is None else found.fill_from(before)
-        return found.clip(low, high)
+        return found
 
     def _reach(self, start: datetime, end: datetime, now: datetime) -> tuple[datetime, datetime]:
         """All that the source reaches: one question an hour, whatever the jobs are."""
@@ -182,3 +229,7 @@ class Asked:
         now_s = self._now.timestamp()
         told = self._memory.actuals.checked(self._zone, self.name, low, high, now_s)
         return told is not None and told >= high + self.info.final_after_s
+
+
+def _shown(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%MZ}"

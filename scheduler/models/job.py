@@ -201,7 +201,8 @@ class Plan:
 
     ``window`` is the whole run; of a job that has paused, ``goes_on_at`` is where what is left
     of it begins. ``run_now`` is the start at release in the home region. ``nulls`` names each
-    unknown field with its reason. ``duration_source`` is that of the spec.
+    unknown field with its reason. ``duration_source`` is that of the spec. ``forecast_ids`` are
+    the stored forecasts of all regions that it weighed, ``forecast_id`` that of its window.
     """
 
     made_at: datetime
@@ -220,6 +221,7 @@ class Plan:
     duration_source: str = GIVEN
     goes_on_at: datetime | None = None
     currency: str = ""
+    forecast_id: int | None = None
 
     @property
     def start(self) -> datetime:

@@ -244,6 +244,7 @@ def providers_table(rows: Sequence[dict[str, Any]]) -> str:
             works = "yes" if row["available"] else "no"
             others.add_row(row["kind"], row["name"], works, row["detail"])
     told = [f"  {row['name']}: {why}" for row in rows if (why := _trouble(row))]
+    told += [f"  {row['name']}: {a['detail']}" for row in rows for a in row.get("answers", ())]
     return draw(sources, "* used by the config", *told, others, width=SOURCES_WIDTH)
 
 

@@ -1,4 +1,4 @@
-"""What was believed of the grid, and when: issued forecasts, never overwritten."""
+"""What was believed of the grid, and since when: received forecasts, never overwritten."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from sqlmodel import col, func, select, update
+from sqlalchemy import and_
+from sqlmodel import col, delete, func, select, update
 
-from providers.series import Series, from_unix
+from providers.series import Series, empty, from_unix
 from scheduler.store.packing import pack, unpack
 from scheduler.store.rows import ForecastRow
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Rows are read so many at a time: mostly the first one or two answer the question.
 PAGE = 16
+# Other rows only say why a question brought no forecast.
+HAS_VALUES = col(ForecastRow.ends) > col(ForecastRow.starts)
 
 
 class Remembered(NamedTuple):
@@ -35,15 +38,35 @@ class Remembered(NamedTuple):
 
 
 class Issue(NamedTuple):
-    """A stored forecast with the name under which it was remembered."""
+    """A stored forecast with the name under which it was remembered, and when it was received."""
 
     row_id: int
     chain: str
     series: Series
+    known_at: datetime
+
+
+class Answer(NamedTuple):
+    """What came of the last question to a source about a zone.
+
+    ``until`` is how far the forecast reaches; None where none came, ``detail`` says why then.
+    """
+
+    chain: str
+    zone: str
+    checked_at: datetime
+    until: datetime | None
+    detail: str
+
+    def __str__(self) -> str:
+        asked = f"asked {self.checked_at:%Y-%m-%dT%H:%MZ}"
+        if self.until is None:
+            return f"no forecast of {self.zone} ({asked}): {self.detail}"
+        return f"forecast of {self.zone} to {self.until:%Y-%m-%dT%H:%MZ} ({asked})"
 
 
 class Forecasts:
-    """Issued forecasts by zone and chain of sources."""
+    """Received forecasts by zone and chain of sources."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -71,17 +94,55 @@ class Forecasts:
             assert row.id is not None
             return row.id
 
+    def remember_failure(self, chain: str, zone: str, why: str, at: datetime) -> None:
+        """Note why the last question brought no forecast; only the last reason is kept."""
+        row = row_of(chain, empty(zone, "average", "forecast", at), at, (why,))
+        with self._db.write() as session:
+            session.exec(
+                delete(ForecastRow).where(
+                    col(ForecastRow.zone) == zone, col(ForecastRow.chain) == chain, ~HAS_VALUES
+                )
+            )
+            session.add(row)
+
+    def answers(self, chains: str) -> list[Answer]:
+        """What came of the last question about each zone, of chains whose name begins so."""
+        about = (col(ForecastRow.chain), col(ForecastRow.zone))
+        last = (
+            select(*about, func.max(ForecastRow.checked_at).label("at"))
+            .where(func.substr(ForecastRow.chain, 1, len(chains)) == chains)
+            .group_by(*about)
+            .subquery()
+        )
+        query = (
+            select(ForecastRow)
+            .join(
+                last,
+                and_(
+                    col(ForecastRow.chain) == last.c.chain,
+                    col(ForecastRow.zone) == last.c.zone,
+                    col(ForecastRow.checked_at) == last.c.at,
+                ),
+            )
+            .order_by(*about, col(ForecastRow.id))
+        )
+        with self._db.read() as session:
+            newest = {(row.chain, row.zone): row for row in session.exec(query)}
+            return [_answer(row) for row in newest.values()]
+
     def newest(self, chain: str, zone: str, now: datetime | None = None) -> Remembered | None:
-        """The last issued forecast of a zone by a chain of sources.
+        """The last received forecast of a zone by a chain of sources.
 
         What was stored by a clock that has been set back since is passed over: rows checked
         later than ``now``, and, once their hour has come, rows that newer ones were stored after.
         """
-        recent = select(ForecastRow.id).where(ForecastRow.zone == zone, ForecastRow.chain == chain)
+        recent = select(ForecastRow.id).where(
+            ForecastRow.zone == zone, ForecastRow.chain == chain, HAS_VALUES
+        )
         if now is not None:
             recent = recent.where(col(ForecastRow.checked_at) <= now.timestamp())
-        by_issue = col(ForecastRow.issued_at).desc(), col(ForecastRow.id).desc()
-        recent = recent.order_by(*by_issue).limit(PAGE)
+        by_receipt = col(ForecastRow.known_at).desc(), col(ForecastRow.id).desc()
+        recent = recent.order_by(*by_receipt).limit(PAGE)
         with self._db.read() as session:
             row = session.exec(
                 select(ForecastRow)
@@ -96,11 +157,11 @@ class Forecasts:
         return Remembered(row.id, series, notes, from_unix(row.checked_at))
 
     def in_force(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
-        """What was believed of ``[start, end)``: the last row issued by ``start`` first.
+        """What was believed of ``[start, end)``: the last row known by ``start`` first.
 
-        Its holes are filled by rows issued later, in order, then by older ones.
+        Its holes are filled by rows received later, in order, then by older ones.
         """
-        at = col(ForecastRow.issued_at)
+        at = col(ForecastRow.known_at)
         about = (chain, zone, start_s, end_s)
         with (
             self._db.read() as session,
@@ -112,8 +173,8 @@ class Forecasts:
             return _filled((row for rows in ordered for row in rows), start_s, end_s)
 
     def last_told(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
-        """The last forecast of each part of ``[start, end)``, as it was issued by ``end``."""
-        by_then = col(ForecastRow.issued_at) <= end_s
+        """The last forecast of each part of ``[start, end)``, as it was known by ``end``."""
+        by_then = col(ForecastRow.known_at) <= end_s
         with self._db.read() as session:
             told = _rows(session, chain, zone, start_s, end_s, by_then, newest_first=True)
             with closing(told) as rows:
@@ -126,17 +187,18 @@ class Forecasts:
             rows = {row.id: row for row in session.exec(query)}
         return [_content(rows[i])[0] for i in row_ids if i in rows]
 
-    def issued(self, start_s: float, end_s: float, chains: str = "") -> Iterator[Issue]:
-        """Every row issued within ``[start, end)`` whose chain's name begins so, in order."""
+    def received(self, start_s: float, end_s: float, chains: str = "") -> Iterator[Issue]:
+        """Every row received within ``[start, end)`` whose chain's name begins so, in order."""
         query = (
             select(ForecastRow)
             .where(
-                ForecastRow.issued_at >= start_s,
-                ForecastRow.issued_at < end_s,
+                ForecastRow.known_at >= start_s,
+                ForecastRow.known_at < end_s,
+                HAS_VALUES,
                 # LIKE would take upper and lower case for the same.
                 func.substr(ForecastRow.chain, 1, len(chains)) == chains,
             )
-            .order_by(col(ForecastRow.issued_at), col(ForecastRow.id))
+            .order_by(col(ForecastRow.known_at), col(ForecastRow.id))
         )
         with (
             self._db.read() as session,
@@ -144,18 +206,20 @@ class Forecasts:
         ):
             for row in rows:
                 assert row.id is not None
-                yield Issue(row.id, row.chain, _content(row)[0])
+                yield Issue(row.id, row.chain, _content(row)[0], from_unix(row.known_at))
 
 
 def row_of(chain: str, series: Series, at: datetime, notes: tuple[str, ...]) -> ForecastRow:
-    """A new row."""
+    """A new row, received ``at``."""
+    at_s = at.timestamp()
     return ForecastRow(
         zone=series.zone,
         chain=chain,
         issued_at=series.issued_at.timestamp(),
-        checked_at=at.timestamp(),
-        starts=float(series.starts[0]),
-        ends=float(series.ends[-1]),
+        known_at=at_s,
+        checked_at=at_s,
+        starts=float(series.starts[0]) if len(series) else at_s,
+        ends=float(series.ends[-1]) if len(series) else at_s,
         payload=pack(series, notes),
     )
 
@@ -171,7 +235,7 @@ def _rows(
     newest_first: bool,
 ) -> Generator[ForecastRow]:
     """Rows that tell a part of ``[start, end)``, read as they are needed."""
-    order = (col(ForecastRow.issued_at), col(ForecastRow.id))
+    order = (col(ForecastRow.known_at), col(ForecastRow.id))
     query = (
         select(ForecastRow)
         .where(
@@ -203,6 +267,12 @@ def _filled(rows: Iterable[ForecastRow], start_s: float, end_s: float) -> Series
         if not found.gaps(start_s, end_s):
             break
     return found
+
+
+def _answer(row: ForecastRow) -> Answer:
+    found = row.ends > row.starts
+    until, detail = (from_unix(row.ends), "") if found else (None, "; ".join(_content(row)[1]))
+    return Answer(row.chain, row.zone, from_unix(row.checked_at), until, detail)
 
 
 def _content(row: ForecastRow) -> tuple[Series, tuple[str, ...]]:

@@ -182,6 +182,16 @@ MIGRATIONS: tuple[tuple[str, tuple[Statement, ...]], ...] = (
             "ALTER TABLE beat ADD COLUMN config VARCHAR",
         ),
     ),
+    (
+        "0010-forecasts-when-known",
+        (
+            "ALTER TABLE forecast ADD COLUMN known_at FLOAT NOT NULL DEFAULT 0",
+            # When a row was first received was not kept; it was known at the last question.
+            "UPDATE forecast SET known_at = checked_at",
+            "DROP INDEX forecast_by_zone",
+            "CREATE INDEX forecast_by_zone ON forecast (zone, chain, known_at)",
+        ),
+    ),
 )
 NAMES = tuple(name for name, _ in MIGRATIONS)
 

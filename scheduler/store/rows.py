@@ -127,19 +127,21 @@ class AttemptRow(SQLModel, table=True):
 
 
 class ForecastRow(SQLModel, table=True):
-    """What was believed of a zone at ``issued_at``; never overwritten.
+    """What was believed of a zone since ``known_at``, when it was received; never overwritten.
 
-    ``payload`` is the packed series; ``checked_at`` moves when a source is asked
-    again and says the same.
+    ``payload`` is the packed series, ``issued_at`` what it says of its own age; ``checked_at``
+    moves when a source is asked again and says the same. A row that ends as it starts holds no
+    forecast: its note says why the last question brought none.
     """
 
     __tablename__ = "forecast"
-    __table_args__ = (Index("forecast_by_zone", "zone", "chain", "issued_at"),)
+    __table_args__ = (Index("forecast_by_zone", "zone", "chain", "known_at"),)
 
     id: int | None = Field(default=None, primary_key=True)
     zone: str
     chain: str
     issued_at: float
+    known_at: float
     checked_at: float
     starts: float
     ends: float

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +99,60 @@ def test_a_key_that_a_source_names_is_no_part_of_a_jobs_environment(
     kept = [p for p in (tmp_path / "home").rglob("*") if p.is_file()]
     assert kept
     assert not [p for p in kept if b"tell-nobody" in p.read_bytes()]
+
+
+EMPTY = """
+providers: [electricity_maps]
+sources:
+  electricity_maps: {{base_url: "{url}", ttl_s: 0}}
+regions:
+  local: {{zone: DE}}
+"""
+
+
+@pytest.mark.parametrize("body", ['{"zone": "DE", "forecast": []}', "{}", '{"data": []}', "[]"])
+def test_too_little_is_said_by_the_plan_why_doctor_and_providers(
+    lowtide: Callable[..., Any],
+    tmp_path: Path,
+    serve: Callable[[Play], SourceServer],
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+) -> None:
+    monkeypatch.setenv("ELECTRICITY_MAPS_TOKEN", "an-invented-key")
+    server = serve(lambda _: Reply(body))
+    (tmp_path / "config.yaml").write_text(EMPTY.format(url=server.url))
+    submitted = lowtide("submit", "--duration", "1h", "--deadline", "9h", "--json", "--", "true")
+    assert submitted.code == 0, submitted.err
+    assert "Electricity Maps answered" in submitted.json["plan"]["reason"]
+    told = " ".join(lowtide("why", submitted.json["job_id"]).out.split())
+    assert "Electricity Maps answered" in told
+    (row,) = _row(lowtide("providers", "--json"), "electricity_maps")["answers"]
+    assert (row["zone"], row["reaches_to"]) == ("DE", None)
+    assert "no forecast of DE" in row["detail"]
+    assert "Electricity Maps answered" in row["detail"]
+    found = lowtide("doctor", "--json").json["checks"]
+    (mine,) = [c for c in found if c["check"] == "source electricity_maps"]
+    assert mine["ok"] is False
+    assert "no forecast of DE" in mine["detail"]
+
+
+def test_how_far_a_forecast_reaches_is_said_by_doctor_and_providers(
+    lowtide: Callable[..., Any],
+    tmp_path: Path,
+    serve: Callable[[Play], SourceServer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ELECTRICITY_MAPS_TOKEN", "an-invented-key")
+    first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    hours = [first + timedelta(hours=h) for h in range(9)]
+    rows = [{"zone": "DE", "datetime": at.isoformat(), "carbonIntensity": 300} for at in hours]
+    body = json.dumps({"zone": "DE", "forecast": rows})
+    (tmp_path / "config.yaml").write_text(EMPTY.format(url=serve(lambda _: Reply(body)).url))
+    assert lowtide("forecast", "local").code == 0
+    until = f"{first + timedelta(hours=9):%Y-%m-%dT%H:%M}"
+    (row,) = _row(lowtide("providers", "--json"), "electricity_maps")["answers"]
+    assert row["reaches_to"] == f"{until}:00Z"
+    found = lowtide("doctor", "--json").json["checks"]
+    (mine,) = [c for c in found if c["check"] == "source electricity_maps"]
+    assert mine["ok"]
+    assert f"forecast of DE to {until}Z" in mine["detail"]

@@ -161,7 +161,7 @@ def test_a_full_table_is_quick_to_look_up(tmp_path: Path, seconds: Callable[...,
         "stored, of a zone": lambda: actuals.stored("Z7"),
         "stored, of all": actuals.stored,
         "the year told again": lambda: actuals.remember("neso", year, end),
-        "every issue of an hour": lambda: list(forecasts.issued(mid, mid + 3600, "source:")),
+        "every issue of an hour": lambda: list(forecasts.received(mid, mid + 3600, "source:")),
     }
     found = actuals.known("Z7", "neso", low, high)
     assert found is not None

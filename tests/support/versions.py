@@ -133,13 +133,22 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "0009-configs": [
         ("config", {"digest": "d", "path": "/c.yaml", "content": "home: local"}),
     ],
+    "0010-forecasts-when-known": [
+        (
+            "forecast",
+            {
+                "zone": "FR", "chain": "c", "issued_at": 0.0, "known_at": 30.0, "checked_at": 60.0,
+                "starts": 0.0, "ends": 7200.0, "payload": "forecast",
+            },
+        ),
+    ],
 }  # fmt: skip
 # Since this version jobs are written with their user and group as columns.
 OF_USERS = "0005-many-machines"
 # Columns that hold times, which the rows above count from the moment of the test.
 TIMES = frozenset(
-    {"submitted_at", "started_at", "ended_at", "at", "claimed_at", "issued_at", "checked_at",
-     "starts", "ends", "made_at", "next", "fetched_at"}
+    {"submitted_at", "started_at", "ended_at", "at", "claimed_at", "issued_at", "known_at",
+     "checked_at", "starts", "ends", "made_at", "next", "fetched_at"}
 )  # fmt: skip
 
 

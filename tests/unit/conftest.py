@@ -15,7 +15,7 @@ from scheduler.engine.request import Request
 from scheduler.testing import FakeExecutor, FakeProvider, FixedClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from scheduler.models import Job, JobSpec, Recurrence
@@ -31,14 +31,16 @@ regions:
 class Desk:
     """A context with fakes, and shortcuts. Jobs run for an hour; intensity never changes."""
 
-    def __init__(self, home: Path, now: datetime, database: dict[str, str]) -> None:
-        (home / "config.yaml").write_text(SETTINGS)
+    def __init__(
+        self, home: Path, now: datetime, database: dict[str, str], settings: str = ""
+    ) -> None:
+        (home / "config.yaml").write_text(SETTINGS + settings)
         self.clock = FixedClock(now)
         self.executor = FakeExecutor(clock=self.clock, run_s=3600)
         self.config = config.load(None, {"LOWTIDE_HOME": str(home / "home")} | database, home)
-        provider = FakeProvider(now - timedelta(days=1), {"DE": [100.0] * 24 * 60})
+        self.provider = FakeProvider(now - timedelta(days=1), {"DE": [100.0] * 24 * 60})
         self.ctx = Context.open(
-            self.config, now, sources={"fake": provider}, executors={"local": self.executor}
+            self.config, now, sources={"fake": self.provider}, executors={"local": self.executor}
         )
 
     def submit(self, *argv: str, after: tuple[str, ...] = (), **fields: Any) -> str:
@@ -79,3 +81,19 @@ def desk(tmp_path: Path, now: datetime, database: dict[str, str]) -> Iterator[De
     made = Desk(tmp_path, now, database)
     yield made
     made.ctx.close()
+
+
+@pytest.fixture
+def make_desk(
+    tmp_path: Path, now: datetime, database: dict[str, str]
+) -> Iterator[Callable[[str], Desk]]:
+    """Desks with more settings, in YAML."""
+    made: list[Desk] = []
+
+    def make(settings: str) -> Desk:
+        made.append(Desk(tmp_path, now, database, settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.ctx.close()

@@ -197,10 +197,11 @@ def test_last_told_is_the_newest_by_the_end_and_older_ones_fill_it(
     store: Store, now: datetime
 ) -> None:
     remember = store.forecasts.remember
-    remember("c", _forecast(now - 5 * HOUR, now - 5 * HOUR, [1] * 9), now)
+    remember("c", _forecast(now - 5 * HOUR, now - 5 * HOUR, [1] * 9), now - 5 * HOUR)
     remember("c", _forecast(now, now, [2, 2]), now)
-    remember("c", _forecast(now + HOUR, now + HOUR, [3]), now)
-    remember("c", _forecast(now + 9 * HOUR, now, [9] * 9), now)
+    remember("c", _forecast(now + HOUR, now + HOUR, [3]), now + HOUR)
+    # It says to be early, and was received when all was over.
+    remember("c", _forecast(now, now, [9] * 9), now + 9 * HOUR)
     told = store.forecasts.last_told("c", "DE", *_span(now - HOUR, 4))
     assert _values(told) == [1, 2, 3, 1]
     assert store.forecasts.last_told("c", "DE", *_span(now - 9 * HOUR, 1)) is None
@@ -209,10 +210,10 @@ def test_last_told_is_the_newest_by_the_end_and_older_ones_fill_it(
 
 def test_in_force_is_what_was_believed_at_the_start(store: Store, now: datetime) -> None:
     remember = store.forecasts.remember
-    remember("c", _forecast(now - 2 * HOUR, now - 2 * HOUR, [1] * 9), now)
-    remember("c", _forecast(now - HOUR, now - HOUR, [2, 2]), now)
-    remember("c", _forecast(now + HOUR, now + HOUR, [3]), now)
-    remember("c", _forecast(now + 2 * HOUR, now + HOUR, [4, 4]), now)
+    remember("c", _forecast(now - 2 * HOUR, now - 2 * HOUR, [1] * 9), now - 2 * HOUR)
+    remember("c", _forecast(now - HOUR, now - HOUR, [2, 2]), now - HOUR)
+    remember("c", _forecast(now - HOUR, now + HOUR, [3]), now + HOUR)
+    remember("c", _forecast(now - HOUR, now + HOUR, [4, 4]), now + 2 * HOUR)
     told = store.forecasts.in_force("c", "DE", *_span(now, 4))
     assert _values(told) == [2, 3, 4, 1], "then later ones in order, then older ones"
 
@@ -233,17 +234,42 @@ def test_a_forecast_of_another_signal_is_not_mixed_in(store: Store, now: datetim
     assert (told.signal, _values(told)) == ("average", [2, 2])
 
 
-def test_issued_rows_come_by_prefix_and_span_in_order(store: Store, now: datetime) -> None:
+def test_received_rows_come_by_prefix_and_span_in_order(store: Store, now: datetime) -> None:
     chains = ("source:b", "source:a", "Source:c", "chain", "source:a_x")
     for hours, chain in enumerate(chains):
-        store.forecasts.remember(chain, _forecast(now + hours * HOUR, now, [hours]), now)
-    rows = list(store.forecasts.issued(*_span(now, 5), chains="source:"))
+        at = now + hours * HOUR
+        store.forecasts.remember(chain, _forecast(now - 9 * HOUR, now, [hours]), at)
+    store.forecasts.remember_failure("source:d", "DE", "nothing", now)
+    rows = list(store.forecasts.received(*_span(now, 5), chains="source:"))
     assert [(r.chain, _values(r.series)) for r in rows] == [
         ("source:b", [0]), ("source:a", [1]), ("source:a_x", [4]),
     ]  # fmt: skip
     assert [r.row_id for r in rows] == sorted(r.row_id for r in rows)
-    assert len(list(store.forecasts.issued(*_span(now, 5)))) == 5
-    assert [r.chain for r in store.forecasts.issued(*_span(now + HOUR, 1))] == ["source:a"]
+    assert [r.known_at for r in rows] == [now, now + HOUR, now + 4 * HOUR]
+    assert len(list(store.forecasts.received(*_span(now, 5)))) == 5
+    assert [r.chain for r in store.forecasts.received(*_span(now + HOUR, 1))] == ["source:a"]
+
+
+def test_the_last_answer_of_each_source_says_how_far_it_reaches_or_why_there_is_none(
+    store: Store, now: datetime
+) -> None:
+    forecasts = store.forecasts
+    forecasts.remember("source:a", _forecast(now, now, [1, 2]), now)
+    for hours in (1, 2):
+        forecasts.remember_failure("source:a", "DE", f"down {hours}", now + hours * HOUR)
+    forecasts.remember_failure("source:b", "DE", "down", now)
+    forecasts.remember("source:b", _forecast(now, now, [3, 3, 3]), now + HOUR)
+    forecasts.remember("chain", _forecast(now, now, [9]), now)
+    a, b = forecasts.answers("source:")
+    assert a == ("source:a", "DE", now + 2 * HOUR, None, "down 2")
+    assert b == ("source:b", "DE", now + HOUR, now + 3 * HOUR, "")
+    # A failure is no forecast, and hides none.
+    assert _values(forecasts.last_told("source:a", "DE", *_span(now, 2))) == [1, 2]
+    newest = forecasts.newest("source:a", "DE")
+    assert newest is not None
+    assert _values(newest.series) == [1, 2]
+    forecasts.remember("source:a", newest.series, now + 3 * HOUR)
+    assert forecasts.answers("source:a")[0].until == now + 2 * HOUR
 
 
 def test_a_torn_forecast_is_named(store: Store, now: datetime) -> None:

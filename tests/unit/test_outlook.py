@@ -151,6 +151,41 @@ def test_an_actual_that_no_source_keeps_is_settled_on_the_last_forecast_and_said
     assert any("is kept by no source: the last forecast stands in" in n for n in found.notes)
 
 
+def test_what_is_asked_afterwards_was_not_known_then(
+    opened: Callable[..., Context], now: datetime
+) -> None:
+    first = _fake("first", now, 100.0)
+    ctx = opened(first=first, second=_fake("second", now))
+    later = now + 5 * HOUR
+    # A question at 13:00 about 08:00: no source keeps actuals, so what it would have said.
+    found = ctx.outlook.realized(ctx.regions["local"], now, now + HOUR, later)
+    assert found.series is not None
+    assert list(ctx.store.forecasts.received(0, later.timestamp() + 1)) == []
+    # What is asked now is known since now, however old it says to be.
+    first.forecast = lambda zone, start, end, at: replace(  # type: ignore[method-assign]
+        FakeProvider.forecast(first, zone, start, end, at), issued_at=now
+    )
+    ctx.outlook.ask(ctx.regions["local"], now, later + 9 * HOUR, later)
+    (issue,) = ctx.store.forecasts.received(0, later.timestamp() + 1)
+    assert (issue.known_at, issue.series.issued_at) == (later, now)
+
+
+def test_a_forecast_is_judged_from_when_it_was_received(
+    opened: Callable[..., Context], now: datetime
+) -> None:
+    truth = FakeProvider(now, {"DE": [200.0] * 48}, actuals=True)
+    ctx = opened(first=truth, second=_fake("second", now))
+    told = FakeProvider(now, {"DE": [300.0] * 5 + [200.0] * 43})
+    # It says to be of 08:00 and was received at 13:00: its first five hours were past.
+    series = told.forecast("DE", now, now + 48 * HOUR, now)
+    ctx.store.forecasts.remember("source:first", series, now + 5 * HOUR)
+    ctx.store.actuals.remember("first", truth.actual("DE", now, now + 48 * HOUR), now + 48 * HOUR)
+    (score,) = accuracy.of_sources(ctx, now - HOUR, now + 48 * HOUR)
+    assert sum(lead.hours for lead in score.leads) == 43
+    assert all(lead.mape_percent == 0 for lead in score.leads)
+    assert score.leads[0].hours == 6
+
+
 def test_a_chain_may_stand_in_the_order_of_its_errors(
     opened: Callable[..., Context], now: datetime
 ) -> None:

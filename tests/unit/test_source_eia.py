@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -227,9 +228,9 @@ def test_other_zones_are_no_data(zone: str) -> None:
         respondent_of(zone)
 
 
-def test_a_day_around_is_asked_for_too() -> None:
+def test_two_weeks_before_and_a_day_after_are_asked_for_too() -> None:
     params = params_of("CISO", at("2026-03-01T05:30"), at("2026-03-01T09:30"))
-    assert (params["start"], params["end"]) == ("2026-02-28T00", "2026-03-02T10")
+    assert (params["start"], params["end"]) == ("2026-02-15T00", "2026-03-02T10")
     assert params["length"] == 5000
 
 
@@ -247,6 +248,113 @@ def test_actuals_come_by_pages_and_equal_their_mix(eia: Callable[..., Built]) ->
         first.low, first.value, first.high,
     )  # fmt: skip
     assert (series.kind, series.factors, series.flow) == ("actual", "lifecycle", "production")
+
+
+Change = Callable[[str, datetime, int], int | None]
+START = at("2026-02-20")
+
+
+def changed(change: Change) -> Play:
+    """EIA as it is played, with other figures for some rows; None: no such row."""
+
+    def play(asked: Asked) -> Reply:
+        # All rows are one page here, so that a row may be left out.
+        whole = play_eia.play(replace(asked, query=asked.query | {"length": "5000"}))
+        body = json.loads(whole.body)
+        rows = []
+        for one in body["response"]["data"]:
+            start = datetime.fromisoformat(one["period"]).replace(tzinfo=UTC) - HOUR
+            value = change(one["fueltype"], start, int(one["value"]))
+            rows += [] if value is None else [one | {"value": str(value)}]
+        body["response"] |= {"data": rows, "total": str(len(rows))}
+        return Reply(json.dumps(body))
+
+    return play
+
+
+def hours_of(eia: Callable[..., Built], change: Change) -> tuple[Series, set[int]]:
+    """Two days of actuals, and which hours of them are gaps."""
+    source, _ = eia(changed(change))
+    series = source.actual(ZONE, START, START + 48 * HOUR)
+    known = {round((s - START.timestamp()) / 3600) for s in series.starts}
+    return series, set(range(48)) - known
+
+
+@pytest.mark.parametrize("fuel", ["WAT", "NG", "OTH", "SUN", "COL"])
+@pytest.mark.parametrize("mwh", [-79_000, 79_000, 40_000_000])
+@pytest.mark.parametrize("hours", [{7, 20}, {0, 47}, set(range(4, 28))])
+def test_a_figure_beyond_an_area_s_own_past_is_a_gap(
+    eia: Callable[..., Built], fuel: str, mwh: int, hours: set[int]
+) -> None:
+    wrong = {START + hour * HOUR for hour in hours}
+
+    def change(one: str, start: datetime, value: int) -> int:
+        return mwh if one == fuel and start in wrong else value
+
+    as_it_is, none = hours_of(eia, lambda fuel, start, value: value)
+    series, gaps = hours_of(eia, change)
+    assert none == set()
+    assert gaps == (hours if fuel != "WAT" else set())
+    kept = [v for h, v in enumerate(as_it_is.g_per_kwh.tolist()) if h not in gaps]
+    assert series.g_per_kwh.tolist() == kept
+
+
+@pytest.mark.parametrize("fuel", ["NG", "SUN"])
+@pytest.mark.parametrize("hours", [{11}, {11, 12}, {10, 11, 12}])
+@pytest.mark.parametrize("left", [0, 1, -3])
+def test_a_main_fuel_that_is_gone_for_some_hours_is_a_gap(
+    eia: Callable[..., Built], fuel: str, hours: set[int], left: int
+) -> None:
+    gone = {START + hour * HOUR for hour in hours}
+
+    def change(one: str, start: datetime, value: int) -> int:
+        return left if one == fuel and start in gone else value
+
+    _, gaps = hours_of(eia, change)
+    assert gaps == hours
+
+
+def test_a_main_fuel_that_stays_away_is_believed_when_it_comes_back_a_day_later(
+    eia: Callable[..., Built],
+) -> None:
+    def change(fuel: str, start: datetime, value: int) -> int:
+        off = START + 5 * HOUR <= start < START + 29 * HOUR
+        return 0 if fuel == "NUC" and off else value
+
+    _, gaps = hours_of(eia, change)
+    assert gaps == set()
+
+
+@pytest.mark.parametrize(("fuel", "days"), [("NG", 1), ("NG", 9), ("WND", 5), ("SUN", 9)])
+def test_a_fuel_that_vanishes_is_a_gap_however_long_it_stays_away(
+    eia: Callable[..., Built], fuel: str, days: int
+) -> None:
+    since = START - days * 24 * HOUR
+
+    def change(one: str, start: datetime, value: int) -> int | None:
+        return None if one == fuel and start >= since else value
+
+    _, gaps = hours_of(eia, change)
+    # The sun may set: its nights are known without it.
+    assert len(gaps) == (48 if fuel != "SUN" else 2 * 13)
+
+
+def test_a_fuel_that_is_new_is_no_gap_of_the_days_before(eia: Callable[..., Built]) -> None:
+    def change(fuel: str, start: datetime, value: int) -> int | None:
+        return None if fuel == "WND" and start < START + 40 * HOUR else value
+
+    _, gaps = hours_of(eia, change)
+    assert gaps == set(range(16, 40))
+
+
+def test_a_quiet_fuel_may_carry_the_whole_area(eia: Callable[..., Built]) -> None:
+    def change(fuel: str, start: datetime, value: int) -> int:
+        if START <= start < START + 6 * HOUR and fuel in {"COL", "NG"}:
+            return 9500 - value
+        return value
+
+    _, gaps = hours_of(eia, change)
+    assert gaps == set()
 
 
 def test_what_is_not_told_yet_is_a_gap(eia: Callable[..., Built]) -> None:
