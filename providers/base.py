@@ -188,6 +188,7 @@ class Launch:
     ``pause_signal`` says how it may be paused: see :meth:`Executor.pause`; None: it may not.
     ``foreground``: it keeps the caller's terminal, streams and process group, its record ends
     with its first process, and ``env_file`` is deleted once it is read.
+    ``stdin_file`` is what it reads as its standard input, a named pipe for one; None: nothing.
     """
 
     job_id: str
@@ -211,6 +212,7 @@ class Launch:
     interval_s: float = 1.0
     pause_signal: PauseSignal | None = None
     foreground: bool = False
+    stdin_file: str | None = None
 
 
 Phase = Literal["absent", "waiting", "running", "paused", "orphaned", "ended", "gone"]

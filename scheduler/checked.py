@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from scheduler import documents
+from scheduler import documents, faults
 from scheduler.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The file's content; an empty file is an empty mapping."""
-    return mapping(text_of(path), path)
+def read_yaml(path: Path, *, words: bool = False) -> dict[str, Any]:
+    """The file's content, with ``words`` as text; an empty file is an empty mapping."""
+    return mapping(text_of(path), path, words=words)
 
 
 def text_of(path: Path) -> bytes:
@@ -30,18 +30,20 @@ def text_of(path: Path) -> bytes:
         return documents.read(path)
     except documents.Broken as e:
         raise ConfigError(f"{path}{e}") from e
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder, not a file") from None
     except OSError as e:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(e).split())}") from e
 
 
-def mapping(text: bytes, path: Path) -> dict[str, Any]:
+def mapping(text: bytes, path: Path, *, words: bool = False) -> dict[str, Any]:
     """The keys and values of a text that was read from ``path``; an empty one has none."""
     try:
-        content = documents.parse(text)
+        content = documents.parse(text, words=words)
     except documents.Broken as e:
         raise ConfigError(f"{path}{e}") from e
-    except ValueError as e:
-        raise ConfigError(f"{path} cannot be read: {' '.join(str(e).split())}") from e
     content = {} if content is None else content
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds a {type(content).__name__}, not `key: value` lines")
@@ -60,8 +62,7 @@ def validate(model: type[M], content: Any, path: Path) -> M:
             near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
             raise ConfigError(f"{path}: unknown key {where!r}: {hint}") from e
-        reason = fault["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {where or 'file'}: {reason}") from e
+        raise ConfigError(f"{path}: {where or 'file'}: {faults.in_words(fault)}") from e
 
 
 def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

@@ -45,7 +45,14 @@ def _country(value: Any) -> Any:
 
 
 Span = Annotated[float, text(quantities.span_s), Field(ge=0, le=quantities.LONGEST_S)]
+# Written as any share is: 5% or 0.05; the defaults below are percent already.
 Percent = Annotated[float, text(quantities.percent), Field(ge=0, le=100)]
+
+
+def _part(text: str) -> float:
+    return quantities.percent(text) / 100
+
+
 TimeZone = Annotated[str, AfterValidator(zones.checked)]
 Zone = Annotated[str, BeforeValidator(_zone), Field(min_length=1)]
 Country = Annotated[str, BeforeValidator(_country), Field(pattern="^[A-Z]{2}$")]
@@ -156,7 +163,7 @@ class History(Section):
     A quantile below the median would be no bound.
     """
 
-    quantile: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+    quantile: Annotated[float, text(_part), Field(ge=0.5, lt=1)] = 0.9
     days: Annotated[int, Field(ge=14, le=3660)] = 400
 
 

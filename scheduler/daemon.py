@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -22,9 +20,8 @@ from scheduler.errors import StoreError, StoreUnreachable
 from scheduler.texts import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from scheduler.config import Config
     from scheduler.engine import Context
 
 
@@ -143,47 +140,3 @@ class Outage:
 
 def _log(line: str) -> None:
     print(f"lowtide: {printable(line)}", file=sys.stderr, flush=True)  # noqa: T201 -- the daemon's log
-
-
-# What chooses the queue, beside the config: a daemon that is installed must find the same one.
-CHOOSES = ("LOWTIDE_DATABASE", "LOWTIDE_HOST")
-
-
-def write_unit(config: Config, user_home: Path, environ: Mapping[str, str]) -> Path:
-    """A systemd user unit; jobs outlive a restart of the daemon (``KillMode=process``)."""
-    unit = user_home / ".config/systemd/user/lowtide.service"
-    unit.parent.mkdir(parents=True, exist_ok=True)
-    command = " ".join(f'"{part}"' for part in (*_command(config), "up"))
-    unit.write_text(
-        "[Unit]\n"
-        "Description=lowtide, carbon-aware job scheduler\n"
-        "\n"
-        "[Service]\n"
-        + "".join(
-            f'Environment="{line}"\n'.replace("%", "%%") for line in _environment(config, environ)
-        )
-        + f"ExecStart={command}\n"
-        "KillMode=process\n"
-        "Restart=on-failure\n"
-        "\n"
-        "[Install]\n"
-        "WantedBy=default.target\n"
-    )
-    return unit
-
-
-def cron_line(config: Config, environ: Mapping[str, str]) -> str:
-    """A crontab line that does one pass a minute (a bare % means a new line to cron)."""
-    pairs = (line.partition("=") for line in _environment(config, environ))
-    chosen = " ".join(f"{name}={shlex.quote(value)}" for name, _, value in pairs)
-    return f"* * * * * {chosen} {shlex.join((*_command(config), 'tick'))}".replace("%", r"\%")
-
-
-def _environment(config: Config, environ: Mapping[str, str]) -> list[str]:
-    chosen = {"LOWTIDE_HOME": str(config.home)}
-    chosen |= {name: environ[name] for name in CHOOSES if environ.get(name)}
-    return [f"{name}={value}" for name, value in chosen.items()]
-
-
-def _command(config: Config) -> tuple[str, ...]:
-    return (sys.executable, "-P", "-m", "scheduler", "--config", str(config.path.resolve()))

@@ -1,6 +1,7 @@
 """YAML files as plain values; the only door to the library.
 
-What is read is bounded before it is built: a few lines of aliases can stand for gigabytes.
+What is read is bounded before it is built: a few lines of aliases can stand for gigabytes. A time
+such as 18:00 is that text, as in YAML 1.2, and not the 1080 of YAML 1.1.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class Broken(ValueError):
     """
 
 
-def load(path: Path) -> Any:
+def load(path: Path, *, words: bool = False) -> Any:
     """The content; :class:`Broken`, or :class:`OSError` where it cannot be read."""
-    return parse(read(path))
+    return parse(read(path), words=words)
 
 
 def read(path: Path) -> bytes:
@@ -42,11 +43,15 @@ def read(path: Path) -> bytes:
     return content
 
 
-def parse(content: bytes) -> Any:
-    """What a document of that text holds; :class:`Broken`, or :class:`ValueError` for no UTF-8."""
+def parse(content: bytes, *, words: bool = False) -> Any:
+    """What a document of that text holds, or :class:`Broken`.
+
+    With ``words`` each value is the text that stands in the file, as on a command line: ``0.10``,
+    ``yes`` and ``2026-12-01`` too. No value is None.
+    """
     loader: _Loader | None = None
     try:
-        loader = _Loader(content.decode("utf-8"))
+        loader = (_Words if words else _Loader)(_decoded(content))
         node = loader.get_single_node()
         if node is None:
             return None
@@ -69,8 +74,17 @@ def parse(content: bytes) -> Any:
             loader.dispose()
 
 
+_NULL, _MERGE, _TEXT, _INT, _FLOAT = (
+    f"tag:yaml.org,2002:{name}" for name in ("null", "merge", "str", "int", "float")
+)
+
+
 class _Loader(yaml.SafeLoader):
     """Names the line of a value that is none, such as the 31st of February."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        return _TEXT if tag in (_INT, _FLOAT) and ":" in value else tag
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
@@ -78,6 +92,28 @@ class _Loader(yaml.SafeLoader):
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
             said = " ".join(str(e).split())[:200]
             raise ConstructorError(None, None, said, node.start_mark) from e
+
+
+class _Words(_Loader):
+    """Every scalar is its text, but for one that says that there is no value."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)
+        return tag if kind is not yaml.ScalarNode or tag in (_NULL, _MERGE) else _TEXT
+
+    def construct_sequence(self, node: yaml.SequenceNode, deep: bool = False) -> list[Any]:
+        for item in node.value if isinstance(node, yaml.SequenceNode) else ():
+            if item.tag == _NULL:
+                item.tag = _TEXT  # `null` in a list is a word, as any other
+        found: list[Any] = super().construct_sequence(node, deep)
+        return found
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Broken(" is not a text file: what is read here is YAML in UTF-8") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from providers import catalogue
+from providers import catalogue, typical
 from providers.base import Triple
 from providers.surroundings import Surroundings
 from scheduler.errors import UsageError
@@ -14,7 +15,7 @@ from scheduler.machines import Machines, Owner, bounded
 from scheduler.models import Place, Site, provider_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from scheduler.config import Config, Price, RegionSettings
     from scheduler.hardware_settings import HardwareSettings
@@ -29,6 +30,8 @@ UNKNOWN_PUE_SOURCE = (
     "(1.58, Uptime Institute 2023); set regions.<name>.pue"
 )
 
+# So many regions are named in a hint.
+HINTED = 4
 # What the place of a region is called where nobody named it: this machine's, and another one's.
 UNNAMED = ("this machine", "own")
 
@@ -127,11 +130,7 @@ class Regions:
             listed = catalogue.catalogue().get(name)
             own = settings.regions.get(name)
             if own is None and listed is None:
-                names = (*settings.regions, *catalogue.catalogue())
-                near = ", ".join(catalogue.nearest_names(name, names)) or ", ".join(names[:5])
-                raise UsageError(
-                    f"no region is called {name!r}: nearest are {near} (see `lowtide regions`)"
-                )
+                raise UsageError(f"unknown region {name!r}: {region_hint(name, self.every)}")
             self._known[name] = _region(name, own, listed, settings.providers, self._machines)
         return self._known[name]
 
@@ -177,3 +176,37 @@ def _region(
 
 def _by_hour(slots: int | tuple[int, ...] | None) -> tuple[int, ...] | None:
     return (slots,) * 24 if isinstance(slots, int) else slots
+
+
+def region_hint(name: str, regions: Sequence[Region]) -> str:
+    """The regions of a grid zone, cloud, country or place of that name, else the nearest names."""
+    wanted = plain(name)
+    kinds: tuple[tuple[str, Callable[[Region], bool]], ...] = (
+        ("it is a grid zone; regions there", lambda r: plain(r.zone or "") == wanted),
+        ("regions of that name", lambda r: plain(r.name).partition(":")[2] == wanted),
+        ("it is a cloud; regions of it", lambda r: wanted in (r.provider, f"{r.provider}:")),
+        ("it is a country; regions there", lambda r: plain(r.country or "") == wanted),
+        ("it is a place; regions there", lambda r: wanted in _places(r)),
+        ("zones begin so; regions there", lambda r: plain(r.zone or "").startswith(wanted)),
+    )
+    for what, is_meant in kinds if wanted else ():
+        if found := [r.name for r in regions if is_meant(r)]:
+            more = f" and {len(found) - HINTED} more" if len(found) > HINTED else ""
+            return f"{what}: {', '.join(found[:HINTED])}{more} (see `lowtide regions`)"
+    zone = next((z for z in typical.zones() if plain(z) == wanted), None)
+    if zone is not None:
+        return f"it is a grid zone without a listed region: set zone: {zone} for one of your own"
+    near = catalogue.nearest_names(wanted, [r.name for r in regions])
+    hint = f"nearest are {', '.join(near)}" if near else "names are like aws:eu-north-1"
+    return f"{hint} (see `lowtide regions`)"
+
+
+def plain(name: str) -> str:
+    """In small letters, without accents."""
+    parts = unicodedata.normalize("NFKD", name.strip())
+    return "".join(c for c in parts if not unicodedata.combining(c)).casefold()
+
+
+def _places(region: Region) -> tuple[str, str]:
+    """The whole name of a place, and what stands before its comma."""
+    return plain(region.place), plain(region.place.split(",")[0])

@@ -10,10 +10,13 @@ from scheduler import quantities
 
 
 def text(parse: Any) -> BeforeValidator:
-    """Read what people write (``4y``, ``5%``) by ``parse``; other values stay as they are."""
-    return BeforeValidator(lambda v: parse(str(v)) if isinstance(v, (str, int)) else v)
+    """Read what people write (``4y``, ``5%``, ``0.05``) by ``parse``; for a number YAML has its own
+    type; what can be neither stays as it is.
+    """
+    return BeforeValidator(lambda v: parse(str(v)) if isinstance(v, (str, int, float)) else v)
 
 
+# Defaults are numbers in the stated unit already.
 Seconds = Annotated[float, text(quantities.duration_s), Field(gt=0, le=quantities.LONGEST_S)]
 Words = Annotated[str, Field(min_length=1)]
 
@@ -21,7 +24,7 @@ Words = Annotated[str, Field(min_length=1)]
 class Section(BaseModel):
     """A part of the file: frozen, and no key that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Bounds(Section):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import codecs
 import re
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Of ids that are alike so many are shown.
+SHOWN = 5
 # Controls of a terminal (C0, DEL and C1, ECMA-48), but for tab, line feed and carriage return;
 # a sequence that only sets colours (SGR, ECMA-48 8.3.117) does no harm.
 _HARM = re.compile(r"(\x1b\[[0-9;:]{0,40}m)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -31,6 +37,17 @@ def storable(what: str, text: str) -> str:
             "rename it, or put it into a script"
         ) from None
     return text
+
+
+def not_one(kind: str, prefix: str, ids: Sequence[str]) -> str:
+    """Why ``prefix`` does not name one thing: it matches none, or several ``ids``."""
+    if not ids or not prefix:
+        return f"no {kind} {prefix!r}; `lowtide status --all` lists them"
+    shown = ", ".join(ids[:SHOWN])
+    if len(ids) > SHOWN:
+        return f"{prefix!r} matches more than {SHOWN}: {shown} ...; write more of the id"
+    several = kind if kind.endswith("s") else f"{kind}s"
+    return f"{prefix!r} matches {len(ids)} {several}: {shown}; write more of the id"
 
 
 def printable(text: str) -> str:

@@ -17,7 +17,7 @@ def checked(name: str) -> str:
         return name
     near = difflib.get_close_matches(name, available_timezones(), n=1)
     hint = f"did you mean {near[0]!r}?" if near else "write an IANA name, e.g. Europe/Berlin"
-    raise ValueError(f"{name!r} is no time zone: {hint}")
+    raise ValueError(f"{name!r} is not a time zone: {hint}")
 
 
 def of_system(environ: Mapping[str, str], etc: Path = Path("/etc")) -> str:
@@ -30,6 +30,11 @@ def of_system(environ: Mapping[str, str], etc: Path = Path("/etc")) -> str:
     )
     names = (text.rpartition("zoneinfo/")[2] for text in candidates)
     return next((name for name in names if _known(name)), "UTC")
+
+
+def local(configured: str | None, environ: Mapping[str, str]) -> ZoneInfo:
+    """The zone of times without an offset: the configured one, else this machine's."""
+    return ZoneInfo(configured or of_system(environ))
 
 
 def _known(name: str) -> bool:

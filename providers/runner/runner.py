@@ -157,14 +157,16 @@ def _spawn(launch: Launch, run_dir: Path, ignored: frozenset[signal.Signals]) ->
     :class:`ValueError` or :class:`TypeError` where the environment is no environment.
     """
     environment = _environment(launch)
+    standard_input: int | None = None
     os.chdir(launch.cwd)
     try:
         path = shutil.which(launch.argv[0], path=environment.get("PATH", os.defpath))
         if path is None:
             raise FileNotFoundError(errno.ENOENT, "no such executable on the job's PATH")
         log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        standard_input = _standard_input(launch)
         to_files = [
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, standard_input, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(run_dir / "stdout.log"), log_flags, 0o600),
             (os.POSIX_SPAWN_OPEN, 2, str(run_dir / "stderr.log"), log_flags, 0o600),
         ]
@@ -180,8 +182,19 @@ def _spawn(launch: Launch, run_dir: Path, ignored: frozenset[signal.Signals]) ->
         )
     finally:
         os.chdir(run_dir)
+        if standard_input is not None:
+            os.close(standard_input)
 
 
+def _standard_input(launch: Launch) -> int:
+    """Opened here and without waiting: a pipe whose writer is gone would hold up the start."""
+    named = launch.stdin_file
+    found = os.open(named if named and Path(named).exists() else os.devnull, _AT_ONCE)
+    os.set_blocking(found, True)
+    return found
+
+
+_AT_ONCE = os.O_RDONLY | os.O_NONBLOCK
 _UNCHANGEABLE = {signal.SIGKILL, signal.SIGSTOP}
 
 

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import click
 
+from providers.errors import LowtideError
 from scheduler.cli import options
 from scheduler.cli.options import example, opened, say
 
 
-@click.command("tick", epilog=example("* * * * * lowtide tick   (a crontab line)"))
+class _Tick(click.Command):
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The crontab line of this installation, config and home, whole in one line."""
+        from scheduler import config, installation
+
+        try:
+            loaded = config.load(ctx.obj, os.environ, Path.cwd())
+            line = installation.cron_line(loaded, os.environ)
+        except LowtideError as e:
+            line = f"none yet: {e}"
+        formatter.write_paragraph()
+        formatter.write(f"Example (a crontab line):\n{line}\n")
+
+
+@click.command("tick", cls=_Tick)
 @options.config_option
 @click.pass_context
 def tick_command(ctx: click.Context) -> None:
@@ -39,17 +58,16 @@ def up_command(ctx: click.Context, install: bool) -> None:
 
 
 def _install(ctx: click.Context) -> None:
-    import os
-    import shutil
-    from pathlib import Path
-
-    from scheduler import daemon
+    from scheduler import installation
 
     loaded = options.loaded(ctx)
     if shutil.which("systemctl") and os.environ.get("XDG_RUNTIME_DIR"):
-        unit = daemon.write_unit(loaded, Path.home(), os.environ)
+        unit = installation.write_unit(loaded, Path.home(), os.environ)
         say(f"wrote {unit}; start it now and at every login with:")
         options.show("systemctl --user daemon-reload && systemctl --user enable --now lowtide")
+        say("to let it run while you are not logged in: loginctl enable-linger")
     else:
         say("no systemd user session here; add this line with `crontab -e`:")
-        click.echo(daemon.cron_line(loaded, os.environ))
+        click.echo(installation.cron_line(loaded, os.environ))
+    for name in installation.keys_left_out(loaded, os.environ):
+        say(f"{name} is set here and is not written down: set it where the daemon starts, too")

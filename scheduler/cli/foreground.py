@@ -13,10 +13,11 @@ import click
 
 from scheduler.cli import options
 from scheduler.cli.options import example, job_options, opened, print_json, say
+from scheduler.cli.standard_input import passed_on
 from scheduler.cli.views import local_zone, plan_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from scheduler.engine import Context
     from scheduler.models import Job, Plan
@@ -36,7 +37,7 @@ def run_command(ctx: click.Context, /, at_once: bool, **fields: Any) -> int:
     """Submit and stay until the job ends; the exit code is the job's.
 
     Ctrl-C before the start cancels, after it sends TERM to the job. Without --duration it
-    starts at once.
+    starts at once. What comes on standard input is passed on, where the job runs on this machine.
     """
     from scheduler import engine
 
@@ -49,9 +50,10 @@ def run_command(ctx: click.Context, /, at_once: bool, **fields: Any) -> int:
         if at_once:
             spec = spec.model_copy(update={"start_by": now})
         job_id, made = engine.submit(context, request, spec, os.environ, now)
-        strip, why = plan_lines(context, made, now)
-        say(f"{job_id}\n{strip}\n{why}")
-        return _follow(context, job_id, asked)
+        with passed_on(context.runs.standard_input(job_id)) as begun:
+            strip, why = plan_lines(context, made, now)
+            say(f"{job_id}\n{strip}\n{why}")
+            return _follow(context, job_id, asked, begun)
 
 
 @contextmanager
@@ -71,7 +73,7 @@ def _interrupts() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _follow(context: Context, job_id: str, asked: list[int]) -> int:
+def _follow(context: Context, job_id: str, asked: list[int], begun: Callable[[], None]) -> int:
     from scheduler import engine
     from scheduler.cli.look import Follower
     from scheduler.engine.endings import exit_status
@@ -87,6 +89,8 @@ def _follow(context: Context, job_id: str, asked: list[int]) -> int:
         engine.tick(context, now, now + timedelta(seconds=2 * LOOK_S))
         job = context.store.jobs.get(job_id)
         follower.copy(context, job)
+        if job.started_at is not None:
+            begun()
         if job.state.ended:
             break
         if not job.state.active and job.plan is not None and told != job.plan.start:
@@ -102,10 +106,13 @@ def _follow(context: Context, job_id: str, asked: list[int]) -> int:
 
 
 def _waiting(job: Job, plan: Plan) -> str:
+    from scheduler.report.units import zone_name
+
     zone, latest = local_zone(), plan.latest_safe_start
     verb = "waiting: starts" if job.started_at is None else "paused: goes on"
     bound = f", latest safe start {latest.astimezone(zone):%a %H:%M}" if latest else ""
-    return f"{verb} {plan.start.astimezone(zone):%a %H:%M}{bound} (Ctrl-C cancels)"
+    name = zone_name(zone, plan.start)
+    return f"{verb} {plan.start.astimezone(zone):%a %H:%M}{bound} ({name}; Ctrl-C cancels)"
 
 
 @click.command("wait", epilog=example("lowtide wait --duration 2h --deadline 18h && make train"))

@@ -123,4 +123,4 @@ def plan_command(ctx: click.Context, /, as_json: bool, pareto: bool, **fields: A
             options.show(terminal.trade_offs(made, front, now, local_zone()))
             options.show(plot.trade_off_plot(front, local_zone()))
         elif made.alternatives:
-            options.show(terminal.alternatives(made, limit=5))
+            options.show(terminal.alternatives(made, limit=5, now=now, tz=local_zone()))

@@ -183,7 +183,9 @@ def logs_command(ctx: click.Context, job_id: str, follow: bool) -> None:
     """Print what a job wrote: its stdout on stdout, its stderr on stderr."""
     from scheduler import engine
 
-    with _followed(ctx, job_id) as (context, job, _):
+    with _followed(ctx, job_id) as (context, job, now):
+        if job.started_at is None:
+            say(_not_begun(job, now))
         follower = Follower(calm=True)
         follower.copy(context, job)
         while follow and not job.state.ended:
@@ -191,6 +193,17 @@ def logs_command(ctx: click.Context, job_id: str, follow: bool) -> None:
             engine.follow(context, options.utc_now())
             job = context.store.jobs.get(job.id)
             follower.copy(context, job)
+
+
+def _not_begun(job: Job, now: datetime) -> str:
+    from scheduler.report.units import clock
+
+    if job.state.ended:
+        return f"{job.id} never started: {job.state}, {job.reason}"
+    if job.plan is None:
+        return f"{job.id} has not started: it is {job.state}"
+    starts = clock(job.plan.start, now, local_zone())
+    return f"{job.id} has not started: planned for {starts} in {job.plan.window.region}"
 
 
 @click.command("cancel", epilog=example("lowtide cancel 3f2a91bc"))

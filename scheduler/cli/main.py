@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import gc
 import os
 import sys
@@ -10,6 +11,7 @@ from importlib import import_module
 import click
 
 from providers.errors import LowtideError
+from scheduler.errors import UsageError
 from scheduler.texts import printable_lines
 
 # name -> (module, one line of help): `lowtide -h` imports no command.
@@ -52,6 +54,15 @@ class _Lazy(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else "`lowtide -h` lists them"
+            raise UsageError(f"no command {args[0]!r}: {hint}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -83,7 +94,7 @@ def main() -> None:
     except click.ClickException as e:
         where = getattr(e, "ctx", None)
         command = where.command_path if where else "lowtide"
-        _say(f"{e.format_message()} (see `{command} -h`)")
+        _say(f"{_unknown_option(e) or e.format_message()} (see `{command} -h`)")
         code = e.exit_code
     except LowtideError as e:
         _say(str(e))
@@ -95,6 +106,21 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unknown_option(error: click.ClickException) -> str | None:
+    """What to do about an option that the command does not have; it may be one of the job's."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return None
+    command, name = error.ctx.command, error.option_name
+    known = [option for param in command.params for option in param.opts if option[:2] == "--"]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    said = f"{name} is not an option of {command.name}"
+    said += f": did you mean {near[0]}?" if near else ""
+    if any(param.name == "argv" for param in command.params):
+        said += " I" if near else ": i"
+        said += "f it belongs to the job, put `--` before the job's command"
+    return said
 
 
 def _say(message: str) -> None:

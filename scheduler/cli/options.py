@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,10 +167,12 @@ def spec_of(
     context: Context, request: Request, now: datetime, *, need_duration: bool = True
 ) -> JobSpec:
     """The job as this user, in this folder, at this moment means it."""
+    from scheduler import zones
     from scheduler.engine import learning, submission
 
     user = context.here.origin.account
-    return submission.to_spec(
+    zone = zones.local(context.config.settings.timezone, os.environ)
+    spec = submission.to_spec(
         request,
         context.config,
         now,
@@ -178,7 +180,11 @@ def spec_of(
         Path.cwd(),
         need_duration=need_duration,
         past=learning.past_runs(context, user, request.group),
+        zone=zone,
     )
+    for line in submission.readings(request, spec, zone):
+        say(line)
+    return spec
 
 
 def json_text(content: Any) -> str:
@@ -227,14 +233,10 @@ def publish(text: str) -> None:
 
 
 def since(text: str, now: datetime, option: str = "--since") -> datetime:
-    """``30d`` before now, or an ISO time, as given with ``option``."""
-    from scheduler import quantities
+    """``30d`` before now, or a time that has passed, as given with ``option``."""
+    from scheduler import wall_clock, zones
 
     try:
-        return now - timedelta(seconds=quantities.duration_s(text))
-    except ValueError:
-        pass
-    try:
-        return quantities.moment(text, now)
+        return wall_clock.moment(text, now, zones.local(None, os.environ), past=True)
     except ValueError as e:
         raise UsageError(f"{option}: {e}") from e

@@ -67,6 +67,8 @@ def read_log(given: dict[str, Any]) -> tuple[list[LogJob], dict[str, Any]]:
                 f"--{named[0].replace('_', '-')} belongs to --sacct: a job log tells it itself"
             )
         return simulate.read_jobs(Path(log)), {}
+    from scheduler.quantities import significant
+
     zone, slack_s = _zone(given["tz"]), span("slack", given["slack"] or SLACK)
     per_slot_w, source = _per_slot_w(given["power_per_slot"])
     per_gpu_w = _power_w("power_per_gpu", given["power_per_gpu"])
@@ -76,7 +78,7 @@ def read_log(given: dict[str, Any]) -> tuple[list[LogJob], dict[str, Any]]:
         f"times are read in {zone}",
         f"a deadline is when the job ended plus {given['slack'] or SLACK}; run now is each job's "
         "submission, as if nothing had queued",
-        f"power: {per_slot_w:.3g} W for each CPU ({source})",
+        f"power: {significant(per_slot_w)} W for each CPU ({source})",
         *past.notes,
     )
     for note in notes:

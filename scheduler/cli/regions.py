@@ -77,7 +77,7 @@ def regions_command(
     """
     from scheduler import quantities
     from scheduler.cli import instance_options
-    from scheduler.engine import compare
+    from scheduler.engine import compare, submission
     from scheduler.engine.request import Request
     from scheduler.engine.selection import Wanted
     from scheduler.report import instances as report_instances
@@ -90,10 +90,10 @@ def regions_command(
         raise UsageError("--power and --instances exclude each other: each type has its own power")
     now = options.utc_now()
     with opened(ctx) as context:
-        try:
-            spans = [quantities.duration_s(duration), quantities.duration_s(slack)]
-        except ValueError as e:
-            raise UsageError(str(e)) from e
+        spans = [
+            submission.parsed(option, text, quantities.duration_s)
+            for option, text in (("--duration", duration), ("--slack", slack))
+        ]
         areas = tuple(part.strip() for text in within for part in text.split(",") if part.strip())
         chosen = _chosen(context, names, Wanted(providers, areas, near, within_km))
         request = Request(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from scheduler import zones
+
 if TYPE_CHECKING:
-    from datetime import tzinfo
+    from datetime import datetime, tzinfo
 
     from providers.series import Series
     from scheduler.engine import Context
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 def local_zone() -> tzinfo:
     """The zone that this machine's user reads clocks in."""
-    return datetime.now().astimezone().tzinfo or UTC
+    return zones.local(None, os.environ)
 
 
 def plan_series(context: Context, plan: Plan, now: datetime) -> Series | None:
@@ -36,8 +39,10 @@ def plan_series(context: Context, plan: Plan, now: datetime) -> Series | None:
 def plan_lines(context: Context, plan: Plan, now: datetime) -> tuple[str, str]:
     """The strip and the reason, with a line of its own about a learned duration."""
     from scheduler.report import strip
+    from scheduler.report.units import on_clocks
 
     series = plan_series(context, plan, now)
     why = "\n".join(filter(None, (strip.assumed(plan), plan.reason)))
+    why = on_clocks(why, now, local_zone())
     encoding = sys.stdout.encoding or "ascii"
     return strip.strip(series, plan, now, local_zone(), encoding=encoding), why

@@ -183,6 +183,7 @@ def launch_of(
         env_file=str(ctx.runs.environment(job.id)),
         units_file=str(ctx.runs.units(job.id)),
         work_dir=str(ctx.runs.work(job.id)),
+        stdin_file=str(pipe) if (pipe := ctx.runs.standard_input(job.id)).exists() else None,
         region=where,
         slots=job.spec.slots,
         gpus=attempt.gpus,

@@ -56,7 +56,8 @@ def by_receipt(
         signal=receipt.signal,
     )
     if receipt.reason == "time_limit":
-        outcome, said = JobState.FAILED, f"stopped at its time limit ({job.spec.time_limit_s:g} s)"
+        limit = duration(job.spec.time_limit_s or 0.0)
+        outcome, said = JobState.FAILED, f"stopped at its time limit ({limit})"
     elif receipt.reason == "paused" and not job.cancel_requested:
         return _checkpointed(ctx, job, closed, now)
     elif receipt.reason == "paused":

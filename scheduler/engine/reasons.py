@@ -8,6 +8,7 @@ from providers.errors import NoData
 from providers.series import from_unix
 from scheduler.models import GIVEN
 from scheduler.planner.bases import SAFE_GAP
+from scheduler.quantities import duration
 
 if TYPE_CHECKING:
     from scheduler.engine.places import Field
@@ -28,7 +29,7 @@ def refuse_holes(spec: JobSpec, field: Field) -> None:
                 for a, b in option.known.series.gaps(start, end)[:3]
             )
             raise NoData(
-                f"no window of {spec.duration_s:g} s without a hole in {option.region.zone} "
+                f"no window of {duration(spec.duration_s)} without a hole in {option.region.zone} "
                 f"({option.known.series.source}; missing {holes}): add a provider to fill it"
             )
 

@@ -48,9 +48,9 @@ def begin(
         raise UsageError("--every without --within: say how long after each occurrence it may end")
     within_s = submission.parsed("--within", request.within, quantities.duration_s)
     if template.duration_s is not None and within_s < template.duration_s:
+        runs = quantities.duration(template.duration_s)
         raise UsageError(
-            f"--within {request.within} is shorter than the job ({template.duration_s:g} s): "
-            "give it at least --duration"
+            f"--within {request.within} is shorter than the job ({runs}): give it at least that"
         )
     rule = submission.parsed("--every", request.every, cron.parse)
     tz = submission.parsed("--tz", request.tz, zones.checked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -11,18 +10,10 @@ from providers.base import PauseSignal
 from scheduler.texts import storable
 
 
-def _written(value: Any) -> Any:
-    """YAML reads some times and numbers as such; here every quantity is text."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
 def _several(value: Any) -> Any:
-    return [value] if isinstance(value, (str, int)) else value
+    return [value] if isinstance(value, str) else value
 
 
-Text = Annotated[str, BeforeValidator(_written)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 
 
@@ -43,40 +34,39 @@ class Request(BaseModel):
         return raw
 
     argv: Texts = Field((), validation_alias=AliasChoices("argv", "command"))
-    name: Text | None = None
-    group: Text | None = None
-    project: Text | None = None
-    duration: Text | None = None
+    name: str | None = None
+    group: str | None = None
+    project: str | None = None
+    duration: str | None = None
     duration_from: Literal["history", "given"] | None = None
-    deadline: Text | None = None
-    start_by: Text | None = None
-    earliest: Text | None = None
-    every: Text | None = None
-    within: Text | None = None
-    tz: Text | None = None
-    # YAML reads an id of digits alone as a number.
-    after: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
-    min_saving: Text | None = None
+    deadline: str | None = None
+    start_by: str | None = None
+    earliest: str | None = None
+    every: str | None = None
+    within: str | None = None
+    tz: str | None = None
+    after: Texts = ()
+    min_saving: str | None = None
     region: Texts = Field((), validation_alias=AliasChoices("region", "regions"))
-    home: Text | None = None
-    power: Text | None = None
-    energy: Text | None = None
+    home: str | None = None
+    power: str | None = None
+    energy: str | None = None
     gpus: int | None = None
     slots: int | None = None
-    unit: Text | None = None
-    time_limit: Text | None = None
+    unit: str | None = None
+    time_limit: str | None = None
     retries: int | None = None
     env: Texts = ()
     no_env: bool = False
-    cwd: Text | None = None
+    cwd: str | None = None
     pausable: bool = False
-    resume_overhead: Text | None = None
-    min_run: Text | None = None
+    resume_overhead: str | None = None
+    min_run: str | None = None
     max_segments: Annotated[int, Field(ge=1)] | None = None
     pause_signal: PauseSignal | None = None
-    data: Text | None = None
+    data: str | None = None
     priority: int = 0
     weigh: Texts = ()
-    max_cost: Text | None = None
-    max_delay: Text | None = None
+    max_cost: str | None = None
+    max_delay: str | None = None
     risk: Literal["expected", "cautious"] | None = None

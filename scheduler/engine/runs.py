@@ -39,6 +39,10 @@ class RunFolders:
         """The job's own folder, for checkpoints, over all its attempts (0700)."""
         return _own(self.of(job_id) / "work")
 
+    def standard_input(self, job_id: str) -> Path:
+        """The named pipe of a job whose submitter stays to write into it."""
+        return self._root / job_id / "stdin"
+
     def environment(self, job_id: str) -> Path:
         """The submitter's environment (0600), deleted when the job has ended."""
         return self._root / job_id / "env.json"

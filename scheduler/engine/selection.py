@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scheduler.errors import UsageError
+from scheduler.regions import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,22 +110,16 @@ def _place(text: str, known: Regions) -> Spot:
     for region in known.every:
         if (at := _spot(region)) is not None:
             for name in (region.place, region.place.split(",")[0]):
-                places.setdefault(_plain(name), at)
-    if _plain(text) in places:
-        return places[_plain(text)]
+                places.setdefault(plain(name), at)
+    if plain(text) in places:
+        return places[plain(text)]
     names = [*places, *(r.name for r in known.every)]
-    near = difflib.get_close_matches(_plain(text), names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(plain(text), names, n=3, cutoff=0.5)
     hint = f"nearest are {', '.join(near)}; or " if near else ""
     raise UsageError(
         f"--near {text}: no region and no place of the table is called so: {hint}write "
         "LAT,LON, e.g. 52.4,13.1"
     )
-
-
-def _plain(name: str) -> str:
-    """In small letters, without accents."""
-    parts = unicodedata.normalize("NFKD", name.strip())
-    return "".join(c for c in parts if not unicodedata.combining(c)).casefold()
 
 
 def distance_km(start: Spot | None, end: Spot | None) -> float | None:

@@ -10,6 +10,7 @@ from providers.base import Triple
 from scheduler.engine.learning import NEWEST
 from scheduler.errors import UsageError
 from scheduler.instances import Runtime
+from scheduler.quantities import significant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,7 +84,9 @@ def _against(
 ) -> Runtime | None:
     if name in work.speeds:
         times = work.speeds[name] / work.speeds.get(first, 1.0)
-        source = f"{times:.3g} times as fast as {first} (--speed); there: {reference.source}"
+        source = (
+            f"{significant(times)} times as fast as {first} (--speed); there: {reference.source}"
+        )
         return Runtime(reference.seconds.scaled(1 / times), source)
     if name in past:
         learned = past[name]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from scheduler import quantities
+from scheduler import faults, quantities, wall_clock
 from scheduler.checked import read_yaml, validate
 from scheduler.engine import learning, wishes
 from scheduler.engine.request import Request
@@ -24,10 +28,14 @@ if TYPE_CHECKING:
     from scheduler.config import Config
     from scheduler.planner.history import PastRun
 
+GREENWICH = ZoneInfo("UTC")
+
 
 def from_file(path: Path) -> dict[str, Any]:
     """The fields of a job file; dashes and underscores are the same in its keys."""
-    content = {str(key).replace("-", "_"): value for key, value in read_yaml(path).items()}
+    written = read_yaml(path, words=True)
+    # An option whose value is left empty is one that was not given.
+    content = {str(k).replace("-", "_"): v for k, v in written.items() if v is not None}
     return validate(Request, content, path).model_dump(exclude_unset=True)
 
 
@@ -48,23 +56,25 @@ def to_spec(
     *,
     need_duration: bool,
     past: Sequence[PastRun] = (),
+    zone: ZoneInfo = GREENWICH,
 ) -> JobSpec:
     """Fill in defaults and make every time absolute; :class:`UsageError` for what cannot be.
 
-    ``past`` are runs of the request's group, to learn from what was not given.
+    ``past`` are runs of the request's group, to learn from what was not given; ``zone`` is the
+    time zone of times without an offset.
     """
     settings = config.settings
     if request.every is None and (request.within or request.tz):
-        raise UsageError("--within and --tz say more of --every: give it too, or leave them out")
+        raise UsageError("--within and --tz belong to --every: give it too, or leave them out")
     given = parsed("--duration", request.duration, quantities.duration_s)
     quantile = settings.history.quantile
     duration, source = learning.duration(request, given, past, quantile, need=need_duration)
     if duration is None and need_duration:
         raise UsageError(_no_duration(request.group, past))
-    earliest = _moment("--earliest", request.earliest, now)
+    earliest, start_by, deadline = (
+        _moment(request, name, now, zone) for name in ("earliest", "start_by", "deadline")
+    )
     release = max(now, earliest) if earliest else now
-    deadline = _moment("--deadline", request.deadline, now)
-    start_by = _moment("--start-by", request.start_by, now)
     assumed = deadline is None and start_by is None and duration is not None
     if assumed and duration is not None:
         deadline = release + timedelta(seconds=duration + settings.defaults.slack)
@@ -113,14 +123,18 @@ def to_spec(
     return spec.model_copy(update={"learned_power": learning.power(spec, past)})
 
 
+# Fields of a spec say their unit, options do not.
+_UNIT = re.compile(r"_(s|w|kwh|gb|percent)$")
+
+
 def _refused(error: ValidationError) -> UsageError:
     """The first fault, by the option that it was given with."""
     fault = error.errors(include_url=False)[0]
-    reason = fault["msg"].removeprefix("Value error, ")
+    reason = faults.in_words(fault)
     if not fault["loc"]:
         return UsageError(reason)
-    option = str(fault["loc"][0]).replace("_", "-")
-    return UsageError(f"--{option}: {reason}, not {fault['input']!r}")
+    option = _UNIT.sub("", str(fault["loc"][0])).replace("_", "-")
+    return UsageError(f"--{option}{':' if fault['type'] == 'value_error' else ''} {reason}")
 
 
 def _no_duration(group: str | None, past: Sequence[PastRun]) -> str:
@@ -143,9 +157,29 @@ def parsed(option: str, text: str | None, parse: Any) -> Any:
         raise UsageError(f"{option}: {e}") from e
 
 
-def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
-    found: datetime | None = parsed(option, text, lambda t: quantities.moment(t, now))
+# A day alone as a bound is the end of that day, as a release its start.
+_EDGES: dict[str, wall_clock.Edge] = {"earliest": "start", "start_by": "end", "deadline": "end"}
+
+
+def _moment(request: Request, name: str, now: datetime, zone: ZoneInfo) -> datetime | None:
+    text: str | None = getattr(request, name)
+    read = partial(wall_clock.moment, now=now, zone=zone, edge=_EDGES[name])
+    found: datetime | None = parsed(f"--{name.replace('_', '-')}", text, read)
     return found
+
+
+def readings(request: Request, spec: JobSpec, zone: ZoneInfo) -> list[str]:
+    """How texts were read that leave something to say: local times, and power without a unit."""
+    said = []
+    for name in _EDGES:
+        moment = _moment(request, name, spec.submitted_at, zone)
+        if moment is not None and wall_clock.is_local(text := getattr(request, name)):
+            shown = wall_clock.shown(moment, zone)
+            said.append(f"--{name.replace('_', '-')} {text} is {shown}")
+    power = request.power
+    if power is not None and not power.strip()[-1:].isalpha():
+        said.append(f"--power {power} is taken as {spec.power_w:g} W")
+    return said
 
 
 def _check_times(
@@ -182,14 +216,27 @@ def check_command(spec: JobSpec, environ: Mapping[str, str]) -> None:
     if not spec.argv:
         raise UsageError("no command was given: put it after --, e.g. lowtide submit ... -- make")
     if not Path(spec.cwd).is_dir():
-        raise UsageError(f"--cwd {spec.cwd} is no folder")
+        raise UsageError(f"--cwd {spec.cwd} is not a folder: name one that exists")
     command = spec.argv[0]
     path = command if os.sep not in command else str(Path(spec.cwd) / command)
     if shutil.which(path, path=environ.get("PATH", os.defpath)) is None:
+        if len(spec.argv) == 1 and len(words := _words(command)) > 1:
+            raise UsageError(
+                f"the command is one word, {command!r}: write it as {len(words)} words, "
+                f"{shlex.join(words)} (in a job file as a list: [{', '.join(words)}]), or as "
+                f"sh -c {shlex.quote(command)}"
+            )
         raise UsageError(
             f"executable {command!r} was not found on PATH or is not executable in {spec.cwd}: "
             "give its full path"
         )
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # a quote that is not closed
+        return command.split()
 
 
 # What a program needs to find itself; everything else is the submitter's.

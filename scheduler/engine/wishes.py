@@ -28,7 +28,7 @@ def pausable(request: Request, config: Config) -> Pausable | None:
     given = [name for name, value in details.items() if value is not None]
     if not request.pausable:
         if given:
-            raise UsageError(f"{given[0]} says more of --pausable: give it too, or leave it out")
+            raise UsageError(f"{given[0]} belongs to --pausable: give it too, or leave it out")
         return None
     defaults = config.settings.defaults
     resume = _parsed("--resume-overhead", request.resume_overhead, quantities.span_s)
@@ -57,19 +57,19 @@ def _weights(given: Sequence[str]) -> dict[str, float]:
     for item in given:
         name, _, share = item.partition("=")
         if name not in WEIGHTS:
-            raise UsageError(f"--weigh {item}: known are {', '.join(WEIGHTS)}, e.g. money=0.05")
+            raise UsageError(f"--weigh {item}: known are {', '.join(WEIGHTS)}, e.g. money=5%")
         if name in found:
-            raise UsageError(f"--weigh {item} contradicts {name}={found[name]:g}: give it once")
+            raise UsageError(
+                f"--weigh {item} contradicts {name}={100 * found[name]:g}%: give it once"
+            )
         try:
-            found[name] = float(share)
-        except ValueError:
-            found[name] = -1.0
-        if not 0 <= found[name] <= 1:
-            raise UsageError(f"--weigh {item}: a weight is a share from 0 to 1, e.g. {name}=0.05")
+            found[name] = quantities.percent(share) / 100
+        except ValueError as e:
+            raise UsageError(f"--weigh {name}: {e}") from e
     if sum(found.values()) > 1:
-        said = " + ".join(f"{name}={share:g}" for name, share in found.items())
+        said = " + ".join(f"{name}={100 * share:g}%" for name, share in found.items())
         raise UsageError(
-            f"--weigh {said} is more than 1: the weights are shares of one decision, and grams "
+            f"--weigh {said} is more than 100%: the weights are shares of one decision, and grams "
             "have the rest"
         )
     return found
@@ -81,7 +81,7 @@ def _amount(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise ValueError(f"{text!r} is no amount of money from 0 up: write e.g. 2.50")
+        raise ValueError(f"{text!r} is not an amount of money from 0 up: write e.g. 2.50")
     return value
 
 

@@ -20,7 +20,15 @@ DEFINITIONS = (
 def summary(figures: dict[str, Any]) -> str:
     """One line a region, their mean, what the columns mean, and why a region has no figures."""
     days = [f"{'MAPE ' if day == 1 else ''}d{day} %>" for day in range(1, 5)]
-    drawn = table("region", *days, *(f"{cell}>" for cell in SHOWN), "band>", "issues>", "method")
+    drawn = table(
+        "region",
+        *days,
+        *(f"{cell}>" for cell in SHOWN),
+        "band>",
+        "issues>",
+        "method",
+        optional=("method", "issues"),
+    )
     for row in figures["regions"]:
         by_count = sorted(row["methods"], key=lambda name: -row["methods"][name])
         drawn.add_row(row["region"], *_cells(row), str(row["issues"]), ", ".join(by_count))

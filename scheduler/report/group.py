@@ -61,7 +61,17 @@ def group_json(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
 def table(name: str, pairs: Sequence[Pair]) -> str:
     """The group for people: a line a job, then the sums and the scores."""
     found = group_json(name, pairs)
-    drawn = tables.table("job", "name", "state", "attempts>", "energy>", "total>", "counted")
+    drawn = tables.table(
+        "job",
+        "name",
+        "state",
+        "attempts>",
+        "energy>",
+        "total>",
+        "counted",
+        whole=("state",),
+        optional=("counted", "attempts", "energy"),
+    )
     for job, s in pairs:
         drawn.add_row(*_cells(job, s))
     lines = [f"group {printable(name)}: {found['jobs']} job(s), {found['attempts']} attempt(s), "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.quantities import duration
+from scheduler.quantities import duration, significant
 from scheduler.report.schema import overrun
-from scheduler.report.units import energy, grams, per_unit, signed, significant, triple
+from scheduler.report.units import energy, grams, per_unit, signed, triple
 
 if TYPE_CHECKING:
     from scheduler.models import ComponentEnergy, Contributor, HardwareUsed, Job, Settlement
@@ -55,10 +55,10 @@ def _hardware(used: HardwareUsed) -> list[str]:
     """TE, EL and RR/ToR, each with its source."""
     total = triple(used.total_kg.scaled(1000.0), grams)
     years = used.lifespan_h / (365 * 24)
-    share = f"{100 * used.reserved_share:.3g} %"
+    share = f"{significant(100 * used.reserved_share)} %"
     return [
         f"hardware     {total} in all: {used.source}",
-        f"lifespan     {years:.3g} years: {used.lifespan_source}",
+        f"lifespan     {significant(years)} years: {used.lifespan_source}",
         f"reserved     {share}: {used.reserved_share_source}",
     ]
 

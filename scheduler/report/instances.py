@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scheduler.quantities import duration
+from scheduler.quantities import duration, significant
 from scheduler.report import schema
 from scheduler.report.tables import draw, table
-from scheduler.report.units import energy, grams, significant, triple
+from scheduler.report.units import energy, grams, triple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,9 +118,9 @@ def _table(found: InstanceComparison) -> Any:
         *["embodied>"] * embodied,
         "per job>" if found.basis == "total" else "O per job>",
         *[f"per {found.unit}>"] * counted,
+        whole=("region", "start UTC"),  # a cut name cannot be typed
+        optional=("PUE", "g/kWh", "energy", "embodied", "operational", "takes", "start UTC"),
     )
-    for column in drawn.columns:
-        column.no_wrap = True  # a cut name cannot be typed
     for row in found.rows[:SHOWN]:
         ranked = row.grams(found.basis)
         drawn.add_row(
@@ -130,7 +130,7 @@ def _table(found: InstanceComparison) -> Any:
             duration(row.runtime.seconds.value),
             energy(row.energy_kwh.value),
             f"{row.g_per_kwh.value:.0f}",
-            f"{row.pue.value:.3g}",
+            significant(row.pue.value),
             grams(row.operational_g.value),
             *[grams(row.embodied_g.value) if row.embodied_g else "-"] * embodied,
             triple(ranked, grams),

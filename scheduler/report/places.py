@@ -114,8 +114,9 @@ def _table(rows: Sequence[Row], plan: Plan, mark: str) -> Any:
         "year>",
         *["CFE>"] * free,
         "runs",
+        whole=("start UTC",),
+        optional=("runs", "CFE", "year", "data", plan.currency, "km", "expected", ""),
     )
-    drawn.columns[0].no_wrap = True  # a name that is cut cannot be typed
     most = max(_height(row) for row in rows)
     for row in rows:
         window = row.window

@@ -10,7 +10,8 @@ import plotext
 
 from providers.base import Triple
 from providers.series import from_unix
-from scheduler.report.tables import draw, table
+from scheduler.report.tables import draw, table, terminal_width
+from scheduler.report.units import zone_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from scheduler.models import Window
 
 POINTS = 240
+WIDEST = 78
+
+
+def _fitting_width() -> int:
+    return min(WIDEST, terminal_width(WIDEST))
 
 
 def forecast_plot(
@@ -27,7 +33,7 @@ def forecast_plot(
     tz: tzinfo,
     *,
     window: Window | None = None,
-    width: int = 78,
+    width: int | None = None,
     height: int = 14,
     color: bool = False,
 ) -> str:
@@ -41,7 +47,7 @@ def forecast_plot(
     hours = (at - low) / 3600
     plotext.clear_figure()
     plotext.theme("clear")
-    plotext.plotsize(width, height)
+    plotext.plotsize(width or _fitting_width(), height)
     plotext.plot(hours[known].tolist(), values[known].tolist(), marker="dot", label="forecast")
     if window is not None and window.end is not None:
         chosen = known & np.any(
@@ -68,10 +74,11 @@ def forecast_plot(
 
 
 def trade_off_plot(
-    front: Sequence[Window], tz: tzinfo, *, width: int = 78, height: int = 14
+    front: Sequence[Window], tz: tzinfo, *, width: int | None = None, height: int = 14
 ) -> str:
     """Carbon against finish time, and against money where prices are known; a mark a region."""
     carbon = [(w.grams or w.g_per_kwh or Triple.exact(0.0)).value for w in front]
+    width = width or _fitting_width()
     unit = "g" if all(w.grams is not None for w in front) else "g/kWh"
     ends = [(w.end or w.start) for w in front]
     begin = min(ends)
@@ -128,7 +135,9 @@ def _scatter(
 
 def forecast_table(series: Series, tz: tzinfo, *, width: int = 100, rows: int = 48) -> str:
     """Time, g/kWh, band and source; a long series is thinned to ``rows`` lines, and says so."""
-    drawn = table("start", "g/kWh>", "low>", "high>", "source")
+    first = from_unix(series.starts[0])
+    when = f"start ({zone_name(tz, first)})"
+    drawn = table(when, "g/kWh>", "low>", "high>", "source", optional=("source",))
     step = max(1, -(-len(series) // rows))
     for i in range(0, len(series), step):
         band = (f"{series.low[i]:.0f}", f"{series.high[i]:.0f}")

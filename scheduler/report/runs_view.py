@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scheduler.quantities import duration
+from scheduler.quantities import duration, significant
 from scheduler.report import plot, schema
 from scheduler.report.schema.common import null_reasons
 from scheduler.report.tables import draw, table
-from scheduler.report.units import GRAMS, KWH, energy, grams, significant
+from scheduler.report.units import GRAMS, KWH, energy, grams
 from scheduler.texts import printable
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def text(found: Comparison) -> str:
     drawn = table(
         "run", "energy>", "operational>", "embodied>", "total>", "score>", "ran>", "power>",
         *(f"{printable(name)}>" for name in named), "",
+        optional=("power", "ran", "embodied", "operational", "energy"),
     )  # fmt: skip
     for run in found.runs:
         drawn.add_row(*_cells(run, named))

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from scheduler.models import GIVEN
-from scheduler.report.units import change, clock
+from scheduler.report.units import change, clock, zone_name
 
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
@@ -22,7 +22,7 @@ BUCKETS = 12
 def strip(
     series: Series | None, plan: Plan, now: datetime, tz: tzinfo, *, encoding: str = "utf-8"
 ) -> str:
-    """``now 512 ▇▆▃▁▂▅ 23:10 local 318 g/kWh, -38 %, latest safe start 04:00``.
+    """``now 512 ▇▆▃▁▂▅ 23:10 local 318 g/kWh, -38 %, latest safe start 04:00 (Europe/Berlin)``.
 
     The shape runs from now to the last moment the job may run; a hole in it is a space. What
     is unknown is left out with a word.
@@ -37,7 +37,7 @@ def strip(
         parts.append(change(plan.saving_percent))
     if plan.latest_safe_start is not None:
         parts.append(f"latest safe start {clock(plan.latest_safe_start, now, tz)}")
-    return ", ".join(parts)
+    return f"{', '.join(parts)} ({zone_name(tz, now)})"
 
 
 def assumed(plan: Plan) -> str:

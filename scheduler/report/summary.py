@@ -34,7 +34,7 @@ def table(summary: dict[str, Any], *, width: int = 110) -> str:
     """The summary for people."""
     drawn = tables.table(
         summary["group_by"] or "", "jobs>", "energy>", "operational>", "embodied>", "saved>",
-        "measured>",
+        "measured>", optional=("measured", "embodied", "operational"),
     )  # fmt: skip
     for row in summary["groups"]:
         drawn.add_row(*_cells(printable(row["name"] or "(none)"), row))

@@ -1,32 +1,85 @@
-"""Light tables as text: the one door to rich."""
+"""Light tables as text, at any width: the one door to rich."""
 
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.measure import Measurement
+from rich.table import Table as RichTable
 
 from scheduler.texts import printable_lines
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
 
-class _Table(Table):
-    """One whose cells steer no terminal."""
-
-    def add_row(self, *cells: Any, **style: Any) -> None:
-        super().add_row(*(printable_lines(c) if isinstance(c, str) else c for c in cells), **style)
+# A column of text that is narrower than this is hard to read: before that, others are left out.
+READABLE = 14
 
 
-def table(*columns: str) -> Table:
-    """An empty table; a column whose name ends in ``>`` is set to the right."""
-    made = _Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        made.add_column(name.removesuffix(">"), justify="right" if name.endswith(">") else "left")
-    return made
+class Table:
+    """Rows below named columns, laid out once the width is known; no cell steers a terminal."""
+
+    def __init__(
+        self, columns: Sequence[str], whole: Collection[str], optional: Sequence[str]
+    ) -> None:
+        self._columns = columns
+        self._whole = whole
+        self._optional = optional
+        self._rows: list[tuple[str, ...]] = []
+
+    def add_row(self, *cells: str) -> None:
+        """One cell a column."""
+        self._rows.append(tuple(map(printable_lines, cells)))
+
+    def fitting(self, console: Console) -> RichTable:
+        """Without optional columns, in their order, until the others can be read."""
+        left_out: set[str] = set()
+        for name in self._optional:
+            sketch = self._laid_out(left_out, READABLE)
+            if Measurement.get(console, console.options, sketch).maximum < console.width:
+                break
+            left_out.add(name)
+        return self._laid_out(left_out)
+
+    def _laid_out(self, left_out: set[str], widest: int | None = None) -> RichTable:
+        made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+        shown = [n for n, c in enumerate(self._columns) if c.removesuffix(">") not in left_out]
+        for n in shown:
+            name = self._columns[n]
+            header = name.removesuffix(">")
+            whole = n == 0 or header in self._whole
+            made.add_column(
+                header,
+                justify="right" if name.endswith(">") else "left",
+                overflow="fold",
+                no_wrap=whole,
+                max_width=None if whole else widest,
+            )
+        for row in self._rows:
+            made.add_row(*(row[n] for n in shown))
+        return made
+
+
+def table(*columns: str, whole: Collection[str] = (), optional: Sequence[str] = ()) -> Table:
+    """An empty table; a column whose name ends in ``>`` is set to the right.
+
+    Where there is not enough room, ``optional`` columns are left out, the first one first, and
+    others fold; the first column and those that are ``whole`` do neither.
+    """
+    return Table(columns, whole, optional)
+
+
+def terminal_width(otherwise: int) -> int:
+    """Columns of the terminal; where there is none, those that COLUMNS says, or ``otherwise``."""
+    stated = os.environ.get("COLUMNS", "").isdigit()
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() or stated else otherwise
+    return columns or otherwise
 
 
 def draw(*parts: Table | str, width: int) -> str:
@@ -35,10 +88,11 @@ def draw(*parts: Table | str, width: int) -> str:
     As wide as the terminal, or ``width`` where there is none.
     """
     out = io.StringIO()
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else width
+    columns = terminal_width(width)
     console = Console(
         file=out, width=columns, color_system=None, highlight=False, markup=False, emoji=False
     )
     for part in parts:
-        console.print(part, soft_wrap=isinstance(part, str))
+        text = isinstance(part, str)
+        console.print(part if isinstance(part, str) else part.fitting(console), soft_wrap=text)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")

@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from scheduler.models import GIVEN, saving_percent
-from scheduler.quantities import duration
+from scheduler.quantities import duration, significant
 from scheduler.report.headline import contribution, headline, method
 from scheduler.report.tables import draw, table
-from scheduler.report.units import change, clock, energy, grams, redact, triple
+from scheduler.report.units import (
+    change,
+    clock,
+    energy,
+    grams,
+    on_clocks,
+    redact,
+    triple,
+    zone_name,
+)
 from scheduler.report.versions import changes
 from scheduler.sci import boundary, methodology
 from scheduler.texts import printable
@@ -39,7 +48,10 @@ def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
     """One line a job."""
     if not jobs:
         return "no jobs; queue one with `lowtide submit --duration 2h -- COMMAND`"
-    drawn = table("id", "name", "state", "region", "start", "deadline", "saving>", "reason")
+    drawn = table(
+        "id", "name", "state", "region", "start", "deadline", "saving>", "reason",
+        whole=("state", "start", "deadline"), optional=("saving", "region", "deadline", "start"),
+    )  # fmt: skip
     for job in jobs:
         start = job.started_at or (job.plan.window.start if job.plan else None)
         saved = job.plan.saving_percent if job.plan else None
@@ -53,7 +65,7 @@ def status_table(jobs: Sequence[Job], now: datetime, tz: tzinfo) -> str:
             change(saved) if saved is not None else "-",
             printable(job.reason) if job.state.ended else "",
         )
-    return draw(drawn, width=WIDTH)
+    return draw(drawn, f"times in {zone_name(tz, now)}", width=WIDTH)
 
 
 def left_out(listing: Listing) -> str:
@@ -69,13 +81,24 @@ def queue_line(queue: QueuePlan, now: datetime, tz: tzinfo) -> str:
     if not queue.together:
         return f"{head}, none in another's way: each has the best plan there is{late}"
     gap = queue.gap_percent
-    within = f", within {gap:.2g} % of the lower bound" if gap is not None else ""
-    return f"{head} planned together{within}{late}"
+    return f"{head} planned together{_nearness(gap)}{late}"
+
+
+def _nearness(gap_percent: float | None) -> str:
+    if gap_percent is None:
+        return ""
+    # Below what float rounding and the printed digits can tell apart, nothing is left to gain.
+    if gap_percent < 0.005:
+        return ", optimal"
+    return f", within {gap_percent:.2f} % of the lower bound"
 
 
 def series_table(series: Sequence[Recurrence], now: datetime) -> str:
     """One line a job that repeats; times on the clocks of its own zone."""
-    drawn = table("repeats", "name", "every", "zone", "within>", "next")
+    drawn = table(
+        "repeats", "name", "every", "time zone", "within>", "next",
+        whole=("every", "next"), optional=("within", "time zone"),
+    )  # fmt: skip
     for each in series:
         drawn.add_row(
             each.id,
@@ -105,13 +128,14 @@ def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
         lines.append(f"  deadline   {clock(spec.deadline, now, tz)}, finish by{assumed}")
     if spec.start_by is not None:
         lines.append(f"  start by   {clock(spec.start_by, now, tz)}")
+    lines.append(f"  times in   {zone_name(tz, now)}")
     if spec.recurrence is not None:
         lines.append(f"  series     {spec.recurrence}")
     if spec.after:
         lines.append(f"  after      {', '.join(spec.after)}")
     if job.plan is not None:
         lines += [f"  power      {power(job.plan)}", f"  why        {job.plan.reason}"]
-    return "\n".join(map(printable, lines))
+    return "\n".join(printable(on_clocks(line, now, tz)) for line in lines)
 
 
 def _duration(spec: JobSpec) -> str:
@@ -124,7 +148,7 @@ def _duration(spec: JobSpec) -> str:
 def power(plan: Plan) -> str:
     """The power that a plan counts with, and who says so."""
     watts = plan.power.watts
-    figure = "unknown" if watts is None else f"{watts.value:.3g} W"
+    figure = "unknown" if watts is None else f"{significant(watts.value)} W"
     return f"{figure}, {plan.power.source} ({plan.power.detail})"
 
 
@@ -139,16 +163,20 @@ def story(job: Job, events: Sequence[Event], now: datetime, tz: tzinfo) -> str:
         verb = "starts" if job.plan.goes_on_at is None else "goes on"
         waits = f"{verb} in {duration(left)}" if left > 0 else "is due"
         lines.append(f"{'now':>16}  {'waiting':<10} {waits}: {job.plan.reason}")
-    return "\n".join(map(printable, lines))
+    lines.append(f"{'':>16}  (times in {zone_name(tz, now)})")
+    return "\n".join(printable(on_clocks(line, now, tz)) for line in lines)
 
 
-def alternatives(plan: Plan, *, limit: int, now: datetime | None = None) -> str:
+def alternatives(plan: Plan, *, limit: int, now: datetime, tz: tzinfo) -> str:
     """The best other places for the same job."""
-    drawn = table("elsewhere", "start (UTC)", "g/kWh>", "expected>", "against run now>", "runs")
+    drawn = table(
+        "elsewhere", "start", "g/kWh>", "expected>", "against run now>", "runs",
+        whole=("start", "g/kWh"), optional=("runs", "expected"),
+    )  # fmt: skip
     shown = plan.alternatives[:limit]
     strange = {w.region for w in shown if plan.window.told and w.told != plan.window.told}
     for window in shown:
-        region, *rest = _place(window, plan)
+        region, *rest = _place(window, plan, now, tz)
         name = f"{region} *" if region in strange else region
         drawn.add_row(name, *rest, "yes" if window.dispatchable else "compared only")
     said = (
@@ -162,7 +190,7 @@ def trade_offs(plan: Plan, front: Sequence[Window], now: datetime, tz: tzinfo) -
     priced = any(w.cost is not None for w in front)
     columns = ("done", "start", "region", "expected>", "against run now>")
     money = (f"costs {plan.currency}>",) if priced else ()
-    drawn = table(*columns, "segments>", *money)
+    drawn = table(*columns, "segments>", *money, whole=("start",), optional=("segments",))
     for window in front:
         saved = saving_percent(plan.run_now.grams, window.grams)
         assert window.end is not None  # only jobs of known duration are compared
@@ -178,11 +206,11 @@ def trade_offs(plan: Plan, front: Sequence[Window], now: datetime, tz: tzinfo) -
     return draw(drawn, width=WIDTH)
 
 
-def _place(window: Window, plan: Plan) -> tuple[str, ...]:
+def _place(window: Window, plan: Plan, now: datetime, tz: tzinfo) -> tuple[str, ...]:
     saved = saving_percent(plan.run_now.grams, window.grams)
     return (
         window.region,
-        f"{window.start:%a %H:%M}",
+        clock(window.start, now, tz),
         f"{window.g_per_kwh.value:.0f}" if window.g_per_kwh else "-",
         grams(window.grams.value) if window.grams else "-",
         change(saved) if saved is not None else "-",
@@ -191,7 +219,10 @@ def _place(window: Window, plan: Plan) -> tuple[str, ...]:
 
 def providers_table(rows: Sequence[dict[str, Any]]) -> str:
     """Sources, then meters and engines."""
-    sources = table("source", "access", "reached", "signal", "basis", "step>", "ahead>", "actuals")
+    sources = table(
+        "source", "access", "reached", "signal", "basis", "step>", "ahead>", "actuals",
+        optional=("actuals", "step", "basis", "signal"),
+    )  # fmt: skip
     for row in rows:
         if row["kind"] != "intensity":
             continue
@@ -238,7 +269,9 @@ def history_table(rows: Sequence[dict[str, Any]]) -> str:
     """Stored actual values, one line a zone and source; times in UTC."""
     if not rows:
         return "no history yet; bring in a file with `lowtide history import FILE`"
-    drawn = table("zone", "source", "signal", "from (UTC)", "to (UTC)", "hours>")
+    drawn = table(
+        "zone", "source", "signal", "from (UTC)", "to (UTC)", "hours>", optional=("hours", "signal")
+    )
     for row in rows:
         times = (row[name].rstrip("Z")[:16].replace("T", " ") for name in ("from", "to"))
         drawn.add_row(row["zone"], row["source"], row["signal"], *times, f"{row['hours']:g}")
@@ -273,6 +306,8 @@ def report(
     limits = boundary(s)
     lines = [head, *("  " + printable(line) for line in headline(job, s))]
     tail = [f"  attempt    {_attempt(a, tz)}" for a in s.attempts]
+    if s.attempts:
+        tail.append(f"  times in   {zone_name(tz, s.attempts[-1].started_at)}")
     tail += [f"  attributed {how}" for how in dict.fromkeys(a.attribution for a in s.attempts)]
     tail += [f"  settled    {line}" for line in changes(versions, tz)]
     tail += [f"  unsure     {contribution(c)}" for c in s.uncertainty]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from scheduler.quantities import significant
 from scheduler.sci import AI_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, tzinfo
+    from datetime import tzinfo
 
     from providers.base import Triple
 
@@ -77,11 +79,6 @@ def _scaled(value: float, scales: Sequence[tuple[str, float]]) -> str:
     return f"{significant(value / size)} {unit}"
 
 
-def significant(value: float) -> str:
-    """Three significant digits, without an exponent for everyday sizes."""
-    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
-
-
 def triple(figure: Triple | None, form: object, why: str | None = None) -> str:
     """``1.2 g (0.9 g to 1.6 g)``, or ``unknown`` with its reason."""
     if figure is None:
@@ -99,6 +96,20 @@ def clock(moment: datetime, now: datetime, tz: tzinfo) -> str:
         return f"{local:%H:%M}"
     days = abs((local.date() - today.date()).days)
     return f"{local:%a %H:%M}" if days < 7 else f"{local:%Y-%m-%d %H:%M}"
+
+
+_STAMP = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z")
+
+
+def on_clocks(text: str, now: datetime, tz: tzinfo) -> str:
+    """A text whose UTC stamps are those of the other times of its view."""
+    return _STAMP.sub(lambda found: clock(datetime.fromisoformat(found[0]), now, tz), text)
+
+
+def zone_name(tz: tzinfo, now: datetime) -> str:
+    """What the times of a view are said to be in: ``Europe/Berlin``, ``UTC``, ``UTC+05:30``."""
+    name = getattr(tz, "key", None) or now.astimezone(tz).tzname() or ""
+    return "UTC" if name in ("", "Etc/UTC", "UTC+00:00") else name
 
 
 def change(saved_percent: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scheduler.models import HardwareUsed
+from scheduler.quantities import significant
 
 if TYPE_CHECKING:
     from providers.base import Triple
@@ -28,7 +29,7 @@ def embodied_g(hardware: Hardware, hours: float, slots: float, gpus: int) -> Tri
 def reserved_share(hardware: Hardware, slots: float, gpus: int) -> tuple[float, str]:
     """RR/ToR, at most 1, and what it is counted by: the slots, or the GPUs where they are more."""
     share = slots / hardware.slots
-    said = f"{slots:.3g} of {hardware.slots} slots"
+    said = f"{significant(slots)} of {hardware.slots} slots"
     if hardware.slots_source:
         said += f" ({hardware.slots_source})"
     if gpus and hardware.gpus and gpus / hardware.gpus > share:

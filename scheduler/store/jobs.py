@@ -16,7 +16,7 @@ from scheduler.store import reservations, values
 from scheduler.store.entries import enqueue, tell
 from scheduler.store.moves import LEGAL_MOVES
 from scheduler.store.rows import AttemptRow, EventRow, JobRow
-from scheduler.texts import printable_lines
+from scheduler.texts import SHOWN, not_one, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -86,11 +86,10 @@ class Jobs:
             # A range of the key, which LIKE would not use.
             begins = (col(JobRow.id) >= prefix, col(JobRow.id) < prefix + LAST)
             found = session.exec(
-                select(JobRow).where(*begins).order_by(col(JobRow.id)).limit(6)
+                select(JobRow).where(*begins).order_by(col(JobRow.id)).limit(SHOWN + 1)
             ).all()
         if len(found) != 1 or not prefix:
-            near = f"{', '.join(r.id for r in found)} match" if found else "none matches"
-            raise UsageError(f"no single job {prefix!r}: {near}; see `lowtide status --all`")
+            raise UsageError(not_one("job", prefix, [r.id for r in found]))
         return values.job(found[0], compared=compared)
 
     def find(

@@ -11,6 +11,7 @@ from scheduler.errors import UsageError
 from scheduler.models import JobSpec, Recurrence
 from scheduler.store.entries import enqueue
 from scheduler.store.rows import RecurrenceRow
+from scheduler.texts import not_one
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,8 +52,7 @@ class Recurrences:
         """The active series whose id starts with ``prefix``; else :class:`UsageError`."""
         found = [series for series in self.active() if series.id.startswith(prefix)]
         if len(found) != 1 or not prefix:
-            near = f"{', '.join(s.id for s in found)} match" if found else "none matches"
-            raise UsageError(f"no single active series {prefix!r}: {near}; see `lowtide status`")
+            raise UsageError(not_one("active series", prefix, [s.id for s in found]))
         return found[0]
 
     def advance(

@@ -37,6 +37,7 @@ def _shape(text: str) -> str:
     """What stays the same from run to run: words and layout, not figures, ids and times."""
     text = re.sub(r"\b[0-9a-f]{8}\b", "ID", text)
     text = re.sub(r"[▁▂▃▄▅▆▇█]+", "SHAPE", text)
+    text = re.sub(r"\((UTC|[A-Z]\w+/\w+)\)", "(ZONE)", text)
     text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) ", "", text)
     text = re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "N", text)
     text = re.sub(r"\b[kmµ]?(g|Wh)\b", r"\1", text)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SCHEDULER = (
     {"__main__"},
     {"cli"},
-    {"daemon", "meter"},
+    {"daemon", "installation", "meter"},
     {"testing"},
     {"engine"},
     {"backtest", "report", "simulate"},
@@ -26,9 +26,10 @@ SCHEDULER = (
     {"config", "machines"},
     {"hardware_settings"},
     {"checked", "sections"},
-    {"quantities", "models", "scores", "zones"},
+    {"models", "scores", "wall_clock"},
+    {"quantities", "zones"},
     {"address", "config_files", "documents", "origin"},
-    {"texts"},
+    {"faults", "texts"},
     {"errors"},
 )
 PROVIDERS = (

@@ -170,7 +170,7 @@ def _boavizta(text: str) -> str:
         ("regoins: {}\n", "did you mean 'regions'"),
         ("regions: {local: {zoen: DE}}\n", "did you mean 'zone'"),
         ("regions: {x: {zone: NO}}\n", "quote the zone"),
-        ("defaults: {slack: soon}\n", r"defaults\.slack: 'soon' is no span"),
+        ("defaults: {slack: soon}\n", r"defaults\.slack: invalid duration 'soon'"),
         ("- a\n", "holds a list"),
         ("regions: {x: {pue: {value: 0.5, source: s}}}\n", "pue"),
         ("regions: {x: {pue: {value: 1.2}}}\n", r"pue\.source"),
@@ -210,5 +210,5 @@ def test_a_fault_is_one_line_with_its_place(tmp_path: Path, text: str, said: str
 
 def test_binary_rubbish_is_one_line_too(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00rubbish")
-    with pytest.raises(ConfigError, match=r"cannot be read|broken YAML"):
+    with pytest.raises(ConfigError, match="is not a text file"):
         config.load("mine.yaml", {}, tmp_path)

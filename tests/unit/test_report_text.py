@@ -48,7 +48,7 @@ def _plan(saving: float, *, known: bool = True) -> Plan:
 def test_the_strip_is_one_line_with_all_that_matters() -> None:
     line = strip.strip(_series([512, 400, 300, 318, *[500] * 20]), _plan(38), NOW, UTC)
     assert line.startswith("now 512 ")
-    assert line.endswith(" 11:00 local 318 g/kWh, -38 %, latest safe start Tue 04:00")
+    assert line.endswith(" 11:00 local 318 g/kWh, -38 %, latest safe start Tue 04:00 (UTC)")
     assert any(block in line for block in strip.BLOCKS)
 
 

@@ -69,9 +69,11 @@ def test_an_id_prefix_must_name_one_job(
         store.jobs.add(job_id, make_spec(), now)
     assert store.jobs.get("abc1").id == "abc1"
     assert store.jobs.get("abc").id == "abc", "an exact id wins over longer ones"
-    for wrong in ("ab", "x", "", "%"):
-        with pytest.raises(UsageError, match="no single job"):
+    for wrong in ("x", "", "%"):
+        with pytest.raises(UsageError, match=f"no job {wrong!r}"):
             store.jobs.get(wrong)
+    with pytest.raises(UsageError, match="'ab' matches 3 jobs: abc, abc1, abc2; write more"):
+        store.jobs.get("ab")
 
 
 def test_every_move_outside_the_table_is_refused(

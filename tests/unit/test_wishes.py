@@ -140,20 +140,20 @@ def test_pauses_have_the_defaults_of_the_config(make: Callable[..., Bench]) -> N
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"resume_overhead": "1m"}, "--resume-overhead says more of --pausable"),
-        ({"min_run": "1m"}, "--min-run says more of --pausable"),
-        ({"max_segments": 2}, "--max-segments says more of --pausable"),
-        ({"pause_signal": "stop"}, "--pause-signal says more of --pausable"),
+        ({"resume_overhead": "1m"}, "--resume-overhead belongs to --pausable"),
+        ({"min_run": "1m"}, "--min-run belongs to --pausable"),
+        ({"max_segments": 2}, "--max-segments belongs to --pausable"),
+        ({"pause_signal": "stop"}, "--pause-signal belongs to --pausable"),
         ({"pausable": True, "min_run": "soon"}, "--min-run: "),
-        ({"weigh": ("money=0.7", "delay=0.4")}, "money=0.7 + delay=0.4 is more than 1"),
-        ({"weigh": ("money=0.1", "money=0.2")}, "contradicts money=0.1"),
-        ({"weigh": ("money=1.5",)}, "a share from 0 to 1"),
-        ({"weigh": ("delay=much",)}, "a share from 0 to 1"),
-        ({"weigh": ("delay",)}, "a share from 0 to 1"),
-        ({"weigh": ("delay=nan",)}, "a share from 0 to 1"),
+        ({"weigh": ("money=0.7", "delay=0.4")}, "money=70% + delay=40% is more than 100%"),
+        ({"weigh": ("money=0.1", "money=0.2")}, "contradicts money=10%"),
+        ({"weigh": ("money=1.5",)}, "1.5% or 150%"),
+        ({"weigh": ("delay=much",)}, "not a share between 0% and 100%"),
+        ({"weigh": ("delay",)}, "not a share between 0% and 100%"),
+        ({"weigh": ("delay=nan",)}, "not a share between 0% and 100%"),
         ({"weigh": ("speed=0.5",)}, "known are money, delay"),
-        ({"max_cost": "cheap"}, "--max-cost: 'cheap' is no amount"),
-        ({"max_cost": "-1"}, "--max-cost: '-1' is no amount"),
+        ({"max_cost": "cheap"}, "--max-cost: 'cheap' is not an amount"),
+        ({"max_cost": "-1"}, "--max-cost: '-1' is not an amount"),
         ({"max_delay": "soon"}, "--max-delay: "),
         ({"weigh": ("money=0.1",)}, "no price is known for local, lab"),
         ({"max_cost": "5"}, "no price is known for local, lab"),
@@ -167,11 +167,11 @@ def test_a_wish_that_cannot_be_is_one_line(
 
 def test_money_moves_a_job_to_where_it_is_cheap(make: Callable[..., Bench]) -> None:
     bench = make(PRICES)
-    for_grams, for_money = bench.plan(), bench.plan(weigh=("money=1",))
+    for_grams, for_money = bench.plan(), bench.plan(weigh=("money=100%",))
     assert (for_grams.window.region, for_money.window.region) == ("lab", "local")
     assert for_grams.window.cost == pytest.approx(2 * 2 + 2 * 0.5 * 1.15, rel=0.3)
     assert for_money.window.cost == pytest.approx(2)
-    moved = [bench.plan(weigh=(f"money={n / 10}",)).window.region for n in range(11)]
+    moved = [bench.plan(weigh=(f"money={10 * n}%",)).window.region for n in range(11)]
     assert moved == sorted(moved), "once cheap, always cheap: lab, then local"
     # Where every hour costs the same, the grams decide.
     assert _hours(bench.plan(weigh=("money=0.9",), region=("local",))) == [(1, 3)]
@@ -203,7 +203,9 @@ def test_weights_need_something_to_weigh(make: Callable[..., Bench]) -> None:
 
 def test_the_more_delay_weighs_the_sooner_it_ends(make: Callable[..., Bench]) -> None:
     bench = make()
-    ends = [bench.plan(region=("local",), weigh=(f"delay={n / 10}",)).window.end for n in range(11)]
+    ends = [
+        bench.plan(region=("local",), weigh=(f"delay={10 * n}%",)).window.end for n in range(11)
+    ]
     assert ends == sorted([end for end in ends if end is not None], reverse=True)
     assert ends[0] == NOW + 3 * HOUR
     assert ends[-1] == NOW + 2 * HOUR, "where only delay counts it starts at once"
