@@ -37,10 +37,10 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
     from scheduler.report import schema, terminal
 
     now = options.utc_now()
-    with opened(ctx) as context:
-        engine.follow(context, now)
+    with opened(ctx, asks=False) as context:
         limit = None if everything else LISTED
-        jobs = context.store.jobs.find(limit=limit, compared=as_json)
+        found = context.store.jobs.find(limit=limit, compared=as_json)
+        jobs = [engine.seen(context, job, now) for job in found]
         series = context.store.recurrences.active()
         queue = context.store.queue_plans.latest()
         if as_json:
@@ -66,14 +66,14 @@ def status_command(ctx: click.Context, everything: bool, as_json: bool) -> None:
 
 
 @contextmanager
-def _followed(ctx: click.Context, job_id: str) -> Iterator[tuple[Context, Job, datetime]]:
+def _seen(ctx: click.Context, job_id: str) -> Iterator[tuple[Context, Job, datetime]]:
     """A job as it stands now."""
     from scheduler import engine
 
     now = options.utc_now()
-    with opened(ctx) as context:
-        engine.follow(context, now)
-        yield context, context.store.jobs.get(job_id, compared=True), now
+    with opened(ctx, asks=False) as context:
+        stored = context.store.jobs.get(job_id, compared=True)
+        yield context, engine.seen(context, stored, now), now
 
 
 @click.command("show", epilog=example("lowtide show 3f2a91bc"))
@@ -83,10 +83,11 @@ def _followed(ctx: click.Context, job_id: str) -> Iterator[tuple[Context, Job, d
 @click.pass_context
 def show_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
     """Show a job: what was asked, the plan, and the forecast with the window marked."""
+    from scheduler import engine
     from scheduler.report import plot, schema, terminal
 
-    with _followed(ctx, job_id) as (context, job, now):
-        attempts = context.store.jobs.attempts(job.id)
+    with _seen(ctx, job_id) as (context, job, now):
+        attempts = engine.look(context, context.store.jobs.get(job.id), now)[1]
         if as_json:
             print_json(
                 {
@@ -114,7 +115,7 @@ def why_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
     """Tell the story of a job: planned, planned anew, why not now."""
     from scheduler.report import schema, terminal
 
-    with _followed(ctx, job_id) as (context, job, now):
+    with _seen(ctx, job_id) as (context, job, now):
         events = context.store.jobs.events(job.id)
         if as_json:
             print_json(
@@ -138,13 +139,15 @@ def logs_command(ctx: click.Context, job_id: str, follow: bool) -> None:
     """Print what a job wrote: its stdout on stdout, its stderr on stderr."""
     from scheduler import engine
 
-    with _followed(ctx, job_id) as (context, job, _):
+    with _seen(ctx, job_id) as (context, job, _):
         follower = Follower(calm=True)
         follower.copy(context, job)
         while follow and not job.state.ended:
             time.sleep(0.5)
-            engine.follow(context, options.utc_now())
-            job = context.store.jobs.get(job.id)
+            now = options.utc_now()
+            if not engine.watcher_seen(context, now):
+                engine.follow(context, job.id, now)
+            job = engine.seen(context, context.store.jobs.get(job.id), now)
             follower.copy(context, job)
 
 
@@ -173,7 +176,9 @@ def cancel_command(ctx: click.Context, job_ids: tuple[str, ...]) -> None:
             patience = time.monotonic() + context.config.settings.grace + 3
             while not job.state.ended and time.monotonic() < patience:
                 time.sleep(0.2)
-                engine.tick(context, options.utc_now())
+                if not engine.follow(context, job.id, options.utc_now()):
+                    say(f"{job.id}: a pass is at work just now; it or the next one stops the job")
+                    break
                 job = context.store.jobs.get(job.id)
             options.show(f"{job.id} {job.state}: {job.reason}")
 

@@ -54,13 +54,13 @@ def example(text: str) -> str:
 
 
 @contextmanager
-def opened(ctx: click.Context) -> Iterator[Context]:
-    """Configuration and store, closed at the end."""
+def opened(ctx: click.Context, *, asks: bool = True) -> Iterator[Context]:
+    """Configuration and store, closed at the end; without ``asks`` no source is ever asked."""
     from scheduler import config as configuration
     from scheduler.engine import Context
 
     loaded = configuration.load(ctx.obj, os.environ, Path.cwd())
-    context = Context.open(loaded, utc_now())
+    context = Context.open(loaded, utc_now(), asks=asks)
     try:
         yield context
     finally:

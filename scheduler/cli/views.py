@@ -21,11 +21,10 @@ def local_zone() -> tzinfo:
 
 def plan_series(context: Context, plan: Plan, now: datetime) -> Series | None:
     """The chosen region's forecast from now to the last moment the job may run."""
-    region = context.regions[plan.window.region]
     end = plan.last_moment or plan.start + timedelta(hours=1)
-    if end <= now:
+    if end <= now or plan.window.region not in context.regions:
         return None
-    return context.outlook.refresh(region, now, end, now).series
+    return context.outlook.shown(context.regions[plan.window.region], now, end, now)
 
 
 def plan_lines(context: Context, plan: Plan, now: datetime) -> tuple[str, str]:

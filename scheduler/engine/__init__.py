@@ -14,15 +14,19 @@ from scheduler.engine.engine import (
 )
 from scheduler.engine.leading import leader
 from scheduler.engine.planner import plan, trade_offs
+from scheduler.engine.seen import ended, look, seen
 from scheduler.engine.settling import compute as settlement_of
 
 __all__ = [
     "Context",
     "cancel",
     "cancel_series",
+    "ended",
     "follow",
     "leader",
+    "look",
     "plan",
+    "seen",
     "settlement_of",
     "sole_daemon",
     "step_down",

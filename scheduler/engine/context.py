@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers import registry
-from providers.errors import LowtideError
 from providers.surroundings import Surroundings
 from scheduler.engine.outlook import Outlook
 from scheduler.engine.runs import RunFolders
-from scheduler.errors import ConfigError, StoreError, UsageError
+from scheduler.errors import ConfigError, PendingError, StoreError, UsageError, fault
 from scheduler.origin import here as this_process
 from scheduler.regions import Regions
 from scheduler.store import Store, StoredHistory
@@ -57,31 +57,40 @@ class Context:
         clock: Callable[[], datetime] | None = None,
         scratch: Path | None = None,
         environ: Mapping[str, str] = os.environ,
+        asks: bool = True,
     ) -> Context:
         """Open the home of ``config``; the database is made or brought up where needed.
 
         ``sources`` and ``executors`` stand in for those of the registry with the same name,
         ``clock`` for that of the machine, by which answers of sources grow old. With ``scratch``
         nothing is remembered: the database lies there, and goes with that folder; only what
-        spares live sources (their limits and recent answers) stays in the home.
+        spares live sources (their limits and recent answers) stays in the home. Without ``asks``
+        nobody is asked over the network: for readers, who are not to be kept waiting.
         """
         where = None if scratch else config.database
         store = Store(scratch or config.home, now, where, environ)
         history = StoredHistory(store.actuals, config.settings.providers)
-        here = Surroundings(config.base_dir, config.home / "cache", environ, history)
+        here = Surroundings(config.base_dir, config.home / "cache", environ, history, asks=asks)
         marks = this_process(config.home, config.shared_runs, environ)
         here = here if clock is None else replace(here, clock=clock)
         regions = Regions(config, here)
+        outlook = Outlook(config, store, regions, here, sources)
         return cls(
             config=config,
             store=store,
             regions=regions,
-            outlook=Outlook(config, store, regions, here, sources),
+            outlook=outlook if asks else outlook.remembering(),
             runs=RunFolders(Path(marks.origin.runs)),
             here=marks,
             surroundings=here,
             _executors=dict(executors or {}),
         )
+
+    def with_outlook(self, outlook: Outlook) -> Context:
+        """The same wiring with another outlook: one that asks, or that only remembers."""
+        made = copy(self)
+        made.outlook = outlook
+        return made
 
     def executor(self, region: str) -> Executor:
         """The engine that runs jobs in ``region``; :class:`UsageError` where there is none."""
@@ -138,12 +147,14 @@ class Context:
 
 @contextmanager
 def alone(ctx: Context, job_id: str, now: datetime) -> Iterator[None]:
-    """Keep one job's trouble from stopping all others: its region left the config, say, or its
-    run folder cannot be written.
+    """Keep one job's (or series') trouble from stopping all others, whatever it is: its region left
+    the config, say, its run folder cannot be written, or it meets a fault of a plugin or of ours.
     """
     try:
         yield
     except StoreError:
         raise
-    except (LowtideError, OSError) as e:
-        ctx.store.jobs.tell(job_id, now, "trouble", str(e))
+    except PendingError:
+        return  # nothing is wrong: a later pass sees to it
+    except Exception as e:  # noqa: BLE001 -- whatever it is, it is this job's
+        ctx.store.jobs.tell(job_id, now, "trouble", fault(e))

@@ -13,7 +13,7 @@ from scheduler.engine.context import alone
 from scheduler.engine.field import Sight, field_of, told_of
 from scheduler.engine.promises import Promised
 from scheduler.engine.scene import Member
-from scheduler.errors import UsageError
+from scheduler.errors import PendingError, StoreError, UsageError
 from scheduler.models import UNKNOWN_S, JobState, QueuePlan
 from scheduler.store import Planned
 
@@ -107,6 +107,24 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     ctx.store.queue_plans.remember(joint.whole)
 
 
+def refresh(ctx: Context, now: datetime) -> None:
+    """Ask the sources of all places where a waiting job may run, unless what they said is young."""
+    groups = ctx.store.waiting.groups()
+    sight = _sight(ctx, groups, _to_look_at(ctx, now, leads=True), now)
+    for home, regions in dict.fromkeys((group.home, group.regions) for group in groups):
+        _told(ctx, home, regions, sight)
+
+
+def _told(ctx: Context, home: str, regions: Sequence[str], sight: Sight) -> str | None:
+    """What is known of a job's places; None where that fails: planning the job says why."""
+    try:
+        return told_of(ctx, home, regions, sight)
+    except StoreError:
+        raise
+    except Exception:  # noqa: BLE001 -- of a plugin, or of ours: one place keeps no other waiting
+        return None
+
+
 def keep(ctx: Context, job: Job, made: Plan, now: datetime) -> Sequence[Reservation]:
     """Store the plan of a job that was just submitted, with what it holds, which is returned."""
     planned = _planned(ctx, job, made, now)
@@ -141,17 +159,17 @@ def _to_look_at(ctx: Context, now: datetime, *, leads: bool) -> list[Job]:
 
 def _told_anew(ctx: Context, groups: Sequence[Group], sight: Sight) -> dict[str, tuple[Job, str]]:
     """The next planned jobs whose places are told something else now, with what that is."""
-    told: dict[str, str] = {}
+    told: dict[str, str | None] = {}
     stale = []
     for group in groups:
         if group.state is JobState.PLANNED:
             if group.places not in told:
-                told[group.places] = told_of(ctx, group.home, group.regions, sight)
-            known = set(group.sight.split())
-            if not known or not set(told[group.places].split()) <= known:
+                told[group.places] = _told(ctx, group.home, group.regions, sight)
+            known, now_told = set(group.sight.split()), told[group.places]
+            if now_told is not None and not (known and set(now_told.split()) <= known):
                 stale.append(group)
     seen = ctx.store.waiting.seen_by(stale, AT_ONCE)
-    return {job.id: (job, told[places]) for places, jobs in seen.items() for job in jobs}
+    return {job.id: (job, told[places] or "") for places, jobs in seen.items() for job in jobs}
 
 
 def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
@@ -207,7 +225,7 @@ def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list
             spec = _after_started(ctx, left.spec, ids, now)
             field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
             case = _case(ctx, spec, field, now, job.plan, left.done)
-        except (ExecutorError, ProviderError, UsageError):
+        except (ExecutorError, PendingError, ProviderError, UsageError):
             continue  # its own plan stands, and its story says why
         found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
     return found

@@ -76,14 +76,17 @@ def _records(job: Job, attempts: Sequence[Attempt]) -> list[sci.AttemptRecord]:
     return found
 
 
-def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
+def compute(
+    ctx: Context, job: Job, now: datetime, attempts: Sequence[Attempt] | None = None
+) -> Settlement | None:
     """What the job has really cost so far; None for a job that never started, or whose run
-    folders are not to be read from here.
+    folders are not to be read from here. ``attempts``: else as they are stored.
 
     Provisional while it runs, while a source with actuals still owes some, and while a Boavizta
     server that should tell of its machine does not answer.
     """
-    attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
+    attempts = ctx.store.jobs.attempts(job.id) if attempts is None else attempts
+    attempts = [a for a in attempts if a.started_at is not None]
     if not attempts or not ctx.here.has_folders(job.spec.origin):
         return None
     return settle_run(

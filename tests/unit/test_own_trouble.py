@@ -119,7 +119,7 @@ def test_a_leader_steps_down_after_its_pass(desk: Desk) -> None:
     within, over = threading.Event(), threading.Event()
 
     def lasting_pass() -> None:
-        with engine.engine._one_at_a_time(desk.config.home / "tick.lock"):
+        with engine.engine._turn(desk.ctx):
             within.set()
             over.wait()
 
