@@ -26,6 +26,7 @@ from scheduler.engine import (
     settling,
     submission,
 )
+from scheduler.engine.context import alone
 from scheduler.engine.promises import Promised
 from scheduler.errors import BusyError, StoreError, StoreUnreachable, UsageError, fault
 from scheduler.locks import held
@@ -187,11 +188,12 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
 
 def _next_moment(ctx: Context, now: datetime) -> datetime | None:
     """When the next job is to start, to go on or to pause, after ``now``."""
-    moments = [
-        min(job.plan.start, rest.of(ctx, job, now).spec.latest_start or job.plan.start)
-        for job in ctx.store.waiting.paused()
-        if job.plan is not None and ctx.here.has_folders(job.spec.origin)
-    ]
+    moments = []
+    for job in ctx.store.waiting.paused():
+        if job.plan is not None and ctx.here.has_folders(job.spec.origin):
+            with alone(ctx, job.id, now):
+                latest = rest.of(ctx, job, now).spec.latest_start
+                moments.append(min(job.plan.start, latest or job.plan.start))
     moments += [
         end
         for job in ctx.store.jobs.find({JobState.STARTING, JobState.RUNNING})

@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.errors import LowtideError
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
 from scheduler.engine.dispatch import draft, launch, launch_of
+from scheduler.errors import StoreError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -88,7 +88,9 @@ def _keeps_begin_times(ctx: Context, region: Region) -> bool:
     """False also where its engine cannot be had: who needs it is told so."""
     try:
         return region.executor is not None and ctx.executor(region.name).capabilities.begin_time
-    except LowtideError:
+    except StoreError:
+        raise
+    except Exception:  # noqa: BLE001 -- its jobs are told so one by one
         return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from scheduler.engine.context import alone
 from scheduler.engine.field import Sight, field_of, told_of
 from scheduler.engine.promises import Promised
 from scheduler.engine.scene import Member
-from scheduler.errors import PendingError, StoreError, UsageError
+from scheduler.errors import StoreError, UsageError
 from scheduler.models import UNKNOWN_S, JobState, QueuePlan
 from scheduler.store import Planned
 
@@ -102,8 +103,11 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     members, beside = _some(ctx, now, changed)
     percent = ctx.config.settings.hysteresis
     joint = queue.plan(ctx, members, now, hysteresis_percent=percent, beside=beside)
-    jobs = ((ctx.store.jobs.get(job_id), plan) for job_id, plan in joint.plans.items())
-    ctx.store.jobs.plan_all([_planned(ctx, job, plan, now) for job, plan in jobs], now)
+    together = []
+    for job_id, plan in joint.plans.items():
+        with alone(ctx, job_id, now):
+            together.append(_planned(ctx, ctx.store.jobs.get(job_id), plan, now))
+    ctx.store.jobs.plan_all(together, now)
     ctx.store.queue_plans.remember(joint.whole)
 
 
@@ -220,14 +224,13 @@ def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list
             continue
         if job.holds:
             continue  # its slots stay held: it is in nobody's way but theirs
-        try:
+        # Where that fails its own plan stands, and its story says why.
+        with alone(ctx, job.id, now), suppress(ExecutorError, ProviderError, UsageError):
             left = rest.of(ctx, job, now)
             spec = _after_started(ctx, left.spec, ids, now)
             field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
             case = _case(ctx, spec, field, now, job.plan, left.done)
-        except (ExecutorError, PendingError, ProviderError, UsageError):
-            continue  # its own plan stands, and its story says why
-        found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
+            found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
     return found
 
 

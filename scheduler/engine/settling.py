@@ -43,7 +43,8 @@ def settle(ctx: Context, now: datetime) -> None:
         with ctx.store.together():
             for job_id, settlement in made:
                 if settlement is not None:
-                    _keep(ctx, job_id, settlement, now)
+                    with alone(ctx, job_id, now):
+                        _keep(ctx, job_id, settlement, now)
 
 
 def _keep(ctx: Context, job_id: str, settlement: Settlement, now: datetime) -> None:
