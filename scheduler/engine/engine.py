@@ -155,7 +155,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
         if leads:
             accuracy.judge(ctx, now)
     moments = [
-        min(job.plan.start, rest.of(ctx, job, now).spec.latest_start or job.plan.start)
+        job.plan.start
         for job in ctx.store.waiting.paused()
         if job.plan is not None and ctx.here.has_folders(job.spec.origin)
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from providers.errors import ExecutorError, ProviderError, Unavailable
 from providers.series import from_unix
-from scheduler.engine import dependencies, pareto, planning, promises, queue, rest
+from scheduler.engine import dependencies, free, pareto, planning, promises, queue, rest
 from scheduler.engine.context import alone
 from scheduler.engine.field import Sight, field_of, told_of
 from scheduler.engine.promises import Promised
@@ -94,17 +94,36 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
         return
     last, whole = ctx.store.queue_plans.latest(), ctx.store.reservations.whole()
     submitted = last is None or (whole.made_at is not None and whole.made_at > last.made_at)
-    if not (changed or submitted):
+    is_long = whole.jobs > queue.JOINT
+    freed = _freed(ctx, now, later=is_long)
+    if not (changed or submitted or freed):
         return
-    if whole.jobs > queue.JOINT and not queue.crowded(ctx, now):
-        ctx.store.queue_plans.remember(QueuePlan(now, whole.jobs, False, None, None, whole.late))
-        return
+    if is_long and not freed and not queue.crowded(ctx, now):
+        planned = QueuePlan(now, whole.jobs, False, None, None, whole.late)
+    else:
+        planned = _together(ctx, now, changed)
+    ctx.store.queue_plans.remember(planned, free.dumped(free.at(ctx, now)))
+
+
+def _together(ctx: Context, now: datetime, changed: Collection[str]) -> QueuePlan:
+    """Plan the next jobs jointly and store that."""
     members, beside = _some(ctx, now, changed)
     percent = ctx.config.settings.hysteresis
     joint = queue.plan(ctx, members, now, hysteresis_percent=percent, beside=beside)
     jobs = ((ctx.store.jobs.get(job_id), plan) for job_id, plan in joint.plans.items())
     ctx.store.jobs.plan_all([_planned(ctx, job, plan, now) for job, plan in jobs], now)
-    ctx.store.queue_plans.remember(joint.whole)
+    return joint.whole
+
+
+def _freed(ctx: Context, now: datetime, *, later: bool) -> bool:
+    """Whether more is free than when the queue was last planned.
+
+    ``later``: the cell that has begun does not count, which each end frees in part; a long queue
+    would be planned at every pass.
+    """
+    before = free.loaded(ctx.store.queue_plans.free())
+    since = promises.cell(now.timestamp()) + later
+    return free.grown(before, free.at(ctx, now, before), since)
 
 
 def keep(ctx: Context, job: Job, made: Plan, now: datetime) -> Sequence[Reservation]:
@@ -169,7 +188,7 @@ def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
         ctx.store.jobs.tell(job.id, now, "no plan", str(e))
         if job.plan is not None and not paused:
             return None
-        made = planning.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
+        made = rest.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
     return made if job.plan is None or paused or _moved(job.plan, made, now) else None
 
 

@@ -162,11 +162,6 @@ def _begins(case: Case, decision: Decision) -> float:
     return case.request.earliest_s if decision.chosen is None else decision.chosen.start_s
 
 
-def carried_on(plan: Plan, now: datetime) -> Plan:
-    """The plan of a job that has just paused, its next segment as it was planned before."""
-    return replace(plan, made_at=now, goes_on_at=plan.ahead[1][0] if len(plan.ahead) > 1 else now)
-
-
 def moved(plan: Plan, shift: timedelta, reason: str) -> Plan:
     """The same plan, in one piece, later by ``shift``, for the stated reason."""
     end = plan.window.end
