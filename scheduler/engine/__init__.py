@@ -13,7 +13,7 @@ from scheduler.engine.engine import (
     watcher_seen,
 )
 from scheduler.engine.leading import leader
-from scheduler.engine.planner import plan, trade_offs
+from scheduler.engine.planner import plan, preview, trade_offs
 from scheduler.engine.settling import compute as settlement_of
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "follow",
     "leader",
     "plan",
+    "preview",
     "settlement_of",
     "sole_daemon",
     "step_down",

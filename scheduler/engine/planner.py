@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from providers.errors import ExecutorError, ProviderError, Unavailable
 from providers.series import from_unix
-from scheduler.engine import dependencies, free, pareto, planning, promises, queue, rest
+from scheduler.engine import (
+    dependencies,
+    free,
+    pareto,
+    planning,
+    promises,
+    queue,
+    rest,
+    submission,
+)
 from scheduler.engine.context import alone
 from scheduler.engine.field import Sight, field_of, told_of
 from scheduler.engine.promises import Promised
@@ -18,7 +27,7 @@ from scheduler.models import UNKNOWN_S, JobState, QueuePlan
 from scheduler.store import Planned
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from scheduler.engine.context import Context
@@ -59,6 +68,20 @@ def plan(
         return made
     newcomer = Member("", _case(ctx, spec, field, now), made, fresh=True, after=spec.after)
     return queue.admit(ctx, newcomer, lambda: _some(ctx, now), now)
+
+
+def preview(
+    ctx: Context, spec: JobSpec, environ: Mapping[str, str], now: datetime
+) -> tuple[Plan, str | None]:
+    """The plan that a submission would get beside the queue; where that would be refused, the
+    plan of the job alone, and why.
+    """
+    try:
+        if spec.argv:
+            submission.check_command(spec, environ)
+        return plan(ctx, spec, now, to_run=True), None
+    except UsageError as e:
+        return plan(ctx, spec, now, to_run=False), str(e)
 
 
 def trade_offs(ctx: Context, spec: JobSpec, now: datetime) -> tuple[Window, ...]:

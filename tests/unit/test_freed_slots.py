@@ -186,7 +186,7 @@ def test_the_least_saving_holds_where_the_best_hour_is_taken(
 def test_the_least_saving_holds_in_a_standing_plan_as_well(make: Callable[..., Bench]) -> None:
     bench = make([500.0, 490, 100, *[500.0] * 45])
     holder = bench.submit(earliest="2h", start_by="2h")
-    blocker = bench.submit(start_by="1s")
+    blocker = bench.submit(deadline="1h")
     picky = bench.submit(min_saving="10%", earliest="10m")
     # Where it could start at once is held: it waits no longer than it has to.
     assert bench.hour(picky) == 1
