@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from scheduler.engine import Context
 
 Finding = tuple[str, bool, str]
+# The jobs with the newest troubles are shown, so many.
+TROUBLES = 10
 
 
 @click.command("doctor", epilog=example("lowtide doctor --json"))
@@ -50,6 +52,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
             ("watcher", watched, "seen" if watched else "no daemon or tick for 2 minutes")
         )
         findings += _meters(context.config.meters)
+        findings += _troubles(context)
     if as_json:
         rows = [{"check": n, "ok": ok, "detail": d} for n, ok, d in findings]
         print_json({"schema_version": schema.SCHEMA_VERSION, "checks": rows})
@@ -102,6 +105,12 @@ def _sources(context: Context) -> Iterator[Finding]:
             yield f"source {name}", False, contact.detail or "it did not answer when last asked"
         else:
             yield f"source {name}", True, info.title
+
+
+def _troubles(context: Context) -> Iterator[Finding]:
+    """What went wrong with single jobs, which the passes went on without."""
+    for event in context.store.jobs.troubled(TROUBLES):
+        yield f"job {event.job_id}", False, f"{event.at:%Y-%m-%dT%H:%M:%SZ}: {event.detail}"
 
 
 def _meters(names: Sequence[str]) -> Iterator[Finding]:

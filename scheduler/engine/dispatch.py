@@ -112,7 +112,8 @@ def cancel_waiting(ctx: Context, job: Job, now: datetime) -> bool:
 def cancel_asked(ctx: Context, now: datetime) -> None:
     """Cancel what waits and was asked to be cancelled from another home or host."""
     for job in ctx.store.waiting.cancelled():
-        cancel_waiting(ctx, job, now)
+        with alone(ctx, job.id, now):
+            cancel_waiting(ctx, job, now)
 
 
 def _start(ctx: Context, job: Job, now: datetime) -> bool:

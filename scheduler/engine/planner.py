@@ -244,14 +244,15 @@ def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list
             continue
         if job.holds:
             continue  # its slots stay held: it is in nobody's way but theirs
-        try:
-            left = rest.of(ctx, job, now)
-            spec = _after_started(ctx, left.spec, ids, now)
-            field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
-            case = _case(ctx, spec, field, now, job.plan, left.done)
-        except (ExecutorError, ProviderError, UsageError):
-            continue  # its own plan stands, and its story says why
-        found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
+        with alone(ctx, job.id, now):
+            try:
+                left = rest.of(ctx, job, now)
+                spec = _after_started(ctx, left.spec, ids, now)
+                field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
+                case = _case(ctx, spec, field, now, job.plan, left.done)
+            except (ExecutorError, ProviderError, UsageError):
+                continue  # its own plan stands, and its story says why
+            found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
     return found
 
 

@@ -338,6 +338,20 @@ class Jobs:
             if last != printable_lines(detail):
                 tell(session, job_id, at, kind, detail)
 
+    def troubled(self, limit: int) -> list[Event]:
+        """The last trouble of each job that has not ended, the newest first."""
+        living = [str(state) for state in JobState if not state.ended]
+        last = (
+            select(func.max(EventRow.id))
+            .join(JobRow, col(JobRow.id) == EventRow.job_id)
+            .where(col(JobRow.state).in_(living), EventRow.kind == "trouble")
+            .group_by(EventRow.job_id)
+        )
+        query = select(EventRow).where(col(EventRow.id).in_(last))
+        with self._db.read() as session:
+            rows = session.exec(query.order_by(col(EventRow.id).desc()).limit(limit))
+            return [Event(r.job_id, from_unix(r.at), r.kind, r.detail) for r in rows]
+
     def events(self, job_id: str) -> list[Event]:
         """A job's story, oldest first."""
         with self._db.read() as session:
