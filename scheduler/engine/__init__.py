@@ -13,7 +13,7 @@ from scheduler.engine.engine import (
     watcher_seen,
 )
 from scheduler.engine.leading import leader
-from scheduler.engine.planner import plan, trade_offs
+from scheduler.engine.planner import plan, preview, trade_offs
 from scheduler.engine.seen import ended, look, seen
 from scheduler.engine.settling import compute as settlement_of
 
@@ -26,6 +26,7 @@ __all__ = [
     "leader",
     "look",
     "plan",
+    "preview",
     "seen",
     "settlement_of",
     "sole_daemon",

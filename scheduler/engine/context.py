@@ -157,4 +157,4 @@ def alone(ctx: Context, job_id: str, now: datetime) -> Iterator[None]:
     except PendingError:
         return  # nothing is wrong: a later pass sees to it
     except Exception as e:  # noqa: BLE001 -- whatever it is, it is this job's
-        ctx.store.jobs.tell(job_id, now, "trouble", fault(e))
+        ctx.store.jobs.trouble(job_id, now, fault(e))

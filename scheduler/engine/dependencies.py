@@ -96,8 +96,8 @@ def changed(ctx: Context, job: Job, ready: datetime) -> bool:
 def cancel_orphans(ctx: Context, now: datetime) -> None:
     """Cancel every waiting job that waits for one that ended without success."""
     for job in ctx.store.waiting.dependent():
-        if ctx.here.has_folders(job.spec.origin):
-            with alone(ctx, job.id, now):
+        with alone(ctx, job.id, now):
+            if ctx.here.has_folders(job.spec.origin):
                 _cancel_orphan(ctx, job, now)
 
 

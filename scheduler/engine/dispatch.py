@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from providers.base import Launch
 from providers.errors import ExecutorError
-from scheduler.engine import dependencies, rest
+from providers.series import from_unix
+from scheduler.engine import bounds, dependencies, rest
 from scheduler.engine.context import alone
 from scheduler.engine.turns import Round
 from scheduler.models import Attempt, Job, JobState
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
     """Start or resume every job that is due, most urgent first, while its region has slots.
 
-    A job whose latest safe start would pass before the next pass starts now; none starts
-    before those that it waits for have succeeded. Running jobs at the end of a segment pause.
+    A job whose latest safe start would pass before the next pass starts now, but none before
+    its bounds (:mod:`scheduler.engine.bounds`) or before those that it waits for have succeeded.
+    Running jobs at the end of a segment pause.
     """
     pause(ctx, now)
     round_ = Round.of(ctx, now)
@@ -57,6 +59,9 @@ def before_asking(ctx: Context, now: datetime, by: datetime) -> None:
 def _take_turn(ctx: Context, job: Job, round_: Round, now: datetime) -> None:
     if not ctx.may_start(job):
         return  # another account's or host's lowtide does
+    assert job.plan is not None
+    if not bounds.allows(ctx, job, job.plan.window.region, now, now):
+        return
     if job.holds:
         resume(ctx, job, now)
         return
@@ -166,8 +171,11 @@ def launch(
 ) -> None:
     """Hand an attempt to its executor, to begin now or at ``begin_s`` (Unix time).
 
-    Safe to repeat: an attempt runs at most once.
+    Safe to repeat: an attempt runs at most once. Nothing is done where its bounds forbid that.
     """
+    begin = now if begin_s is None else from_unix(begin_s)
+    if not bounds.allows(ctx, job, attempt.region, begin, now):
+        return
     try:
         ctx.executor(attempt.region).start(launch_of(ctx, job, attempt, now), begin_s)
     except (ExecutorError, OSError) as e:

@@ -26,7 +26,6 @@ from scheduler.engine import (
     settling,
     submission,
 )
-from scheduler.engine.context import alone
 from scheduler.engine.promises import Promised
 from scheduler.errors import BusyError, StoreError, StoreUnreachable, UsageError, fault
 from scheduler.locks import held
@@ -188,12 +187,11 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
 
 def _next_moment(ctx: Context, now: datetime) -> datetime | None:
     """When the next job is to start, to go on or to pause, after ``now``."""
-    moments = []
-    for job in ctx.store.waiting.paused():
-        if job.plan is not None and ctx.here.has_folders(job.spec.origin):
-            with alone(ctx, job.id, now):
-                latest = rest.of(ctx, job, now).spec.latest_start
-                moments.append(min(job.plan.start, latest or job.plan.start))
+    moments = [
+        job.plan.start
+        for job in ctx.store.waiting.paused()
+        if job.plan is not None and ctx.here.has_folders(job.spec.origin)
+    ]
     moments += [
         end
         for job in ctx.store.jobs.find({JobState.STARTING, JobState.RUNNING})
@@ -222,14 +220,14 @@ class _Steps:
             raise
         except Exception as e:  # noqa: BLE001 -- raised after the last step
             self._first = self._first or e
-            self._ctx.store.jobs.tell(OWN, self._now, name, fault(e))
+            self._ctx.store.jobs.trouble(OWN, self._now, fault(e), name)
             return False
         return True
 
     def over(self) -> None:
         """Note the faults of sources; raise the first of a step."""
         for name, said in self._ctx.outlook.faults.items():
-            self._ctx.store.jobs.tell(OWN, self._now, f"ask source {name}", said)
+            self._ctx.store.jobs.trouble(OWN, self._now, said, f"source {name}")
         if isinstance(self._first, (LowtideError, OSError)):
             raise self._first
         if self._first is not None:

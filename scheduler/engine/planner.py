@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from providers.errors import ExecutorError, ProviderError, Unavailable
 from providers.series import from_unix
-from scheduler.engine import dependencies, pareto, planning, promises, queue, rest
+from scheduler.engine import (
+    dependencies,
+    free,
+    pareto,
+    planning,
+    promises,
+    queue,
+    rest,
+    submission,
+)
 from scheduler.engine.context import alone
 from scheduler.engine.field import Sight, field_of, told_of
 from scheduler.engine.promises import Promised
@@ -19,7 +27,7 @@ from scheduler.models import UNKNOWN_S, JobState, QueuePlan
 from scheduler.store import Planned
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from scheduler.engine.context import Context
@@ -62,6 +70,20 @@ def plan(
     return queue.admit(ctx, newcomer, lambda: _some(ctx, now), now)
 
 
+def preview(
+    ctx: Context, spec: JobSpec, environ: Mapping[str, str], now: datetime
+) -> tuple[Plan, str | None]:
+    """The plan that a submission would get beside the queue; where that would be refused, the
+    plan of the job alone, and why.
+    """
+    try:
+        if spec.argv:
+            submission.check_command(spec, environ)
+        return plan(ctx, spec, now, to_run=True), None
+    except UsageError as e:
+        return plan(ctx, spec, now, to_run=False), str(e)
+
+
 def trade_offs(ctx: Context, spec: JobSpec, now: datetime) -> tuple[Window, ...]:
     """The plans that no other beats in grams, finish and money at once, the earliest first."""
     spec = spec.model_copy(update={"release": dependencies.ready_at(ctx, spec, now)})
@@ -95,11 +117,19 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
         return
     last, whole = ctx.store.queue_plans.latest(), ctx.store.reservations.whole()
     submitted = last is None or (whole.made_at is not None and whole.made_at > last.made_at)
-    if not (changed or submitted):
+    is_long = whole.jobs > queue.JOINT
+    freed = _freed(ctx, now, later=is_long)
+    if not (changed or submitted or freed):
         return
-    if whole.jobs > queue.JOINT and not queue.crowded(ctx, now):
-        ctx.store.queue_plans.remember(QueuePlan(now, whole.jobs, False, None, None, whole.late))
-        return
+    if is_long and not freed and not queue.crowded(ctx, now):
+        planned = QueuePlan(now, whole.jobs, False, None, None, whole.late)
+    else:
+        planned = _together(ctx, now, changed)
+    ctx.store.queue_plans.remember(planned, free.dumped(free.at(ctx, now)))
+
+
+def _together(ctx: Context, now: datetime, changed: Collection[str]) -> QueuePlan:
+    """Plan the next jobs jointly and store that."""
     members, beside = _some(ctx, now, changed)
     percent = ctx.config.settings.hysteresis
     joint = queue.plan(ctx, members, now, hysteresis_percent=percent, beside=beside)
@@ -108,7 +138,18 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
         with alone(ctx, job_id, now):
             together.append(_planned(ctx, ctx.store.jobs.get(job_id), plan, now))
     ctx.store.jobs.plan_all(together, now)
-    ctx.store.queue_plans.remember(joint.whole)
+    return joint.whole
+
+
+def _freed(ctx: Context, now: datetime, *, later: bool) -> bool:
+    """Whether more is free than when the queue was last planned.
+
+    ``later``: the cell that has begun does not count, which each end frees in part; a long queue
+    would be planned at every pass.
+    """
+    before = free.loaded(ctx.store.queue_plans.free())
+    since = promises.cell(now.timestamp()) + later
+    return free.grown(before, free.at(ctx, now, before), since)
 
 
 def refresh(ctx: Context, now: datetime) -> None:
@@ -191,7 +232,7 @@ def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
         ctx.store.jobs.tell(job.id, now, "no plan", str(e))
         if job.plan is not None and not paused:
             return None
-        made = planning.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
+        made = rest.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
     return made if job.plan is None or paused or _moved(job.plan, made, now) else None
 
 
@@ -224,12 +265,14 @@ def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list
             continue
         if job.holds:
             continue  # its slots stay held: it is in nobody's way but theirs
-        # Where that fails its own plan stands, and its story says why.
-        with alone(ctx, job.id, now), suppress(ExecutorError, ProviderError, UsageError):
-            left = rest.of(ctx, job, now)
-            spec = _after_started(ctx, left.spec, ids, now)
-            field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
-            case = _case(ctx, spec, field, now, job.plan, left.done)
+        with alone(ctx, job.id, now):
+            try:
+                left = rest.of(ctx, job, now)
+                spec = _after_started(ctx, left.spec, ids, now)
+                field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
+                case = _case(ctx, spec, field, now, job.plan, left.done)
+            except (ExecutorError, ProviderError, UsageError):
+                continue  # its own plan stands, and its story says why
             found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
     return found
 

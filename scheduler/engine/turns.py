@@ -39,9 +39,8 @@ class Round:
         left = []
         for job in ctx.store.waiting.paused():
             with alone(ctx, job.id, now):
-                if not job.cancel_requested:
-                    left.append(rest.as_left(ctx, job, now))
-        return cls(ctx, now, left)
+                left.append(rest.as_left(ctx, job, now))
+        return cls(ctx, now, [job for job in left if not job.cancel_requested])
 
     def due(self, start: datetime | None, latest: datetime) -> Iterator[tuple[Job, bool]]:
         """Jobs whose start has come or whose latest start is before then, most urgent first.
@@ -55,13 +54,12 @@ class Round:
                 continue
             found = None
             with alone(self.ctx, turn.job_id, self.now):
-                found = self._wanting(turn, paused.get(turn.job_id))
+                found = self._wants(turn, paused.get(turn.job_id))
             if found is not None:
                 yield found
 
-    def _wanting(self, turn: Turn, paused: Job | None) -> tuple[Job, bool] | None:
-        """The job of a turn, and whether it waits for no other; None where it wants no slots."""
-        job = paused
+    def _wants(self, turn: Turn, job: Job | None) -> tuple[Job, bool] | None:
+        """A job that is due and whether it waits for no other; None where it was moved since."""
         if job is None:
             job = rest.as_left(self.ctx, self.ctx.store.jobs.get(turn.job_id), self.now)
             if job.state is not JobState.PLANNED or job.cancel_requested:
@@ -112,9 +110,10 @@ class Round:
             if self._host(turn) != place:
                 continue
             waits = turn.waits
-            with alone(ctx, turn.job_id, self.now):
-                spec = ctx.store.jobs.get(turn.job_id).spec
-                waits = waits and bool(dependencies.missing(ctx, spec))
+            if waits:
+                with alone(ctx, turn.job_id, self.now):
+                    spec = ctx.store.jobs.get(turn.job_id).spec
+                    waits = bool(dependencies.missing(ctx, spec))
             if not waits:
                 yield turn
         for other in self.paused:
