@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from providers import registry
 from providers.surroundings import Surroundings
@@ -45,6 +46,7 @@ class Context:
     surroundings: Surroundings
     _executors: Mapping[str, Executor] = field(default_factory=dict)
     _by_region: dict[str, Executor] = field(default_factory=dict)
+    _counted: dict[str, Executor] | None = None
 
     @classmethod
     def open(
@@ -92,8 +94,23 @@ class Context:
         made.outlook = outlook
         return made
 
+    def counting_once(self) -> Context:
+        """The same wiring, which asks an engine once for its slots and boards: what was asked
+        before a transaction is not asked within it.
+        """
+        made = copy(self)
+        made._counted = {}
+        return made
+
     def executor(self, region: str) -> Executor:
         """The engine that runs jobs in ``region``; :class:`UsageError` where there is none."""
+        if self._counted is None:
+            return self._executor(region)
+        if region not in self._counted:
+            self._counted[region] = cast("Executor", _Counted(self._executor(region)))
+        return self._counted[region]
+
+    def _executor(self, region: str) -> Executor:
         if region in self._by_region:
             return self._by_region[region]
         name = self.regions[region].executor
@@ -143,6 +160,19 @@ class Context:
     def close(self) -> None:
         """Close the store."""
         self.store.close()
+
+
+class _Counted:
+    """An engine that is asked once for what it has."""
+
+    def __init__(self, engine: Executor) -> None:
+        self._engine = engine
+        self.slots = cache(engine.slots)
+        self.free_gpus = cache(engine.free_gpus)
+        self.assignable_gpus = cache(engine.assignable_gpus)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
 
 
 @contextmanager

@@ -99,8 +99,9 @@ def _book(
     """Plan a job, the last of ``ids``, and put it into the queue by ``add``.
 
     The plan is made outside the transaction that books it, as others want to write meanwhile:
-    where they have booked the same slots, it is made anew.
+    where they have booked the same slots, it is made anew. No engine is asked within it.
     """
+    ctx = ctx.counting_once()
     for _ in range(TRIES):
         before = Promised.now(ctx)
         made = planner.plan(ctx, spec, now, to_run=True)
