@@ -6,6 +6,7 @@ LowtideError
 │   ├── BadData              a source answered, but the answer cannot be trusted
 │   ├── NoData               a source has nothing for this zone or time
 │   └── Unavailable          a source does not answer now; it may later
+│       └── NotAsked         it is not asked just now
 ├── SettingsError            a provider was configured wrongly: exit code 3
 ├── ExecutorError            an engine refused or failed to take a job: exit code 1
 └── in scheduler.errors      UsageError (2), ConfigError (3), StoreError (5), JobFailed (1)
@@ -48,6 +49,10 @@ class NoData(ProviderError):
 
 class Unavailable(ProviderError):
     """A source does not answer now."""
+
+
+class NotAsked(Unavailable):
+    """A source is not asked just now, and nothing that it said before is of use."""
 
 
 class SettingsError(LowtideError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -16,13 +17,19 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 
 from providers.errors import LowtideError
 from scheduler import engine
-from scheduler.errors import StoreError, StoreUnreachable
+from scheduler.errors import BusyError, StoreError, StoreUnreachable
 from scheduler.texts import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scheduler.engine import Context
+
+
+# One pass may wait for a slow source while another one does what is due meanwhile. A third would
+# find nothing left to do: APScheduler leaves it out, and need not say so each time.
+AT_ONCE = 2
+logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def serve(context: Context) -> None:
@@ -39,7 +46,7 @@ def serve(context: Context) -> None:
         )
     home = context.config.home
     period = timedelta(seconds=context.config.settings.tick)
-    clock = BlockingScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
+    clock = BlockingScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(AT_ONCE)})
 
     outage = Outage()
 
@@ -47,6 +54,8 @@ def serve(context: Context) -> None:
         now = datetime.now(UTC)
         try:
             due = engine.tick(context, now, now + period)
+        except BusyError:
+            return
         except (LowtideError, OSError) as e:
             outage.goes_on(e, now)
             return
@@ -59,6 +68,7 @@ def serve(context: Context) -> None:
                 run_date=due,
                 id="due",
                 replace_existing=True,
+                max_instances=AT_ONCE,
                 misfire_grace_time=None,
             )
 
@@ -78,7 +88,7 @@ def serve(context: Context) -> None:
             seconds=period.total_seconds(),
             next_run_time=datetime.now(UTC),
             coalesce=True,
-            max_instances=1,
+            max_instances=AT_ONCE,
             misfire_grace_time=None,
         )
         with _steps_noticed(clock, period.total_seconds()):

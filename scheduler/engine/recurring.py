@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from providers.errors import LowtideError
 from scheduler import cron, quantities, zones
 from scheduler.engine import submission
+from scheduler.engine.context import alone
 from scheduler.errors import UsageError
 from scheduler.models import Recurrence
 
@@ -94,7 +95,8 @@ def spawn(ctx: Context, now: datetime) -> None:
         origin = series.template.origin or ctx.here.origin
         here = ctx.here.has_folders(origin) and origin.host == ctx.here.origin.host
         if here and series.id not in living:
-            _make_next(ctx, series, now)
+            with alone(ctx, series.id, now):
+                _make_next(ctx, series, now)
 
 
 def _make_next(ctx: Context, series: Recurrence, now: datetime) -> None:

@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from providers.errors import ProviderError, Unavailable
-from providers.series import empty, from_unix
+from providers.errors import BadData, LowtideError, NotAsked, ProviderError, Unavailable
+from providers.series import Series, empty, from_unix
+from scheduler.errors import fault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
-    from providers.series import IntensityProvider, Series, SourceInfo
+    from providers.series import IntensityProvider, SourceInfo
     from scheduler.store import Actuals, Forecasts
 
 SOURCE = "source:"
@@ -30,11 +32,15 @@ def source_key(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Where answers are kept, and how old one may be to stand for a source that is silent."""
+    """Where answers are kept, and how old one may be to stand for a source that is silent.
+
+    ``faults`` are those of sources themselves (by name), which their questioner meets.
+    """
 
     forecasts: Forecasts
     actuals: Actuals
     max_age: timedelta
+    faults: dict[str, str]
 
 
 class Asked:
@@ -74,13 +80,13 @@ class Asked:
         """The forecast under the zone's common name."""
         if self.info.live or self.info.learns:
             return replace(self._remembered(start, end, now), zone=zone)
-        return replace(self._source.forecast(self._zone, start, end, now), zone=zone)
+        return replace(self._say(self._source.forecast, start, end, now), zone=zone)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
         """What really was, as far as the source has ever told."""
         self.was_asked = True
         if not self.info.live:
-            return replace(self._source.actual(self._zone, start, end), zone=zone)
+            return replace(self._say(self._source.actual, start, end), zone=zone)
         low, high = start.timestamp(), end.timestamp()
         try:
             self.fetch(start, end)
@@ -102,17 +108,16 @@ class Asked:
         if first >= last or self._final(first, last):
             return
         if self._quiet:
-            raise Unavailable(f"{self.info.name} is not asked for {self._zone}")
-        found = self._source.actual(self._zone, from_unix(first), from_unix(last))
+            raise NotAsked(f"{self.info.name} is not asked just now for {self._zone}")
+        found = self._say(self._source.actual, from_unix(first), from_unix(last))
         if len(found):
             self._memory.actuals.remember(self.name, found, self._now)
 
     def check(self) -> str:
         """Ask for an hour now, remembering nothing; what came of it, in a few words."""
         try:
-            found = self._source.forecast(
-                self._zone, self._now, self._now + timedelta(hours=1), self._now
-            )
+            hour = timedelta(hours=1)
+            found = self._say(self._source.forecast, self._now, self._now + hour, self._now)
         except ProviderError as e:
             return str(e)
         return f"{len(found)} values from {found.source}"
@@ -146,8 +151,8 @@ class Asked:
         low, high = start.timestamp(), end.timestamp()
         try:
             if self._quiet and self.info.live:
-                raise Unavailable(f"{self.info.name} is not asked for {self._zone}")
-            found = self._source.forecast(self._zone, *self._reach(start, end, now), now)
+                raise NotAsked(f"{self.info.name} is not asked just now for {self._zone}")
+            found = self._say(self._source.forecast, *self._reach(start, end, now), now)
         except Unavailable:
             last = self._memory.forecasts.newest(self._key, self._zone)
             if last is None or now - last.checked_at > self._memory.max_age:
@@ -156,13 +161,27 @@ class Asked:
             if not len(found.clip(low, high)):
                 raise
         else:
-            if len(found):
+            if len(found) and not self._quiet:
                 self._memory.forecasts.remember(self._key, found, now)
         if len(found) and found.starts[0] > low:
             # Of the time before it, what was believed then still stands.
             before = self._memory.forecasts.in_force(self._key, self._zone, low, found.starts[0])
             found = found if before is None else found.fill_from(before)
         return found.clip(low, high)
+
+    def _say(self, question: Callable[..., Series], *about: datetime) -> Series:
+        """A source's answer for the zone; whatever it raises or returns, no other source minds."""
+        try:
+            found = question(self._zone, *about)
+            if not isinstance(found, Series):
+                raise TypeError(f"it returned a {type(found).__name__}, not a Series")
+        except LowtideError:
+            raise
+        except Exception as e:
+            self._memory.faults[self.name] = fault(e)
+            raise BadData(f"{self.name} failed on {self._zone}: {fault(e)}") from e
+        self._memory.faults.pop(self.name, None)
+        return found
 
     def _reach(self, start: datetime, end: datetime, now: datetime) -> tuple[datetime, datetime]:
         """All that the source reaches: one question an hour, whatever the jobs are."""
