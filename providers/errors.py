@@ -7,6 +7,7 @@ LowtideError
 │   ├── NoData               a source does not cover this zone
 │   │   └── TooLittle        it covers the zone, and has nothing of this time
 │   └── Unavailable          a source does not answer now; it may later
+│       └── NotAsked         it is not asked just now
 ├── SettingsError            a provider was configured wrongly: exit code 3
 ├── ExecutorError            an engine refused or failed to take a job: exit code 1
 └── in scheduler.errors      UsageError (2), ConfigError (3), StoreError (5), JobFailed (1)
@@ -57,6 +58,10 @@ class Unavailable(ProviderError):
 
 # What a source that covers a zone may fail with now, and do better at later; other errors last.
 OUTAGES = (Unavailable, BadData, TooLittle)
+
+
+class NotAsked(Unavailable):
+    """A source is not asked just now, and nothing that it said before is of use."""
 
 
 class SettingsError(LowtideError):

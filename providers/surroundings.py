@@ -36,6 +36,7 @@ class Surroundings:
     Relative paths in settings start at ``base_dir`` (the config file's folder); answers and
     models are kept under ``cache_dir`` and may be deleted at any time; keys come from
     ``environ`` and nowhere else. By ``clock`` answers grow old and a silent source is left alone.
+    Where nobody ``asks``, kept answers have to do.
     """
 
     base_dir: Path
@@ -43,6 +44,7 @@ class Surroundings:
     environ: Mapping[str, str] = field(default_factory=dict)
     history: History = field(default_factory=NoHistory)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    asks: bool = True
 
     @classmethod
     def at(cls, folder: Path) -> Surroundings:

@@ -44,8 +44,6 @@ def mapping(text: bytes, path: Path, *, words: bool = False) -> dict[str, Any]:
         content = documents.parse(text, words=words)
     except documents.Broken as e:
         raise ConfigError(f"{path}{e}") from e
-    except ValueError as e:
-        raise ConfigError(f"{path} cannot be read: {' '.join(str(e).split())}") from e
     content = {} if content is None else content
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds a {type(content).__name__}, not `key: value` lines")

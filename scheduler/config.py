@@ -6,7 +6,10 @@ file, the line where YAML knows it, and the nearest known key.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from scheduler import address, checked, config_files, quantities, zones
+from scheduler import address, checked, config_files, documents, quantities, zones
 from scheduler.address import Address
 from scheduler.errors import ConfigError
 from scheduler.hardware_settings import HardwareSettings
@@ -30,6 +33,11 @@ if TYPE_CHECKING:
 
 # A file that several programs share has lowtide's settings below this key.
 MARK = "lowtide"
+# Likeness (difflib's ratio) of a word to one that it was meant to be: two letters of seven are
+# swapped (`regoins`) at 0.86.
+SLIP = 0.8
+# The keys of a file that no YAML reader takes, as far as they can be seen.
+_TOP = re.compile(r"^(\w+)\s*:", re.MULTILINE)
 
 
 def _zone(value: Any) -> Any:
@@ -321,17 +329,26 @@ def _section(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _foreign(path: Path) -> str:
-    """Why a file that is called as many programs call theirs is not lowtide's; empty: it is."""
+    """Why a file that is called as many programs call theirs is not lowtide's; empty: it is.
+
+    A slip in a key of lowtide's is no other program's key.
+    """
     try:
-        content = checked.read_yaml(path)
+        keys = [str(key) for key in checked.read_yaml(path)]
+        broken = ""
     except ConfigError as e:
-        return f"it is not lowtide's as far as can be read ({e})"
-    strange = [str(key) for key in content if key not in Settings.model_fields]
-    if MARK in content or (content and not strange):
+        keys, broken = [], f"it is not lowtide's as far as it can be read ({e})"
+        with suppress(OSError, ValueError):
+            keys = _TOP.findall(documents.read(path).decode())
+    if MARK in keys:
         return ""
-    if not content:
-        return "it is empty"
-    return (
+    if not keys:
+        return broken or "it is empty"
+    known = list(Settings.model_fields)
+    strange = [key for key in keys if not difflib.get_close_matches(key, known, 1, cutoff=SLIP)]
+    if not strange:
+        return ""
+    return broken or (
         f"it has the key {strange[0]!r}, so it seems to be another program's (lowtide's own file "
         f"is called {config_files.NAME}; or put its keys under `{MARK}:`)"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -15,13 +16,19 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 
 from providers.errors import LowtideError
 from scheduler import engine
-from scheduler.errors import StoreError, StoreUnreachable
+from scheduler.errors import BusyError, StoreError, StoreUnreachable
 from scheduler.texts import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scheduler.engine import Context
+
+
+# One pass may wait for a slow source while another one does what is due meanwhile. A third would
+# find nothing left to do: APScheduler leaves it out, and need not say so each time.
+AT_ONCE = 2
+logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def serve(context: Context) -> None:
@@ -38,7 +45,7 @@ def serve(context: Context) -> None:
         )
     home = context.config.home
     period = timedelta(seconds=context.config.settings.tick)
-    clock = BlockingScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
+    clock = BlockingScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(AT_ONCE)})
 
     outage = Outage()
 
@@ -46,6 +53,8 @@ def serve(context: Context) -> None:
         now = datetime.now(UTC)
         try:
             due = engine.tick(context, now, now + period)
+        except BusyError:
+            return
         except (LowtideError, OSError) as e:
             outage.goes_on(e, now)
             return
@@ -58,6 +67,7 @@ def serve(context: Context) -> None:
                 run_date=due,
                 id="due",
                 replace_existing=True,
+                max_instances=AT_ONCE,
                 misfire_grace_time=None,
             )
 
@@ -76,7 +86,7 @@ def serve(context: Context) -> None:
             seconds=period.total_seconds(),
             next_run_time=datetime.now(UTC),
             coalesce=True,
-            max_instances=1,
+            max_instances=AT_ONCE,
             misfire_grace_time=None,
         )
         with _steps_noticed(clock, period.total_seconds()):

@@ -1,5 +1,9 @@
 """Errors of deciding and recording; the tree is drawn in :mod:`providers.errors`."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 from providers.errors import LowtideError
 
 
@@ -25,5 +29,27 @@ class StoreUnreachable(StoreError):
     """The database's server does not answer now; it may later."""
 
 
+class BusyError(LowtideError):
+    """Another pass of the same home does the work just now."""
+
+    exit_code = 0
+
+
+class PendingError(LowtideError):
+    """What is needed is being asked for: a later pass has it."""
+
+
 class JobFailed(LowtideError):
     """A job in the foreground ended badly."""
+
+
+def fault(error: Exception) -> str:
+    """An exception as one line of a story; of one that nobody raised on purpose also its place."""
+    if isinstance(error, (LowtideError, OSError)):
+        return str(error)
+    said, trace = " ".join(f"{type(error).__name__}: {error}".splitlines()), error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return said
+    return f"{said} ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"

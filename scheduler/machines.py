@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from providers.base import Triple
-from providers.errors import NoData, ProviderError, Unavailable
+from providers.errors import NoData, NotAsked, ProviderError, Unavailable
 from scheduler.models import Hardware
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _silence(error: ProviderError, owner: Owner, asked: BoaviztaSettings) -> str
     time, and would make another settlement of the same.
     """
     said, start = str(error), ""
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable) and not isinstance(error, NotAsked):
         said = f"the Boavizta API at {asked.url} does not answer"
         start = "start it, or "
     return (

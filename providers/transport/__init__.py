@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from providers.errors import AccessDenied, BadData, NoData, ProviderError, Unavailable
+from providers.errors import (
+    AccessDenied,
+    BadData,
+    NoData,
+    NotAsked,
+    ProviderError,
+    Unavailable,
+)
 from providers.transport.ledger import Contact, Ledger, contact
 from providers.transport.question import Later, Question, parsed, patience_s
 
@@ -143,7 +150,9 @@ class Http:
 
         ttl = timedelta(seconds=self._policy.ttl_s if ttl_s is None else ttl_s)
         with Wire(self._here.cache_dir, question, self._policy.timeout_s, self._clock) as wire:
-            young = wire.stored(younger_than=ttl)
+            young = wire.stored(younger_than=ttl if self._here.asks else timedelta.max)
+            if young is None and not self._here.asks:
+                raise NotAsked(f"{question.source} is not asked just now")
             text, asked_at = young or self._ask(wire, question)
         return Answer(self._policy.source, text, asked_at, question.where)
 

@@ -9,10 +9,10 @@ import click
 from scheduler.cli import entries, options
 from scheduler.cli.options import example, opened, print_json
 from scheduler.errors import UsageError
-from scheduler.models import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from scheduler.engine import Context
     from scheduler.models import Job
@@ -41,7 +41,6 @@ def compare_command(
     A metric is what a job appends to the file named by $LOWTIDE_UNITS as metric.NAME=VALUE; the
     last value counts.
     """
-    from scheduler import engine
     from scheduler.report import exports, runs, runs_view
 
     if schema:
@@ -50,9 +49,8 @@ def compare_command(
     if by is not None and minimise is not None:
         raise UsageError(f"rank by one metric: --by {by} or --minimise {minimise}")
     now = options.utc_now()
-    with opened(ctx) as context:
-        engine.follow(context, now)
-        jobs = _jobs(context, job_ids, group)
+    with opened(ctx, asks=False) as context:
+        jobs = _jobs(context, job_ids, group, now)
         if len(jobs) < 2:
             where = f" of group {group!r}" if group is not None else ""
             raise UsageError(
@@ -67,10 +65,12 @@ def compare_command(
         options.show(runs_view.text(compared))
 
 
-def _jobs(context: Context, job_ids: Sequence[str], group: str | None) -> list[Job]:
+def _jobs(context: Context, job_ids: Sequence[str], group: str | None, now: datetime) -> list[Job]:
     """Those named, then those of the group that have run to an end, each once."""
-    jobs = [context.store.jobs.get(job_id) for job_id in job_ids]
+    from scheduler import engine
+
+    named = [context.store.jobs.get(job_id) for job_id in job_ids]
+    jobs = [engine.seen(context, job, now) for job in named]
     if group is not None:
-        ended = context.store.jobs.find({s for s in JobState if s.ended}, group=group)
-        jobs += [job for job in ended if job.attempt]
+        jobs += [job for job in engine.ended(context, now, group=group) if job.attempt]
     return list({job.id: job for job in jobs}.values())

@@ -11,6 +11,7 @@ import click
 from providers.errors import LowtideError
 from scheduler.cli import options
 from scheduler.cli.options import example, opened, say
+from scheduler.errors import BusyError
 
 
 class _Tick(click.Command):
@@ -36,7 +37,11 @@ def tick_command(ctx: click.Context) -> None:
 
     now = options.utc_now()
     with opened(ctx) as context:
-        due = engine.tick(context, now)
+        try:
+            due = engine.tick(context, now)
+        except BusyError as e:
+            say(str(e))
+            return
         counts = ", ".join(f"{n} {state}" for state, n in context.store.jobs.count().items())
     say(f"{counts or 'no jobs'}; next start " + (f"{due:%Y-%m-%dT%H:%M:%SZ}" if due else "none"))
 

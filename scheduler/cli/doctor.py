@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from scheduler.engine import Context
 
 Finding = tuple[str, bool, str]
+# The newest troubles are shown, so many.
+TROUBLES = 10
 
 
 @click.command("doctor", epilog=example("lowtide doctor --json"))
@@ -54,6 +56,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
             ("watcher", watched, "seen" if watched else "no daemon or tick for 2 minutes")
         )
         findings += _meters(context.config.meters)
+        findings += _troubles(context)
     if as_json:
         rows = [{"check": n, "ok": ok, "detail": d} for n, ok, d in findings]
         print_json({"schema_version": schema.SCHEMA_VERSION, "checks": rows})
@@ -120,6 +123,17 @@ def _sources(context: Context) -> Iterator[Finding]:
             answers = context.outlook.last_answers(name)
             fine = all(answer.until is not None for answer in answers)
             yield f"source {name}", fine, "; ".join([info.title, *map(str, answers)])
+
+
+def _troubles(context: Context) -> Iterator[Finding]:
+    """What went wrong in the last day with single jobs, sources and steps of a pass, which went on
+    without them.
+    """
+    from scheduler.store import OWN
+
+    for event in context.store.jobs.troubled(options.utc_now(), TROUBLES):
+        what = f"pass: {event.kind}" if event.job_id == OWN else f"job {event.job_id}"
+        yield what, False, f"{event.at:%Y-%m-%dT%H:%M:%SZ}: {event.detail}"
 
 
 def _meters(names: Sequence[str]) -> Iterator[Finding]:

@@ -84,4 +84,6 @@ def settled(context: Context, job: Job) -> Settlement | None:
     stored = context.store.settlements.latest(job.id)
     if stored is not None and job.state.ended:
         return stored
-    return engine.settlement_of(context, job, options.utc_now()) or stored
+    now = options.utc_now()
+    job, attempts = engine.look(context, context.store.jobs.get(job.id), now)
+    return engine.settlement_of(context, job, now, attempts) or stored

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from scheduler.cli import options
 from scheduler.cli.options import example, job_options, opened, print_json, say
 from scheduler.cli.standard_input import passed_on
 from scheduler.cli.views import local_zone, plan_lines
+from scheduler.errors import BusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +87,8 @@ def _follow(context: Context, job_id: str, asked: list[int], begun: Callable[[],
             job = engine.cancel(context, job_id, options.utc_now())
             say(f"stopping {job.id}" if not job.state.ended else f"cancelled {job.id}")
         now = options.utc_now()
-        engine.tick(context, now, now + timedelta(seconds=2 * LOOK_S))
+        with suppress(BusyError):  # another pass does the same
+            engine.tick(context, now, now + timedelta(seconds=2 * LOOK_S))
         job = context.store.jobs.get(job_id)
         follower.copy(context, job)
         if job.started_at is not None:

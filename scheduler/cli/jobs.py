@@ -95,12 +95,15 @@ def _try(
     epilog=example("lowtide plan --duration 4h --region aws:eu-north-1 --region gcp:us-west1"),
 )
 @job_options
+@click.option("--alone", is_flag=True, help="As if no other job ran or waited.")
 @click.option("--pareto", is_flag=True, help="Grams against finish time and money.")
 @options.json_option
 @options.config_option
 @click.pass_context
-def plan_command(ctx: click.Context, /, as_json: bool, pareto: bool, **fields: Any) -> None:
-    """Show the plan that a job would get; submit nothing."""
+def plan_command(
+    ctx: click.Context, /, as_json: bool, alone: bool, pareto: bool, **fields: Any
+) -> None:
+    """Show the plan that a job would get beside the queue; submit nothing."""
     from scheduler import engine
     from scheduler.report import plot, schema, terminal
 
@@ -108,10 +111,16 @@ def plan_command(ctx: click.Context, /, as_json: bool, pareto: bool, **fields: A
     request = options.request_of(fields)
     with opened(ctx) as context:
         spec = options.spec_of(context, request, now)
-        made = engine.plan(context, spec, now, to_run=False)
+        made, refused = (
+            (engine.plan(context, spec, now, to_run=False), None)
+            if alone
+            else engine.preview(context, spec, os.environ, now)
+        )
         front = engine.trade_offs(context, spec, now) if pareto else ()
         if as_json:
             content = {"schema_version": schema.SCHEMA_VERSION, "plan": schema.plan_json(made)}
+            if refused is not None:
+                content["refused"] = refused
             if pareto:
                 content["pareto"] = schema.pareto_json(made, front)
             print_json(content)
@@ -119,6 +128,8 @@ def plan_command(ctx: click.Context, /, as_json: bool, pareto: bool, **fields: A
         strip, why = plan_lines(context, made, now)
         options.show(strip)
         options.show(why)
+        if refused is not None:
+            say(f"submit would refuse it: {refused}")
         if front:
             options.show(terminal.trade_offs(made, front, now, local_zone()))
             options.show(plot.trade_off_plot(front, local_zone()))

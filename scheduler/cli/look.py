@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
@@ -67,8 +68,7 @@ def status_command(
         raise UsageError("--all lists every job, -n only some: give one of them")
 
     now = options.utc_now()
-    with opened(ctx) as context:
-        engine.follow(context, now)
+    with opened(ctx, asks=False) as context:
         wanted = Wanted(
             states=tuple(map(JobState, states)) or tuple(JobState),
             group=group,
@@ -82,7 +82,8 @@ def status_command(
             waiting=None if everything else WAITING,
             compared=as_json,
         )
-        jobs = listing.jobs
+        jobs = [engine.seen(context, job, now) for job in listing.jobs]
+        listing = replace(listing, jobs=jobs)
         series = context.store.recurrences.active()
         queue = context.store.queue_plans.latest()
         if as_json:
@@ -111,14 +112,14 @@ def status_command(
 
 
 @contextmanager
-def _followed(ctx: click.Context, job_id: str) -> Iterator[tuple[Context, Job, datetime]]:
+def _seen(ctx: click.Context, job_id: str) -> Iterator[tuple[Context, Job, datetime]]:
     """A job as it stands now."""
     from scheduler import engine
 
     now = options.utc_now()
-    with opened(ctx) as context:
-        engine.follow(context, now)
-        yield context, context.store.jobs.get(job_id, compared=True), now
+    with opened(ctx, asks=False) as context:
+        stored = context.store.jobs.get(job_id, compared=True)
+        yield context, engine.seen(context, stored, now), now
 
 
 @click.command("show", epilog=example("lowtide show 3f2a91bc"))
@@ -128,10 +129,11 @@ def _followed(ctx: click.Context, job_id: str) -> Iterator[tuple[Context, Job, d
 @click.pass_context
 def show_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
     """Show a job: what was asked, the plan, and the forecast with the window marked."""
+    from scheduler import engine
     from scheduler.report import plot, schema, terminal
 
-    with _followed(ctx, job_id) as (context, job, now):
-        attempts = context.store.jobs.attempts(job.id)
+    with _seen(ctx, job_id) as (context, job, now):
+        attempts = engine.look(context, context.store.jobs.get(job.id), now)[1]
         if as_json:
             print_json(
                 {
@@ -159,7 +161,7 @@ def why_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
     """Tell the story of a job: planned, planned anew, why not now."""
     from scheduler.report import schema, terminal
 
-    with _followed(ctx, job_id) as (context, job, now):
+    with _seen(ctx, job_id) as (context, job, now):
         events = context.store.jobs.events(job.id)
         if as_json:
             print_json(
@@ -183,15 +185,17 @@ def logs_command(ctx: click.Context, job_id: str, follow: bool) -> None:
     """Print what a job wrote: its stdout on stdout, its stderr on stderr."""
     from scheduler import engine
 
-    with _followed(ctx, job_id) as (context, job, now):
+    with _seen(ctx, job_id) as (context, job, now):
         if job.started_at is None:
             say(_not_begun(job, now))
         follower = Follower(calm=True)
         follower.copy(context, job)
         while follow and not job.state.ended:
             time.sleep(0.5)
-            engine.follow(context, options.utc_now())
-            job = context.store.jobs.get(job.id)
+            now = options.utc_now()
+            if not engine.watcher_seen(context, now):
+                engine.follow(context, job.id, now)
+            job = engine.seen(context, context.store.jobs.get(job.id), now)
             follower.copy(context, job)
 
 
@@ -231,7 +235,9 @@ def cancel_command(ctx: click.Context, job_ids: tuple[str, ...]) -> None:
             patience = time.monotonic() + context.config.settings.grace + 3
             while not job.state.ended and time.monotonic() < patience:
                 time.sleep(0.2)
-                engine.tick(context, options.utc_now())
+                if not engine.follow(context, job.id, options.utc_now()):
+                    say(f"{job.id}: a pass is at work just now; it or the next one stops the job")
+                    break
                 job = context.store.jobs.get(job.id)
             options.show(f"{job.id} {job.state}: {job.reason}")
 

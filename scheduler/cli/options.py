@@ -65,11 +65,11 @@ def loaded(ctx: click.Context) -> Config:
 
 
 @contextmanager
-def opened(ctx: click.Context) -> Iterator[Context]:
-    """Configuration and store, closed at the end."""
+def opened(ctx: click.Context, *, asks: bool = True) -> Iterator[Context]:
+    """Configuration and store, closed at the end; without ``asks`` no source is ever asked."""
     from scheduler.engine import Context
 
-    context = Context.open(loaded(ctx), utc_now())
+    context = Context.open(loaded(ctx), utc_now(), asks=asks)
     try:
         yield context
     finally:

@@ -10,7 +10,6 @@ import click
 from scheduler.cli import entries, options
 from scheduler.cli.options import example, opened
 from scheduler.errors import UsageError
-from scheduler.models import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,17 +61,17 @@ def report_command(
     form = _one_format(form, markdown, as_json)
     _check(job_ids, since, group_by, group, form, task)
     now = options.utc_now()
-    with opened(ctx) as context:
-        engine.follow(context, now)
-        jobs = _siblings(context, group) if group else _jobs(context, job_ids, since, now)
+    with opened(ctx, asks=False) as context:
+        found = _siblings(context, group) if group else _jobs(context, job_ids, since, now)
+        jobs = [engine.seen(context, job, now) for job in found]
         if since is not None and form in {None, "json"}:
             pairs = [(job, entries.settled(context, job)) for job in jobs]
             text = _summary(summary.summarize(pairs, group_by), since, form)
         else:
             if not jobs:
                 options.say("no job has run yet; `lowtide status` lists what is queued")
-            found = [entries.entry(context, job) for job in jobs]
-            text = entries.render(form, found, now, task=task, group=group)
+            told = [entries.entry(context, job) for job in jobs]
+            text = entries.render(form, told, now, task=task, group=group)
     if out is None:
         options.publish(text)
         return
@@ -122,9 +121,10 @@ def _jobs(
     context: Context, job_ids: Sequence[str], since: str | None, now: datetime
 ) -> Sequence[Job]:
     """Those named, each once; else those that ended ``since``, or all that have run."""
+    from scheduler import engine
+
     if since is not None:
-        ended = {s for s in JobState if s.ended}
-        return context.store.jobs.find(ended, since=options.since(since, now))
+        return engine.ended(context, now, since=options.since(since, now))
     if job_ids:
         named = [context.store.jobs.get(job_id) for job_id in job_ids]
         return list({job.id: job for job in named}.values())

@@ -27,13 +27,10 @@ def plan_series(context: Context, plan: Plan, now: datetime) -> Series | None:
 
     None where the region has left the config, or that moment has passed.
     """
-    if plan.window.region not in context.regions:
-        return None
-    region = context.regions[plan.window.region]
     end = plan.last_moment or plan.start + timedelta(hours=1)
-    if end <= now:
+    if end <= now or plan.window.region not in context.regions:
         return None
-    return context.outlook.refresh(region, now, end, now).series
+    return context.outlook.shown(context.regions[plan.window.region], now, end, now)
 
 
 def plan_lines(context: Context, plan: Plan, now: datetime) -> tuple[str, str]:

@@ -14,17 +14,22 @@ from scheduler.engine.engine import (
     watcher_seen,
 )
 from scheduler.engine.leading import leader
-from scheduler.engine.planner import plan, trade_offs
+from scheduler.engine.planner import plan, preview, trade_offs
+from scheduler.engine.seen import ended, look, seen
 from scheduler.engine.settling import compute as settlement_of
 
 __all__ = [
     "Context",
     "cancel",
     "cancel_series",
+    "ended",
     "follow",
     "leader",
+    "look",
     "otherwise_configured",
     "plan",
+    "preview",
+    "seen",
     "settlement_of",
     "sole_daemon",
     "step_down",

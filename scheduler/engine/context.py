@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from providers import registry
-from providers.errors import LowtideError
 from providers.surroundings import Surroundings
 from scheduler import config as configuration
 from scheduler.engine.outlook import Outlook
 from scheduler.engine.runs import RunFolders
-from scheduler.errors import ConfigError, StoreError, UsageError
+from scheduler.errors import ConfigError, PendingError, StoreError, UsageError, fault
 from scheduler.origin import here as this_process
 from scheduler.regions import Regions
 from scheduler.store import Store, StoredHistory
@@ -47,6 +48,7 @@ class Context:
     _executors: Mapping[str, Executor] = field(default_factory=dict)
     _by_region: dict[str, Executor] = field(default_factory=dict)
     _under: dict[str, Context] = field(default_factory=dict)
+    _counted: dict[str, Executor] | None = None
 
     @classmethod
     def open(
@@ -59,34 +61,58 @@ class Context:
         clock: Callable[[], datetime] | None = None,
         scratch: Path | None = None,
         environ: Mapping[str, str] = os.environ,
+        asks: bool = True,
     ) -> Context:
         """Open the home of ``config``; the database is made or brought up where needed.
 
         ``sources`` and ``executors`` stand in for those of the registry with the same name,
         ``clock`` for that of the machine, by which answers of sources grow old. With ``scratch``
         nothing is remembered: the database lies there, and goes with that folder; only what
-        spares live sources (their limits and recent answers) stays in the home.
+        spares live sources (their limits and recent answers) stays in the home. Without ``asks``
+        nobody is asked over the network: for readers, who are not to be kept waiting.
         """
         where = None if scratch else config.database
         store = Store(scratch or config.home, now, where, environ)
         history = StoredHistory(store.actuals, config.settings.providers)
-        here = Surroundings(config.base_dir, config.home / "cache", environ, history)
+        here = Surroundings(config.base_dir, config.home / "cache", environ, history, asks=asks)
         marks = this_process(config.home, config.shared_runs, environ)
         here = here if clock is None else replace(here, clock=clock)
         regions = Regions(config, here)
+        outlook = Outlook(config, store, regions, here, sources)
         return cls(
             config=config,
             store=store,
             regions=regions,
-            outlook=Outlook(config, store, regions, here, sources),
+            outlook=outlook if asks else outlook.remembering(),
             runs=RunFolders(Path(marks.origin.runs)),
             here=marks,
             surroundings=here,
             _executors=dict(executors or {}),
         )
 
+    def with_outlook(self, outlook: Outlook) -> Context:
+        """The same wiring with another outlook: one that asks, or that only remembers."""
+        made = copy(self)
+        made.outlook = outlook
+        return made
+
+    def counting_once(self) -> Context:
+        """The same wiring, which asks an engine once for its slots and boards: what was asked
+        before a transaction is not asked within it.
+        """
+        made = copy(self)
+        made._counted = {}
+        return made
+
     def executor(self, region: str) -> Executor:
         """The engine that runs jobs in ``region``; :class:`UsageError` where there is none."""
+        if self._counted is None:
+            return self._executor(region)
+        if region not in self._counted:
+            self._counted[region] = cast("Executor", _Counted(self._executor(region)))
+        return self._counted[region]
+
+    def _executor(self, region: str) -> Executor:
         if region in self._by_region:
             return self._by_region[region]
         name = self.regions[region].executor
@@ -184,14 +210,29 @@ class Context:
         self.store.close()
 
 
+class _Counted:
+    """An engine that is asked once for what it has."""
+
+    def __init__(self, engine: Executor) -> None:
+        self._engine = engine
+        self.slots = cache(engine.slots)
+        self.free_gpus = cache(engine.free_gpus)
+        self.assignable_gpus = cache(engine.assignable_gpus)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+
 @contextmanager
 def alone(ctx: Context, job_id: str, now: datetime) -> Iterator[None]:
-    """Keep one job's trouble from stopping all others: its region left the config, say, or its
-    run folder cannot be written.
+    """Keep one job's (or series') trouble from stopping all others, whatever it is: its region left
+    the config, say, its run folder cannot be written, or it meets a fault of a plugin or of ours.
     """
     try:
         yield
     except StoreError:
         raise
-    except (LowtideError, OSError) as e:
-        ctx.store.jobs.tell(job_id, now, "trouble", str(e))
+    except PendingError:
+        return  # nothing is wrong: a later pass sees to it
+    except Exception as e:  # noqa: BLE001 -- whatever it is, it is this job's
+        ctx.store.jobs.trouble(job_id, now, fault(e))

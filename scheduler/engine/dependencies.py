@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from scheduler.engine.context import alone
 from scheduler.engine.submission import iso
 from scheduler.errors import UsageError
 from scheduler.models import JobState
@@ -95,16 +96,18 @@ def changed(ctx: Context, job: Job, ready: datetime) -> bool:
 def cancel_orphans(ctx: Context, now: datetime) -> None:
     """Cancel every waiting job that waits for one that ended without success."""
     for job in ctx.store.waiting.dependent():
-        if not ctx.here.has_folders(job.spec.origin):
-            continue
-        failed = next((b for b in before(ctx, job.spec) if _failed(b)), None)
-        if failed is None:
-            continue
-        said = f"it was to run after {failed.id}, which is {failed.state} ({failed.reason})"
-        if ctx.store.jobs.transition(
-            job.id, job.state, JobState.CANCELLED, now, said, ended_at=now
-        ):
-            ctx.runs.forget_environment(job.id)
+        with alone(ctx, job.id, now):
+            if ctx.here.has_folders(job.spec.origin):
+                _cancel_orphan(ctx, job, now)
+
+
+def _cancel_orphan(ctx: Context, job: Job, now: datetime) -> None:
+    failed = next((b for b in before(ctx, job.spec) if _failed(b)), None)
+    if failed is None:
+        return
+    said = f"it was to run after {failed.id}, which is {failed.state} ({failed.reason})"
+    if ctx.store.jobs.transition(job.id, job.state, JobState.CANCELLED, now, said, ended_at=now):
+        ctx.runs.forget_environment(job.id)
 
 
 def _failed(job: Job) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.base import Launch
 from providers.errors import ExecutorError
-from scheduler.engine import dependencies, rest
+from providers.series import from_unix
+from scheduler.engine import bounds, dependencies, rest
 from scheduler.engine.context import alone
 from scheduler.engine.turns import Round
 from scheduler.models import Attempt, Job, JobState
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
     """Start or resume every job that is due, most urgent first, while its region has slots.
 
-    A job whose latest safe start would pass before the next pass starts now; none starts
-    before those that it waits for have succeeded. Running jobs at the end of a segment pause.
+    A job whose latest safe start would pass before the next pass starts now, but none before
+    its bounds (:mod:`scheduler.engine.bounds`) or before those that it waits for have succeeded.
+    Running jobs at the end of a segment pause.
     """
     pause(ctx, now)
     round_ = Round.of(ctx, now)
@@ -38,11 +41,17 @@ def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
                 ctx.store.jobs.tell(job.id, now, "waiting", said)
 
 
-def urgent(ctx: Context, now: datetime, by: datetime) -> None:
-    """Start or resume every job whose latest safe start would pass before ``by``."""
+def before_asking(ctx: Context, now: datetime, by: datetime) -> None:
+    """Start or resume what cannot wait for sources: every job whose latest safe start would pass
+    before ``by``, and every one whose start has come just now by a plan that is up to date.
+    """
+    late = timedelta(seconds=rest.PASSES * ctx.config.settings.tick)
     round_ = Round.of(ctx, now)
-    for job, free in round_.due(None, by):
-        if free:
+    for job, free in round_.due(None if ctx.outlook.pending else now, by):
+        assert job.plan is not None  # it is due by it
+        latest = job.spec.latest_start
+        up_to_date = now - job.plan.start <= late
+        if free and (up_to_date or (latest is not None and latest < by)):
             with alone(ctx, job.id, now):
                 _take_turn(ctx, job, round_, now)
 
@@ -50,6 +59,9 @@ def urgent(ctx: Context, now: datetime, by: datetime) -> None:
 def _take_turn(ctx: Context, job: Job, round_: Round, now: datetime) -> None:
     if not ctx.may_start(job):
         return  # another account's or host's lowtide does
+    assert job.plan is not None
+    if not bounds.allows(ctx, job, job.plan.window.region, now, now):
+        return
     if job.holds:
         resume(ctx, job, now)
         return
@@ -107,7 +119,8 @@ def cancel_waiting(ctx: Context, job: Job, now: datetime) -> bool:
 def cancel_asked(ctx: Context, now: datetime) -> None:
     """Cancel what waits and was asked to be cancelled from another home or host."""
     for job in ctx.store.waiting.cancelled():
-        cancel_waiting(ctx, job, now)
+        with alone(ctx, job.id, now):
+            cancel_waiting(ctx, job, now)
 
 
 def _start(ctx: Context, job: Job, now: datetime) -> bool:
@@ -158,8 +171,11 @@ def launch(
 ) -> None:
     """Hand an attempt to its executor, to begin now or at ``begin_s`` (Unix time).
 
-    Safe to repeat: an attempt runs at most once.
+    Safe to repeat: an attempt runs at most once. Nothing is done where its bounds forbid that.
     """
+    begin = now if begin_s is None else from_unix(begin_s)
+    if not bounds.allows(ctx, job, attempt.region, begin, now):
+        return
     try:
         ctx.executor(attempt.region).start(launch_of(ctx, job, attempt, now), begin_s)
     except (ExecutorError, OSError) as e:

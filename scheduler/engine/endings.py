@@ -113,7 +113,8 @@ def record(ctx: Context, endings: Sequence[Ending]) -> None:
                 if moved and each.after.ended and each.retry is None:
                     over.append(each.job_id)
     for job_id in over:
-        ctx.runs.forget_environment(job_id)
+        with alone(ctx, job_id, endings[0].at):
+            ctx.runs.forget_environment(job_id)
 
 
 def verdict(receipt: Receipt) -> tuple[JobState, str]:

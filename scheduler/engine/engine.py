@@ -4,7 +4,7 @@ from the store, so the daemon, a cron line, a test and a replay all call the sam
 
 from __future__ import annotations
 
-import fcntl
+import math
 import os
 import secrets
 from contextlib import contextmanager, suppress
@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from providers.errors import LowtideError
 from scheduler.engine import (
     accuracy,
     dependencies,
@@ -27,11 +28,14 @@ from scheduler.engine import (
     submission,
 )
 from scheduler.engine.promises import Promised
-from scheduler.errors import StoreError, StoreUnreachable, UsageError
-from scheduler.models import Job, JobState
+from scheduler.errors import BusyError, StoreError, StoreUnreachable, UsageError, fault
+from scheduler.locks import held
+from scheduler.models import HOLDING, Job, JobState
+from scheduler.store import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from scheduler.engine.context import Context
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
 CRON_STEP = timedelta(seconds=60)
 # So often a job is planned anew at its submission where others were faster.
 TRIES = 20
+# So long (s) a pass or a command waits for another one that commands engines just now.
+TURN_S = 0.5
 # After this long without a daemon or a tick, nobody seems to be looking.
 ABSENCE = timedelta(minutes=2)
 # For this long a pass that went by another configuration is worth a word: cron may call it daily.
@@ -103,8 +109,9 @@ def _book(
     """Plan a job, the last of ``ids``, and put it into the queue by ``add``.
 
     The plan is made outside the transaction that books it, as others want to write meanwhile:
-    where they have booked the same slots, it is made anew.
+    where they have booked the same slots, it is made anew. No engine is asked within it.
     """
+    ctx = ctx.counting_once()
     for _ in range(TRIES):
         before = Promised.now(ctx)
         made = planner.plan(ctx, spec, now, to_run=True)
@@ -145,29 +152,56 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     Of several that share a database only the leader asks sources and plans, for all of them; each
     starts, follows and settles the jobs that are its own. ``next_pass`` is when somebody will
     look again at the latest; jobs whose latest safe start would pass before it start now.
+
+    Passes of one home take turns at planning and at their engines: :class:`BusyError` where
+    another one is at it. Sources are asked between two turns, and by one process at a time: who
+    comes meanwhile goes by what is remembered. So nobody ever waits for a source but who asks.
+    What goes wrong in one step is raised after the last one.
     """
-    with _one_at_a_time(ctx.config.home / "tick.lock"):
+    soon, steps = next_pass or now + CRON_STEP, _Steps(ctx, now)
+    quiet = ctx.with_outlook(ctx.outlook.remembering())
+    with _turn(ctx) as mine:
+        if not mine:
+            raise BusyError(f"another pass of {ctx.config.home} is at work: it does what is due")
         ctx.store.refuse_other_versions()
         ctx.keep_config()
         ctx.store.beats.beat(_watch(ctx), now, ctx.config.digest)
-        handover.look(ctx, now)
-        reap.reap(ctx, now)
-        dispatch.cancel_asked(ctx, now)
-        recurring.spawn(ctx, now)
-        dependencies.cancel_orphans(ctx, now)
-        soon = next_pass or now + CRON_STEP
-        # Sources may take their time; a deadline does not wait for them.
+        steps.do("follow handed-over jobs", lambda: handover.look(ctx, now))
+        steps.do("follow jobs", lambda: reap.reap(ctx, now))
+        steps.do("cancel", lambda: dispatch.cancel_asked(ctx, now))
+        steps.do("repeat series", lambda: recurring.spawn(ctx, now))
+        steps.do("cancel orphans", lambda: dependencies.cancel_orphans(ctx, now))
+        leads, planned = leading.take(ctx, now), False
+        # Sources may take their time; neither a start that is due nor a deadline waits for them.
         if patience := ctx.outlook.begin_pass():
-            dispatch.urgent(ctx, now, soon + patience)
-        leads = leading.take(ctx, now)
-        planner.replan(ctx, now, leads=leads)
-        handover.hand_over(ctx, now)
-        dispatch.dispatch(ctx, now, soon)
-        settling.settle(ctx, now)
-        if leads:
-            accuracy.judge(ctx, now)
+            planned = steps.do("plan", lambda: planner.replan(quiet, now, leads=leads))
+            by = soon + patience
+            steps.do("start due jobs", lambda: dispatch.before_asking(quiet, now, by))
+    with ctx.outlook.asking() as asker:
+        if leads and asker is not None:
+            asking = ctx.with_outlook(asker)
+            steps.do("ask sources", lambda: planner.refresh(asking, now))
+            planned = planned and not asker.has_asked
+    with _turn(ctx) as mine:
+        if mine:
+            if not planned:
+                steps.do("plan", lambda: planner.replan(quiet, now, leads=leads))
+            steps.do("hand over", lambda: handover.hand_over(quiet, now))
+            steps.do("start jobs", lambda: dispatch.dispatch(quiet, now, soon))
+    with ctx.outlook.asking() as asker:
+        if asker is not None:
+            asking = ctx.with_outlook(asker)
+            steps.do("settle", lambda: settling.settle(asking, now))
+    if leads:
+        steps.do("judge forecasts", lambda: accuracy.judge(quiet, now))
+    steps.over()
+    return _next_moment(ctx, now)
+
+
+def _next_moment(ctx: Context, now: datetime) -> datetime | None:
+    """When the next job is to start, to go on or to pause, after ``now``."""
     moments = [
-        min(job.plan.start, rest.of(ctx, job, now).spec.latest_start or job.plan.start)
+        job.plan.start
         for job in ctx.store.waiting.paused()
         if job.plan is not None and ctx.here.has_folders(job.spec.origin)
     ]
@@ -181,21 +215,64 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     return min((m for m in moments if m > now), default=None)
 
 
+class _Steps:
+    """The steps of a pass: one that fails as a whole keeps none of the others from being done."""
+
+    def __init__(self, ctx: Context, now: datetime) -> None:
+        self._ctx, self._now = ctx, now
+        self._first: Exception | None = None
+
+    def do(self, name: str, step: Callable[[], None]) -> bool:
+        """Do a step; False, and its fault is noted for ``lowtide doctor``, where it fails.
+
+        Without the store nothing goes on: :class:`StoreError`.
+        """
+        try:
+            step()
+        except StoreError:
+            raise
+        except Exception as e:  # noqa: BLE001 -- raised after the last step
+            self._first = self._first or e
+            self._ctx.store.jobs.trouble(OWN, self._now, fault(e), name)
+            return False
+        return True
+
+    def over(self) -> None:
+        """Note the faults of sources; raise the first of a step."""
+        for name, said in self._ctx.outlook.faults.items():
+            self._ctx.store.jobs.trouble(OWN, self._now, said, f"source {name}")
+        if isinstance(self._first, (LowtideError, OSError)):
+            raise self._first
+        if self._first is not None:
+            raise LowtideError(f"a step of this pass failed: {fault(self._first)}") from self._first
+
+
+def _turn(ctx: Context, patience_s: float = TURN_S) -> AbstractContextManager[bool]:
+    """Planning and commanding engines, which one process of a home does at a time."""
+    return held(ctx.config.home / "tick.lock", patience_s)
+
+
 def step_down(ctx: Context) -> None:
-    """Let another one lead at once; a pass that is still going on is waited for."""
-    with _one_at_a_time(ctx.config.home / "tick.lock"):
+    """Let another one lead at once; a pass that is at its engines is waited for."""
+    with _turn(ctx, math.inf):
         leading.give_up(ctx)
 
 
-def follow(ctx: Context, now: datetime) -> None:
-    """Look what became of the jobs that hold slots; starts and plans nothing."""
-    with _one_at_a_time(ctx.config.home / "tick.lock"):
-        handover.look(ctx, now)
-        reap.reap(ctx, now)
+def follow(ctx: Context, job_id: str, now: datetime) -> bool:
+    """Look what became of a job that holds slots, and stop it where that was asked.
+
+    False, and nothing is done, while a pass is at its engines: that one looks itself.
+    """
+    with _turn(ctx) as mine:
+        if mine:
+            job = ctx.store.jobs.get(job_id)
+            reap.reap(ctx, now, [job] if job.state in HOLDING else [])
+        return mine
 
 
 def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
-    """Cancel a job: at once where it waits; where it runs its tree is asked to stop.
+    """Cancel a job: at once where it waits; where it runs its tree is asked to stop, by the next
+    pass where one is at its engines just now.
 
     One of another home of ours is marked, for the lowtide there; that of another account is
     refused with :class:`UsageError`.
@@ -209,15 +286,14 @@ def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
     if dispatch.cancel_waiting(ctx, job, now):
         return ctx.store.jobs.get(job.id)
     ctx.store.jobs.request_cancel(job.id, now, "asked to stop")
-    follow(ctx, now)
+    follow(ctx, job.id, now)
     return ctx.store.jobs.get(job.id)
 
 
 def cancel_series(ctx: Context, prefix: str, now: datetime) -> tuple[Recurrence, Job | None]:
     """Stop a series and cancel its job that waits; one that runs goes on. Returns the job."""
-    with _one_at_a_time(ctx.config.home / "tick.lock"):
-        series = recurring.stop(ctx, prefix, now)
-        job = recurring.instances(ctx).get(series.id)
+    series = recurring.stop(ctx, prefix, now)
+    job = recurring.instances(ctx).get(series.id)
     if job is None or job.state.active or job.state is JobState.PAUSED:
         return series, job
     return series, cancel(ctx, job.id, now)
@@ -255,23 +331,12 @@ def _watch(ctx: Context) -> str:
 @contextmanager
 def sole_daemon(home: Path) -> Iterator[None]:
     """Hold the home as its only daemon; :class:`StoreError` where another one does."""
-    with (home / "daemon.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
+    path = home / "daemon.lock"
+    with held(path) as mine:
+        if not mine:
             raise StoreError(
-                f"another lowtide daemon holds {home} (process {lock.read().strip() or '?'}): "
+                f"another lowtide daemon holds {home} (process {path.read_text().strip() or '?'}): "
                 "stop it, or use another LOWTIDE_HOME"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield
-
-
-@contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+            )
+        path.write_text(f"{os.getpid()}\n")
         yield

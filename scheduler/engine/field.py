@@ -128,6 +128,7 @@ def field_of(
         compared=tuple(o for o in options if o.known.series is not None),
         home=asked[home.name],
         transfer=ctx.config.settings.transfer,
+        able=tuple(r for r in ctx.regions.configured if r.executor is not None),
     )
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.errors import LowtideError
-from scheduler.engine import dependencies
+from scheduler.engine import bounds, dependencies
 from scheduler.engine.context import alone
 from scheduler.engine.dispatch import draft, launch, launch_of
+from scheduler.errors import StoreError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -88,7 +88,9 @@ def _keeps_begin_times(ctx: Context, region: Region) -> bool:
     """False also where its engine cannot be had: who needs it is told so."""
     try:
         return region.executor is not None and ctx.executor(region.name).capabilities.begin_time
-    except LowtideError:
+    except StoreError:
+        raise
+    except Exception:  # noqa: BLE001 -- its jobs are told so one by one
         return False
 
 
@@ -96,6 +98,8 @@ def _hand(ctx: Context, job: Job, now: datetime) -> None:
     assert job.plan is not None
     attempt = draft(ctx, job, now, ())
     begin = job.plan.start
+    if not bounds.allows(ctx, job, attempt.region, begin, now):
+        return
     said = f"to {attempt.region}, to begin {begin:%Y-%m-%dT%H:%M:%SZ}"
     if ctx.store.jobs.hand_over(job, attempt, said):
         launch(ctx, job, attempt, now, begin.timestamp())
@@ -105,6 +109,8 @@ def _follow_plan(ctx: Context, job: Job, attempt: Attempt, now: datetime) -> Non
     """Move what waits to where and when it is planned now; take it back where it cannot be."""
     assert job.plan is not None
     region, begin_s = job.plan.window.region, job.plan.start.timestamp()
+    if not bounds.allows(ctx, job, region, job.plan.start, now):
+        return
     here, there = ctx.executor(attempt.region), ctx.executor(region)
     absent = here.poll(Path(attempt.run_dir), attempt.token).phase == "absent"
     if absent and region == attempt.region:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from providers import registry
 from providers.errors import LowtideError, NoData, ProviderError
 from providers.intensity.chain import Chain
 from providers.transport import contact
 from scheduler.engine.sources import Asked, Memory, source_key
-from scheduler.errors import ConfigError
+from scheduler.errors import ConfigError, PendingError, fault
+from scheduler.locks import held
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from providers.series import IntensityProvider, Series
@@ -33,6 +36,10 @@ ASKING = timedelta(seconds=60)
 # The longest that a pass may take with what was begun in that time: a history in some pieces, each
 # as slow as the transport bears.
 PATIENCE = timedelta(minutes=3)
+
+# ``asks``: this one asks the sources for its home, and no other process does meanwhile;
+# ``remembers``: live sources are not asked; ``may ask``: where no other process asks just now.
+Mode = Literal["asks", "remembers", "may ask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,10 @@ class Outlook:
         self._config, self._regions = config, regions
         self._forecasts, self._accuracies = store.forecasts, store.accuracies
         max_age = config.settings.outage.max_age if config.settings.outage.keeps else 0.0
-        self._memory = Memory(store.forecasts, store.actuals, timedelta(seconds=max_age))
+        self.faults: dict[str, str] = {}
+        self._memory = Memory(
+            store.forecasts, store.actuals, timedelta(seconds=max_age), self.faults
+        )
         self._here = here
         self._store, self._stand_ins = store, dict(sources or {})
         self._sources = dict(self._stand_ins)
@@ -87,14 +97,19 @@ class Outlook:
         # again before the answer is old.
         self._asked: dict[tuple[str, str], datetime] = {}
         self._asks_until: datetime | None = None
+        # Chains of which no source could tell anything when they were asked then.
+        self._failed: dict[tuple[str, str], tuple[Known, datetime]] = {}
+        self._mode: Mode = "may ask"
+        # Whether this one has asked, and whether it lacked what is still to be asked for.
+        self.has_asked = self.pending = False
 
     def under(self, config: Config, regions: Regions, here: Surroundings) -> Outlook:
         """One under another configuration, with the same sources standing in."""
         return Outlook(config, self._store, regions, here, self._stand_ins)
 
     def join(self, other: Outlook) -> None:
-        """Ask live sources for no longer than ``other`` may in the pass that it is in."""
-        self._asks_until = other._asks_until
+        """Ask live sources as ``other`` may: or not at all, and for no longer in its pass."""
+        self._asks_until, self._mode = other._asks_until, other._mode
 
     def begin_pass(self) -> timedelta:
         """Begin to count how long live sources are asked; the longest that may take.
@@ -104,6 +119,24 @@ class Outlook:
         self._asks_until = self._here.clock() + ASKING
         used = {name for region in self._regions.configured for name in region.chain}
         return PATIENCE if any(self._is_live(name) for name in used) else timedelta()
+
+    @contextmanager
+    def asking(self) -> Iterator[Outlook | None]:
+        """This outlook as the one that asks for its home; None where another process asks.
+
+        Who asks may have to wait for a slow source, and nothing waits for who asks.
+        """
+        with held(self._config.home / "asking.lock") as mine:
+            yield self._as("asks") if mine else None
+
+    def remembering(self) -> Outlook:
+        """This outlook without any question to a live source."""
+        return self._as("remembers")
+
+    def _as(self, mode: Mode) -> Outlook:
+        made = copy(self)
+        made._mode, made.has_asked, made.pending = mode, False, False
+        return made
 
     def _is_live(self, name: str) -> bool:
         try:
@@ -123,7 +156,14 @@ class Outlook:
                     f"known are {', '.join(known)}"
                 )
             build = registry.load("intensity", kind)
-            self._sources[name] = build(settings, self._here)
+            try:
+                self._sources[name] = build(settings, self._here)
+            except LowtideError:
+                raise
+            except Exception as e:
+                raise ConfigError(
+                    f"{self._config.path}: the source {name} cannot be set up ({fault(e)})"
+                ) from e
         return self._sources[name]
 
     def ask(
@@ -160,20 +200,62 @@ class Outlook:
         if newest is not None:
             row_id, series, notes, checked_at = newest
             young = now - checked_at < timedelta(seconds=settings.refresh)
-            reaches = series.starts[0] <= start.timestamp() and (
-                series.ends[-1] >= end.timestamp()
-                or self._asked.get((key, region.zone), start) >= end
-            )
-            if young and reaches:
+            if young and self._reaches(key, series, start, end):
                 return Known(series, notes=notes, row_id=row_id)
+        if self._mode == "remembers":
+            return self._recalled(region, start, end, now)
+        if self._mode == "may ask":
+            with self.asking() as asker:
+                if asker is not None:
+                    return asker.refresh(region, start, end, now)
+            with suppress(PendingError):
+                return self._recalled(region, start, end, now)
+        self.has_asked = True
         if any(self.source(name).info.learns for name in region.chain):
             self.learn(region, now)
         known = self.ask(region, start, end, now)
         self._asked[key, region.zone] = end
         if known.series is None:
+            self._failed[key, region.zone] = known, now
             return known
+        self._failed.pop((key, region.zone), None)
         row_id = self._forecasts.remember(key, known.series, now, known.notes)
         return replace(known, row_id=row_id)
+
+    def _recalled(self, region: Region, start: datetime, end: datetime, now: datetime) -> Known:
+        """What was known of a region when its sources were last asked, if that was not long ago.
+
+        :class:`PendingError` where it was: who asks them knows more soon.
+        """
+        assert region.zone is not None
+        key, since = _key(region), now - timedelta(seconds=self._config.settings.refresh) - PATIENCE
+        failed, at = self._failed.get((key, region.zone), (None, since))
+        if failed is not None and at > since:
+            return failed
+        last = self._forecasts.newest(key, region.zone, now)
+        if last is not None and last.checked_at > since:
+            if self._reaches(key, last.series, start, end):
+                return Known(last.series, notes=last.notes, row_id=last.row_id)
+            known = self.remembering().ask(region, start, end, now)
+            if known.series is not None:
+                row_id = self._forecasts.remember(key, known.series, last.checked_at, known.notes)
+                return replace(known, row_id=row_id)
+        self.pending = True
+        raise PendingError(f"the sources of {region.name} are still to be asked")
+
+    def _reaches(self, key: str, series: Series, start: datetime, end: datetime) -> bool:
+        """Whether a forecast tells of ``[start, end)``, or as much of it as its sources do."""
+        asked_to = self._asked.get((key, series.zone), start)
+        return bool(series.starts[0] <= start.timestamp()) and (
+            bool(series.ends[-1] >= end.timestamp()) or asked_to >= end
+        )
+
+    def shown(self, region: Region, start: datetime, end: datetime, now: datetime) -> Series | None:
+        """The expected intensity for people to see; the last one stored, where nobody asks."""
+        if self._mode != "remembers" or region.zone is None:
+            return self.refresh(region, start, end, now).series
+        found = self._forecasts.newest(_key(region), region.zone, now)
+        return None if found is None else found.series
 
     def learn(self, region: Region, now: datetime) -> None:
         """Bring in the actuals that the forecaster learns from: the newest, and some older.
@@ -238,11 +320,12 @@ class Outlook:
         """The region's sources, first choice first, each under its own name for the zone."""
         assert region.zone is not None
         late = self._asks_until is not None and self._here.clock() > self._asks_until
+        quiet = quiet or late or self._mode == "remembers"
         found = []
         for name in self._order(region):
             source, zone = self.source(name), self._zone_at(name, region)
             assert zone is not None
-            found.append(Asked(name, source, zone, self._memory, now, quiet=quiet or late))
+            found.append(Asked(name, source, zone, self._memory, now, quiet=quiet))
         return found
 
     def _zone_at(self, name: str, region: Region) -> str | None:

@@ -32,7 +32,8 @@ class Option:
 class Field:
     """Who takes part in a plan: who may be chosen, who is only compared, and the home.
 
-    ``apart`` are those that could be chosen, but are told on another basis.
+    ``apart`` are those that could be chosen, but are told on another basis. ``able`` are all
+    regions of the config where jobs can run, whichever of them the job names.
     """
 
     candidates: tuple[Option, ...]
@@ -40,6 +41,20 @@ class Field:
     home: Option
     transfer: Transfer
     apart: tuple[Option, ...] = ()
+    able: tuple[Region, ...] = ()
+
+    @property
+    def basis(self) -> Basis:
+        """``total`` where embodied carbon is known at home, wherever jobs can run and wherever this
+        one may be placed, else ``operational``: so it is the same for a job that names regions, is
+        compared with others, or has paused, as for one that does not.
+        """
+        regions = (
+            self.home.region,
+            *self.able,
+            *(o.region for o in (*self.candidates, *self.apart)),
+        )
+        return "total" if all(r.hardware is not None for r in regions) else "operational"
 
 
 def request(spec: JobSpec, earliest_s: float, latest_s: float, watts: Triple | None) -> Request:

@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING
 
 from providers.errors import ExecutorError, ProviderError
 from providers.series import from_unix
-from scheduler.engine import dependencies, pareto, planning, promises, queue, reasons, rest
+from scheduler.engine import (
+    dependencies,
+    free,
+    pareto,
+    planning,
+    promises,
+    queue,
+    reasons,
+    rest,
+    submission,
+)
 from scheduler.engine.context import alone
 from scheduler.engine.field import Sight, field_of, told_of
 from scheduler.engine.promises import Promised
 from scheduler.engine.scene import Member
-from scheduler.errors import UsageError
+from scheduler.errors import StoreError, UsageError
 from scheduler.models import UNKNOWN_S, JobState, QueuePlan
 from scheduler.store import Planned
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from scheduler.engine.context import Context
@@ -61,6 +71,20 @@ def plan(
     return queue.admit(ctx, newcomer, lambda: _some(ctx, now), now)
 
 
+def preview(
+    ctx: Context, spec: JobSpec, environ: Mapping[str, str], now: datetime
+) -> tuple[Plan, str | None]:
+    """The plan that a submission would get beside the queue; where that would be refused, the
+    plan of the job alone, and why.
+    """
+    try:
+        if spec.argv:
+            submission.check_command(spec, environ)
+        return plan(ctx, spec, now, to_run=True), None
+    except UsageError as e:
+        return plan(ctx, spec, now, to_run=False), str(e)
+
+
 def trade_offs(ctx: Context, spec: JobSpec, now: datetime) -> tuple[Window, ...]:
     """The plans that no other beats in grams, finish and money at once, the earliest first."""
     spec = spec.model_copy(update={"release": dependencies.ready_at(ctx, spec, now)})
@@ -98,17 +122,57 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
         or last.made_at > now  # by a clock that has been set back since
         or (whole.made_at is not None and whole.made_at > last.made_at)
     )
-    if not (changed or submitted):
+    is_long = whole.jobs > queue.JOINT
+    freed = _freed(ctx, now, later=is_long)
+    if not (changed or submitted or freed):
         return
-    if whole.jobs > queue.JOINT and not queue.crowded(ctx, now):
-        ctx.store.queue_plans.remember(QueuePlan(now, whole.jobs, False, None, None, whole.late))
-        return
+    if is_long and not freed and not queue.crowded(ctx, now):
+        planned = QueuePlan(now, whole.jobs, False, None, None, whole.late)
+    else:
+        planned = _together(ctx, now, changed)
+    ctx.store.queue_plans.remember(planned, free.dumped(free.at(ctx, now)))
+
+
+def _together(ctx: Context, now: datetime, changed: Collection[str]) -> QueuePlan:
+    """Plan the next jobs jointly and store that."""
     members, beside = _some(ctx, now, changed)
     percent = ctx.config.settings.hysteresis
     joint = queue.plan(ctx, members, now, hysteresis_percent=percent, beside=beside)
-    jobs = ((ctx.store.jobs.get(job_id), plan) for job_id, plan in joint.plans.items())
-    ctx.store.jobs.plan_all([_planned(ctx, job, plan, now) for job, plan in jobs], now)
-    ctx.store.queue_plans.remember(joint.whole)
+    together = []
+    for job_id, plan in joint.plans.items():
+        with alone(ctx, job_id, now):
+            together.append(_planned(ctx, ctx.store.jobs.get(job_id), plan, now))
+    ctx.store.jobs.plan_all(together, now)
+    return joint.whole
+
+
+def _freed(ctx: Context, now: datetime, *, later: bool) -> bool:
+    """Whether more is free than when the queue was last planned.
+
+    ``later``: the cell that has begun does not count, which each end frees in part; a long queue
+    would be planned at every pass.
+    """
+    before = free.loaded(ctx.store.queue_plans.free())
+    since = promises.cell(now.timestamp()) + later
+    return free.grown(before, free.at(ctx, now, before), since)
+
+
+def refresh(ctx: Context, now: datetime) -> None:
+    """Ask the sources of all places where a waiting job may run, unless what they said is young."""
+    groups = ctx.store.waiting.groups()
+    sight = _sight(ctx, groups, _to_look_at(ctx, now, leads=True), now)
+    for home, regions in dict.fromkeys((group.home, group.regions) for group in groups):
+        _told(ctx, home, regions, sight)
+
+
+def _told(ctx: Context, home: str, regions: Sequence[str], sight: Sight) -> str | None:
+    """What is known of a job's places; None where that fails: planning the job says why."""
+    try:
+        return told_of(ctx, home, regions, sight)
+    except StoreError:
+        raise
+    except Exception:  # noqa: BLE001 -- of a plugin, or of ours: one place keeps no other waiting
+        return None
 
 
 def keep(ctx: Context, job: Job, made: Plan, now: datetime) -> Sequence[Reservation]:
@@ -145,17 +209,17 @@ def _to_look_at(ctx: Context, now: datetime, *, leads: bool) -> list[Job]:
 
 def _told_anew(ctx: Context, groups: Sequence[Group], sight: Sight) -> dict[str, tuple[Job, str]]:
     """The next planned jobs whose places are told something else now, with what that is."""
-    told: dict[str, str] = {}
+    told: dict[str, str | None] = {}
     stale = []
     for group in groups:
         if group.state is JobState.PLANNED:
             if group.places not in told:
-                told[group.places] = told_of(ctx, group.home, group.regions, sight)
-            known = set(group.sight.split())
-            if not known or not set(told[group.places].split()) <= known:
+                told[group.places] = _told(ctx, group.home, group.regions, sight)
+            known, now_told = set(group.sight.split()), told[group.places]
+            if now_told is not None and not (known and set(now_told.split()) <= known):
                 stale.append(group)
     seen = ctx.store.waiting.seen_by(stale, AT_ONCE)
-    return {job.id: (job, told[places]) for places, jobs in seen.items() for job in jobs}
+    return {job.id: (job, told[places] or "") for places, jobs in seen.items() for job in jobs}
 
 
 def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
@@ -173,7 +237,7 @@ def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
         ctx.store.jobs.tell(job.id, now, "no plan", str(e))
         if job.plan is not None and not paused:
             return None
-        made = planning.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
+        made = rest.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
     if job.plan is None or paused:
         return made
     # A plan on a forecast outlives an outage.
@@ -211,14 +275,15 @@ def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list
             continue
         if job.holds:
             continue  # its slots stay held: it is in nobody's way but theirs
-        try:
-            left = rest.of(ctx, job, now)
-            spec = _after_started(ctx, left.spec, ids, now)
-            field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
-            case = _case(ctx, spec, field, now, job.plan, left.done)
-        except (ExecutorError, ProviderError, UsageError):
-            continue  # its own plan stands, and its story says why
-        found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
+        with alone(ctx, job.id, now):
+            try:
+                left = rest.of(ctx, job, now)
+                spec = _after_started(ctx, left.spec, ids, now)
+                field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
+                case = _case(ctx, spec, field, now, job.plan, left.done)
+            except (ExecutorError, ProviderError, UsageError):
+                continue  # its own plan stands, and its story says why
+            found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
     return found
 
 

@@ -13,7 +13,6 @@ from scheduler.planner import bases, choice, window
 from scheduler.planner.segments import INSTANT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from providers.base import Triple
@@ -81,10 +80,11 @@ def prepare(
     earliest = max(spec.release, now)
     bound = spec.latest_start or earliest
     latest = max(bound, earliest)
+    # Without power grams are not known, and seconds of hardware cannot be weighed against them.
+    basis = field.basis if expected.watts is not None else "operational"
     able = places.affordable(spec, field.candidates, expected.watts, currency)
     field = replace(field, candidates=able)
     asked = places.request(spec, earliest.timestamp(), latest.timestamp(), expected.watts)
-    basis = _basis((*field.candidates, field.home, *field.compared))
     run_now = _run_now(spec, field, asked, basis, previous)
     asked, tolls = places.weigh(spec, asked, field.candidates, run_now)
     weighed = tuple(
@@ -162,11 +162,6 @@ def _begins(case: Case, decision: Decision) -> float:
     return case.request.earliest_s if decision.chosen is None else decision.chosen.start_s
 
 
-def carried_on(plan: Plan, now: datetime) -> Plan:
-    """The plan of a job that has just paused, its next segment as it was planned before."""
-    return replace(plan, made_at=now, goes_on_at=plan.ahead[1][0] if len(plan.ahead) > 1 else now)
-
-
 def moved(plan: Plan, shift: timedelta, reason: str) -> Plan:
     """The same plan, in one piece, later by ``shift``, for the stated reason."""
     end = plan.window.end
@@ -187,11 +182,6 @@ def blind(field: Field) -> Field:
         compared=(),
         home=replace(field.home, known=replace(field.home.known, series=None)),
     )
-
-
-def _basis(everyone: Sequence[Option]) -> Basis:
-    known = all(o.region.hardware is not None for o in everyone)
-    return "total" if known else "operational"
 
 
 def _kept(case: Case, decision: Decision, previous: Plan, percent: float) -> Decision:
@@ -274,9 +264,9 @@ def _alternatives(case: Case, decision: Decision, chosen: Window) -> tuple[Windo
         if one is not None and option.region.name != chosen.region
     ]
 
-    def rank(w: Window) -> tuple[float, datetime, str]:
+    def rank(w: Window) -> tuple[bool, float, datetime, str]:
         figure: Triple | None = w.grams or w.g_per_kwh
-        return (figure.value if figure else 0.0, w.start, w.region)
+        return (w.grams is None, figure.value if figure else 0.0, w.start, w.region)
 
     return tuple(sorted(found, key=rank))
 

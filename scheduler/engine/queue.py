@@ -159,13 +159,14 @@ def _together(
     if not able:
         return alone
     scene = _scene(ctx, able, now, beside)
-    if not scene.crowded():
+    if not scene.crowded() and scene.at_their_best():
         return alone
     start = scene.beside()
     made = fleet.plan(scene.tasks, scene.board(), now_s=now.timestamp(), start=start)
     margin = max(abs(start.cost), 1e-12) * hysteresis_percent / 100
     if made.late >= start.late and made.cost > start.cost - margin:
         made = start
+    made = scene.settled(made, now.timestamp(), hysteresis_percent)
     bound = scene.bound(made)
     cost: float | None = made.cost
     if any(m.plan.window.grams is None for m in able):

@@ -14,6 +14,8 @@ from scheduler.engine.dispatch import launch
 from scheduler.models import HOLDING, Attempt, Job, JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from providers.base import RunState
     from scheduler.engine.context import Context
     from scheduler.engine.endings import Ending
@@ -26,9 +28,9 @@ LAUNCH_PATIENCE = timedelta(seconds=5)
 BATCH = 100
 
 
-def reap(ctx: Context, now: datetime) -> None:
-    """Look at every job that holds slots, and record what became of it."""
-    jobs = ctx.store.jobs.find(HOLDING)
+def reap(ctx: Context, now: datetime, jobs: Sequence[Job] | None = None) -> None:
+    """Look at every job that holds slots, or at ``jobs``, and record what became of it."""
+    jobs = ctx.store.jobs.find(HOLDING) if jobs is None else jobs
     for first in range(0, len(jobs), BATCH):
         found = []
         for job in jobs[first : first + BATCH]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from providers.errors import LowtideError
 from scheduler import cron, quantities, zones
 from scheduler.engine import dispatch, submission
+from scheduler.engine.context import alone
 from scheduler.errors import UsageError
 from scheduler.models import Recurrence
 
@@ -99,10 +100,11 @@ def spawn(ctx: Context, now: datetime) -> None:
         here = ctx.here.has_folders(origin) and origin.host == ctx.here.origin.host
         if not here:
             continue
-        job = living.get(series.id)
-        again = _set_back(ctx, series, job, now)
-        if job is None or (again is not None and _withdraw(ctx, job, now)):
-            _make_next(ctx, series, again or _newest(series, now), now)
+        with alone(ctx, series.id, now):
+            job = living.get(series.id)
+            again = _set_back(ctx, series, job, now)
+            if job is None or (again is not None and _withdraw(ctx, job, now)):
+                _make_next(ctx, series, again or _newest(series, now), now)
 
 
 def _set_back(ctx: Context, series: Recurrence, job: Job | None, now: datetime) -> datetime | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler.engine.context import Context
-    from scheduler.models import Attempt, Job, JobSpec, Pausable
+    from scheduler.models import Attempt, Job, JobSpec, Pausable, Plan
     from scheduler.planner.segments import Spans
 
 # The outcome of an attempt that died of the TERM which asked it to checkpoint.
@@ -72,7 +72,13 @@ def of(ctx: Context, job: Job, now: datetime) -> Rest:
         if "pausable" not in changes and pausable.max_segments is not None:
             fewer = max(1, pausable.max_segments - len(done))
             changes["pausable"] = pausable.model_copy(update={"max_segments": fewer})
-    return Rest(spec.model_copy(update=changes), done, paused_at_s)
+    remains = spec.model_copy(update=changes)
+    latest = remains.latest_start
+    if job.state is JobState.PAUSED and latest is not None:
+        # It goes on no earlier than planned, so its plan leaves room for looks that come later.
+        early = max(now, latest - timedelta(seconds=PASSES * ctx.config.settings.tick))
+        remains = remains.model_copy(update={"start_by": min(latest, early)})
+    return Rest(remains, done, paused_at_s)
 
 
 def as_left(ctx: Context, job: Job, now: datetime) -> Job:
@@ -99,6 +105,22 @@ def segment_end(job: Job) -> datetime | None:
         return None
     ahead = job.plan.ahead
     return ahead[0][1] if len(ahead) > 1 else None
+
+
+def resumes_at(ctx: Context, job: Job, now: datetime) -> datetime:
+    """When the next segment of a paused job begins by its plan, also by one made before it
+    paused.
+    """
+    assert job.plan is not None
+    paused_at_s = of(ctx, job, now).paused_at_s
+    if paused_at_s is None or job.plan.made_at.timestamp() >= paused_at_s:
+        return job.plan.start
+    return carried_on(job.plan, now).start
+
+
+def carried_on(plan: Plan, now: datetime) -> Plan:
+    """The plan of a job that has just paused, its next segment as it was planned before."""
+    return replace(plan, made_at=now, goes_on_at=plan.ahead[1][0] if len(plan.ahead) > 1 else now)
 
 
 def may_pause(ctx: Context, job: Job, now: datetime) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from scheduler.engine import planning, rest
 from scheduler.engine.promises import Promised
 from scheduler.planner import choice, fleet, window
-from scheduler.planner.board import Board
+from scheduler.planner.board import TIE, Board
 from scheduler.planner.bound import lower_bound
 from scheduler.planner.task import COARSEST_S, INSTANT_S, Placed, Task, World
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scheduler.engine.context import Context
     from scheduler.engine.planning import Case
     from scheduler.models import Plan
-    from scheduler.planner.choice import Place
+    from scheduler.planner.choice import Choice, Place
     from scheduler.planner.segments import Spans
 
 # Prices of slots are sought this often for the bound, which is only for people to see, and less
@@ -166,8 +166,80 @@ class Scene:
         for i in fresh:
             task = self.tasks[i]
             waits = [p.end_s for j in task.after if (p := found[j]) is not None]
-            found[i] = fleet.place(task, board, max([task.release_s, *waits]))
+            earliest = max([task.release_s, *waits])
+            place = self._lowest(i, board, earliest, task.deadline_s)
+            found[i] = place = place or board.soonest(task, earliest)
+            if place is not None:
+                board.hold(task, place)
         return fleet.FleetPlan(tuple(found))
+
+    def at_their_best(self) -> bool:
+        """Whether no member has a better plan of its own, were it alone."""
+        return all(_is_best(member) for member in self._members)
+
+    def settled(self, made: fleet.FleetPlan, now_s: float, least_percent: float) -> fleet.FleetPlan:
+        """``made``, where jobs move one by one into what is free beside the others.
+
+        A job moves where it saves at least ``least_percent`` of its own cost, where it ends
+        earlier at no more carbon, and where its delay is not worth it (minimal saving, the
+        forecast's error) though it could start earlier.
+        """
+        board, placed = self.board(), list(made.placed)
+        for task, there in zip(self.tasks, placed, strict=True):
+            if there is not None:
+                board.hold(task, there)
+        order = sorted(range(len(placed)), key=lambda i: self._members[i].plan.start)
+        followers = [(j, i) for i, task in enumerate(self.tasks) for j in task.after]
+        for _ in range(fleet.PASSES):
+            before = list(placed)
+            for i in order:
+                here, task = placed[i], self.tasks[i]
+                if here is None:
+                    continue
+                waits = [p.end_s for j in task.after if (p := placed[j]) is not None]
+                ends = [p.start_s for j, k in followers if j == i and (p := placed[k]) is not None]
+                latest = min([max(task.deadline_s, here.end_s), *ends])
+                board.release(task, here)
+                there = self._lowest(i, board, max([task.release_s, now_s, *waits]), latest)
+                if there is not None and self._moves(i, here, there, least_percent):
+                    placed[i] = here = there
+                board.hold(task, here)
+            if placed == before:
+                break
+        return replace(made, placed=tuple(placed))
+
+    def _moves(self, i: int, here: Placed, there: Placed, least_percent: float) -> bool:
+        gain, small = here.cost - there.cost, TIE * abs(here.cost)
+        if there.end_s < here.end_s - INSTANT_S:
+            return gain >= -small or self._refused(i, here, there)
+        return gain > small and gain >= abs(here.cost) * least_percent / 100
+
+    def _lowest(
+        self, i: int, board: Board, earliest_s: float, latest_end_s: float
+    ) -> Placed | None:
+        """The cheapest place left that is worth its delay, else the soonest; None: no room."""
+        task = self.tasks[i]
+        best = board.cheapest(task, earliest_s, latest_end_s)
+        if best is None or not _has_rules(self._members[i].case):
+            return best
+        soonest = board.soonest(task, earliest_s)
+        if soonest is None or soonest.end_s > latest_end_s + INSTANT_S:
+            return best
+        return soonest if self._refused(i, best, soonest) else best
+
+    def _refused(self, i: int, best: Placed, soonest: Placed) -> bool:
+        """Whether a member's rules forbid the delay from ``soonest`` to ``best``."""
+        case = self._members[i].case
+        by_name = {place.region: place for place in case.places}
+
+        def priced(there: Placed) -> Choice | None:
+            place = by_name[self._regions[there.region]]
+            return choice.price(place, there.spans, case.request, case.basis)
+
+        later, sooner = priced(best), priced(soonest)
+        if later is None or sooner is None:
+            return False
+        return window.refusal(case.places, later, sooner, case.request) is not None
 
     def bound(self, made: fleet.FleetPlan) -> float | None:
         """No plan of the members that is punctual where this one is costs less.
@@ -251,13 +323,33 @@ class Scene:
         )
 
 
+def _is_best(member: Member) -> bool:
+    case = member.case
+    own = window.decide(case.places, case.request, case.basis).chosen
+    if own is None or member.plan.start <= case.now:
+        return True
+    at = next((p for p in case.places if p.region == member.plan.window.region), None)
+    has = None if at is None else choice.price(at, member.spans, case.request, case.basis)
+    return (
+        has is not None
+        and has.score <= own.score + TIE * abs(own.score)
+        and has.end_s <= own.end_s + INSTANT_S
+    )
+
+
+def _has_rules(case: Case) -> bool:
+    """Whether some delays may not be worth it for a job."""
+    asked = case.request
+    return bool(asked.min_saving_percent) or any(map(_unsure, case.places))
+
+
 def _haste(case: Case, known: Sequence[Place]) -> float:
     """What a second of delay weighs for a job that no delay is worth it for: more than any gain.
 
     It still waits for slots.
     """
     asked = case.request
-    if not (asked.min_saving_percent or any(_unsure(p) for p in known)):
+    if not _has_rules(case):
         return 0.0
     if window.decide(case.places, asked, case.basis).rule not in NO_DELAY:
         return 0.0

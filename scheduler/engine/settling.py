@@ -43,7 +43,8 @@ def settle(ctx: Context, now: datetime) -> None:
         with ctx.store.together():
             for job_id, settlement in made:
                 if settlement is not None:
-                    _keep(ctx, job_id, settlement, now)
+                    with alone(ctx, job_id, now):
+                        _keep(ctx, job_id, settlement, now)
 
 
 def _keep(ctx: Context, job_id: str, settlement: Settlement, now: datetime) -> None:
@@ -76,14 +77,17 @@ def _records(job: Job, attempts: Sequence[Attempt]) -> list[sci.AttemptRecord]:
     return found
 
 
-def compute(ctx: Context, job: Job, now: datetime) -> Settlement | None:
+def compute(
+    ctx: Context, job: Job, now: datetime, attempts: Sequence[Attempt] | None = None
+) -> Settlement | None:
     """What the job has really cost so far; None for a job that never started, or whose run
-    folders are not to be read from here.
+    folders are not to be read from here. ``attempts``: else as they are stored.
 
     Provisional while it runs, while a source with actuals still owes some, and while a Boavizta
     server that should tell of its machine does not answer.
     """
-    attempts = [a for a in ctx.store.jobs.attempts(job.id) if a.started_at is not None]
+    attempts = ctx.store.jobs.attempts(job.id) if attempts is None else attempts
+    attempts = [a for a in attempts if a.started_at is not None]
     if not attempts or not ctx.here.has_folders(job.spec.origin):
         return None
     place = attempts[-1].region

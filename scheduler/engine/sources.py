@@ -10,12 +10,14 @@ from providers.errors import (
     OUTAGES,
     BadData,
     LowtideError,
+    NotAsked,
     ProviderError,
     TooLittle,
     Unavailable,
 )
 from providers.intensity.points import believable
 from providers.series import empty, from_unix
+from scheduler.errors import fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,11 +41,15 @@ def source_key(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Where answers are kept, and how old one may be to stand for a source that is silent."""
+    """Where answers are kept, and how old one may be to stand for a source that is silent.
+
+    ``faults`` are those of sources themselves (by name), which their questioner meets.
+    """
 
     forecasts: Forecasts
     actuals: Actuals
     max_age: timedelta
+    faults: dict[str, str]
 
 
 class Asked:
@@ -116,7 +122,7 @@ class Asked:
         if first >= last or self._final(first, last):
             return
         if self._quiet:
-            raise Unavailable(f"{self.info.name} is not asked for {self._zone}")
+            raise NotAsked(f"{self.info.name} is not asked just now for {self._zone}")
         found = self._actual(from_unix(first), from_unix(last))
         if len(found):
             self._memory.actuals.remember(self.name, found, self._now)
@@ -173,14 +179,15 @@ class Asked:
 
     def _checked(self, ask: Callable[[], Series]) -> Series:
         """An answer that a grid can be the cause of, else :class:`BadData`: so is any failure."""
+        whose = f"{self.name} for {self._zone}"
         try:
             found = ask()
         except LowtideError:
             raise
         except Exception as e:  # whatever a plugin makes of an answer stops no pass
-            raise BadData(
-                f"{self.info.name} failed on {self._zone}: {type(e).__name__}: {e}"
-            ) from e
+            self._memory.faults[whose] = fault(e)
+            raise BadData(f"{self.info.name} failed on {self._zone}: {fault(e)}") from e
+        self._memory.faults.pop(whose, None)
         return believable(self.info, self._zone, found)
 
     def _remembered(self, start: datetime, end: datetime, now: datetime) -> Series:
@@ -191,7 +198,7 @@ class Asked:
         keeps = now >= self._now
         try:
             if self._quiet and self.info.live:
-                raise Unavailable(f"{self.info.name} is not asked for {self._zone}")
+                raise NotAsked(f"{self.info.name} is not asked just now for {self._zone}")
             found = self._forecast(*self._reach(start, end, now), now)
         except OUTAGES as e:
             if keeps and self.info.live and not self._quiet:
@@ -203,7 +210,7 @@ class Asked:
             if not len(found.clip(low, high)):
                 raise
         else:
-            if keeps:
+            if keeps and not self._quiet:
                 forecasts.remember(self._key, found, self._now)
         if found.starts[0] > low:
             # Of the time before it, what was believed then still stands.

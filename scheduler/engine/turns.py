@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from scheduler.engine import dependencies, promises, rest
+from scheduler.engine.context import alone
 from scheduler.models import HOLDING, JobState
 from scheduler.store import Turn
 
@@ -35,7 +36,10 @@ class Round:
     @classmethod
     def of(cls, ctx: Context, now: datetime) -> Round:
         """The paused jobs, as what is left of them, are among those that want slots."""
-        left = [rest.as_left(ctx, job, now) for job in ctx.store.waiting.paused()]
+        left = []
+        for job in ctx.store.waiting.paused():
+            with alone(ctx, job.id, now):
+                left.append(rest.as_left(ctx, job, now))
         return cls(ctx, now, [job for job in left if not job.cancel_requested])
 
     def due(self, start: datetime | None, latest: datetime) -> Iterator[tuple[Job, bool]]:
@@ -48,12 +52,19 @@ class Round:
         for turn in sorted(turns, key=lambda turn: turn.urgency):
             if self._refused.get(turn.region, 0) >= REFUSALS or not self._is_here(turn):
                 continue
-            job = paused.get(turn.job_id)
-            if job is None:
-                job = rest.as_left(self.ctx, self.ctx.store.jobs.get(turn.job_id), self.now)
-                if job.state is not JobState.PLANNED or job.cancel_requested:
-                    continue
-            yield job, not (turn.waits and dependencies.missing(self.ctx, job.spec))
+            found = None
+            with alone(self.ctx, turn.job_id, self.now):
+                found = self._wants(turn, paused.get(turn.job_id))
+            if found is not None:
+                yield found
+
+    def _wants(self, turn: Turn, job: Job | None) -> tuple[Job, bool] | None:
+        """A job that is due and whether it waits for no other; None where it was moved since."""
+        if job is None:
+            job = rest.as_left(self.ctx, self.ctx.store.jobs.get(turn.job_id), self.now)
+            if job.state is not JobState.PLANNED or job.cancel_requested:
+                return None
+        return job, not (turn.waits and dependencies.missing(self.ctx, job.spec))
 
     def note(self, job: Job, *, started: bool) -> None:
         """Whether a job got its slots."""
@@ -98,9 +109,13 @@ class Round:
         for turn in planned:
             if self._host(turn) != place:
                 continue
-            if turn.waits and dependencies.missing(ctx, ctx.store.jobs.get(turn.job_id).spec):
-                continue
-            yield turn
+            waits = turn.waits
+            if waits:
+                with alone(ctx, turn.job_id, self.now):
+                    spec = ctx.store.jobs.get(turn.job_id).spec
+                    waits = bool(dependencies.missing(ctx, spec))
+            if not waits:
+                yield turn
         for other in self.paused:
             turn = turn_of(other)
             near = turn.latest_s is not None and turn.latest_s < end_s

@@ -138,7 +138,7 @@ def priced(place: Place, spans: Spans, mean: Triple, request: Request, basis: Ba
     """The same where the mean intensity (g/kWh) is known."""
     run_s = sum(b - a for a, b in spans)
     grams = None
-    if request.power_w is not None:
+    if request.power_w is not None and (basis == "operational" or place.embodied_g_per_s):
         grams = (request.power_w * mean * place.pue).scaled(run_s / JOULES_PER_KWH)
         if basis == "total" and place.embodied_g_per_s is not None:
             grams = grams + place.embodied_g_per_s.scaled(run_s)

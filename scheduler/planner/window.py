@@ -23,6 +23,7 @@ from scheduler.planner.choice import (
     Decision,
     Place,
     Request,
+    Rule,
     area_weight,
     basis_of,
     price,
@@ -67,19 +68,29 @@ def decide(places: Sequence[Place], request: Request, basis: Basis | None = None
     best = _lowest([choice for choice in per_place if choice is not None])
     if best is None:
         return Decision(None, None, per_place, used, "no_series")
-    if at_release is not None and best.end_s > at_release.end_s:
-        gain = at_release.score - best.score
-        if gain < at_release.score * (request.min_saving_percent / 100 - TIE):
-            return Decision(at_release, at_release, per_place, used, "min_saving")
-        by_name = {place.region: place for place in places}
-        above = _spread(by_name[best.region], best, request)
-        now = at_release.score
-        if request.cautious and best.score + above > now * (1 + TIE):
-            return Decision(at_release, at_release, per_place, used, "cautious")
-        wider = above - _spread(by_name[at_release.region], at_release, request)
-        if best.score + ERROR * wider > now * (1 + TIE):
-            return Decision(at_release, at_release, per_place, used, "forecast_error")
+    rule = None if at_release is None else refusal(places, best, at_release, request)
+    if rule is not None:
+        return Decision(at_release, at_release, per_place, used, rule)
     return Decision(best, at_release, per_place, used, "lowest")
+
+
+def refusal(
+    places: Sequence[Place], best: Choice, at_once: Choice, request: Request
+) -> Rule | None:
+    """Why ``best`` is not worth its delay against ``at_once``; None where it is."""
+    if best.end_s <= at_once.end_s:
+        return None
+    now = at_once.score
+    if now - best.score < now * (request.min_saving_percent / 100 - TIE):
+        return "min_saving"
+    by_name = {place.region: place for place in places}
+    above = _spread(by_name[best.region], best, request)
+    if request.cautious and best.score + above > now * (1 + TIE):
+        return "cautious"
+    wider = above - _spread(by_name[at_once.region], at_once, request)
+    if best.score + ERROR * wider > now * (1 + TIE):
+        return "forecast_error"
+    return None
 
 
 def _spread(place: Place, choice: Choice, request: Request) -> float:

@@ -11,6 +11,7 @@ from scheduler.errors import ConfigError, StoreError
 from scheduler.store import migrations
 from scheduler.store.actuals import Actuals, StoredHistory
 from scheduler.store.database import Database, dialect_of
+from scheduler.store.entries import OWN
 from scheduler.store.forecasts import Forecasts
 from scheduler.store.jobs import Jobs, Planned
 from scheduler.store.leases import Leases
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEGAL_MOVES",
+    "OWN",
     "Actuals",
     "Forecasts",
     "Group",

@@ -37,18 +37,19 @@ class Database:
         """Make the schema, or bring it up; returns the names of the migrations run.
 
         An older one that several versions may share is brought up only with ``upgrade``; else,
-        as one of a newer version, it is refused with :class:`scheduler.errors.StoreError`.
+        as one of a newer version, it is refused with :class:`scheduler.errors.StoreError`. Where
+        nothing is missing, nothing is written: opening waits for no writer.
         """
-        if not (upgrade or self.dialect.upgrades_itself):
-            with self.read() as session:
-                connection = session.connection()
-                fresh = self.dialect.is_empty(connection)
-                if not fresh:
-                    migrations.refuse_other_versions(connection, self.dialect)
-            if not fresh:
-                return []
-        with self.write() as session:
-            done = migrations.apply(session.connection(), self.dialect, now_s)
+        with self.read() as session:
+            connection = session.connection()
+            whole = migrations.applied(connection, self.dialect) == sorted(migrations.NAMES)
+            mine = upgrade or self.dialect.upgrades_itself or self.dialect.is_empty(connection)
+            if not (whole or mine):
+                migrations.refuse_other_versions(connection, self.dialect)
+        done: list[str] = []
+        if not whole:
+            with self.write() as session:
+                done = migrations.apply(session.connection(), self.dialect, now_s)
         self.dialect.created()
         return done
 

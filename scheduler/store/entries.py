@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from scheduler.models import JobSpec
 
+# The story of lowtide itself, beside those of jobs and series: steps and sources that failed.
+OWN = "lowtide"
+
 
 def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
     """Put a job into the queue within the caller's transaction."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sqlmodel import col, func, select, update
+from sqlmodel import col, func, or_, select, update
 
 from providers.series import from_unix
 from scheduler.errors import UsageError
 from scheduler.models import HOLDING, Attempt, Event, Job, JobSpec, JobState, Plan
 from scheduler.store import reservations, values
-from scheduler.store.entries import enqueue, tell
+from scheduler.store.entries import OWN, enqueue, tell
 from scheduler.store.moves import LEGAL_MOVES
 from scheduler.store.rows import AttemptRow, EventRow, JobRow
 from scheduler.texts import SHOWN, not_one, printable_lines
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # So many plans are stored in one transaction: others want to write as well.
 PLANS = 50
+# So long (s) a trouble is of interest: what is met each day is looked at each day.
+TROUBLE_S = 86400.0
 # Sorts behind whatever an id may go on with.
 LAST = "\U0010ffff"
 
@@ -320,15 +323,39 @@ class Jobs:
 
     def tell(self, job_id: str, at: datetime, kind: str, detail: str) -> None:
         """Add a line to a job's story, unless its last line of that kind says the same."""
+        self._tell(job_id, at, kind, detail, -math.inf)
+
+    def trouble(self, job_id: str, at: datetime, detail: str, kind: str = "trouble") -> None:
+        """The same of what went wrong, said again twice a day while it lasts."""
+        self._tell(job_id, at, kind, detail, at.timestamp() - TROUBLE_S / 2)
+
+    def _tell(self, job_id: str, at: datetime, kind: str, detail: str, since_s: float) -> None:
         with self._db.write() as session:
             last = session.exec(
-                select(EventRow.detail)
+                select(EventRow)
                 .where(EventRow.job_id == job_id, EventRow.kind == kind)
                 .order_by(col(EventRow.id).desc())
                 .limit(1)
             ).first()
-            if last != printable_lines(detail):
+            if last is None or last.detail != printable_lines(detail) or last.at <= since_s:
                 tell(session, job_id, at, kind, detail)
+
+    def troubled(self, now: datetime, limit: int) -> list[Event]:
+        """The last trouble of each job and series, and of each step of a pass or source, that was
+        met within a day; the newest first.
+        """
+        last = (
+            select(func.max(EventRow.id))
+            .where(
+                or_(EventRow.kind == "trouble", EventRow.job_id == OWN),
+                col(EventRow.at) > now.timestamp() - TROUBLE_S,
+            )
+            .group_by(col(EventRow.job_id), col(EventRow.kind))
+        )
+        query = select(EventRow).where(col(EventRow.id).in_(last))
+        with self._db.read() as session:
+            rows = session.exec(query.order_by(col(EventRow.id).desc()).limit(limit))
+            return [Event(r.job_id, from_unix(r.at), r.kind, r.detail) for r in rows]
 
     def events(self, job_id: str) -> list[Event]:
         """A job's story, oldest first."""

@@ -140,9 +140,9 @@ class QueuePlans:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def remember(self, made: QueuePlan) -> None:
-        """Keep ``made`` in place of the one before."""
-        content = asdict(made) | {"made_at": made.made_at.timestamp()}
+    def remember(self, made: QueuePlan, free: str = "") -> None:
+        """Keep ``made`` in place of the one before, with what was ``free`` beside it."""
+        content = asdict(made) | {"made_at": made.made_at.timestamp(), "free": free}
         with self._db.write() as session:
             session.merge(QueuePlanRow(id=1, **content))
 
@@ -152,8 +152,14 @@ class QueuePlans:
             row = session.get(QueuePlanRow, 1)
         if row is None:
             return None
-        content = row.model_dump(exclude={"id"}) | {"made_at": from_unix(row.made_at)}
+        content = row.model_dump(exclude={"id", "free"}) | {"made_at": from_unix(row.made_at)}
         return QueuePlan(**content)
+
+    def free(self) -> str:
+        """What was free beside the last one; empty where that was not noted."""
+        with self._db.read() as session:
+            row = session.get(QueuePlanRow, 1)
+            return "" if row is None else row.free
 
 
 class Accuracies:

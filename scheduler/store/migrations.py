@@ -167,6 +167,7 @@ MIGRATIONS: tuple[tuple[str, tuple[Statement, ...]], ...] = (
                 PRIMARY KEY (region, host, cell))""",
         ),
     ),
+    ("0008-free", ("ALTER TABLE queue_plan ADD COLUMN free VARCHAR NOT NULL DEFAULT ''",)),
     (
         "0009-configs",
         (

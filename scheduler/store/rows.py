@@ -213,7 +213,7 @@ class RecurrenceRow(SQLModel, table=True):
 
 
 class QueuePlanRow(SQLModel, table=True):
-    """The last look at the whole queue; one row."""
+    """The last look at the whole queue; one row. ``free`` is what nothing held then, as JSON."""
 
     __tablename__ = "queue_plan"
 
@@ -224,6 +224,7 @@ class QueuePlanRow(SQLModel, table=True):
     cost_g: float | None = None
     lower_bound_g: float | None = None
     late: int
+    free: str = ""
 
 
 class BeatRow(SQLModel, table=True):

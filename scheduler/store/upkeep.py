@@ -12,6 +12,7 @@ from scheduler.errors import StoreError, UsageError
 from scheduler.models import HOLDING, JobState
 from scheduler.store import migrations
 from scheduler.store.database import Database, dialect_of
+from scheduler.store.entries import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from scheduler.address import Address
     from scheduler.store.dialect import Finding
 
-# Rows of these tables belong to a job; a line of the story may be told of a series as well.
+# Rows of these tables belong to a job; a line of the story may also belong to a series, or to
+# lowtide itself.
 OF_JOBS = ("attempt", "settlement", "event", "reservation")
 # Moments at which the sum of what plans hold is not what it should be.
 UNEVEN = """FROM (
@@ -122,8 +124,10 @@ def _versions(
 def _rows(connection: Connection) -> Iterator[Finding]:
     """What no constraint holds: rows of no job, unknown states, starts without an attempt, sums."""
     for table in OF_JOBS:
-        series = "AND job_id NOT IN (SELECT id FROM recurrence)" if table == "event" else ""
-        query = f"FROM {table} WHERE job_id NOT IN (SELECT id FROM job) {series}"  # noqa: S608
+        known = "SELECT id FROM job"
+        if table == "event":
+            known += f" UNION SELECT id FROM recurrence UNION SELECT '{OWN}'"  # noqa: S608
+        query = f"FROM {table} WHERE job_id NOT IN ({known})"
         yield _none(connection, f"{table} rows", query, "belong to no job")
     states = ", ".join(f"'{state}'" for state in JobState)
     query = f"FROM job WHERE state NOT IN ({states})"

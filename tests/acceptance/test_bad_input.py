@@ -103,7 +103,7 @@ def test_plan_works_where_nothing_can_run(lowtide: Callable[..., Any]) -> None:
 def test_a_wrong_config_is_exit_3(
     lowtide: Callable[..., Any], tmp_path: Path, text: str, said: str
 ) -> None:
-    (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / "lowtide.yaml").write_text(text)
     _refused(lowtide("submit", *HOUR, *JOB), 3, said)
 
 

@@ -56,7 +56,7 @@ def test_a_plan_in_json_has_every_field_and_reasons_for_nulls(
     start = _trace(tmp_path)
     result = lowtide(
         "plan", "--duration", "1h", "--deadline", "24h", "--power", "1kW", "--region", "local",
-        "--region", "aws:eu-west-3", "--json",
+        "--region", "aws:eu-west-3", "--alone", "--json",
     )  # fmt: skip
     assert result.code == 0
     document = result.json

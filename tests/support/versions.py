@@ -130,6 +130,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("promised", {"region": "local", "host": "h", "cell": 5, "slots": 2, "gpus": 0}),
         ("promised", {"region": "local", "host": "h", "cell": 7, "slots": -2, "gpus": 0}),
     ],
+    "0008-free": [],
     "0009-configs": [
         ("config", {"digest": "d", "path": "/c.yaml", "content": "home: local"}),
     ],

@@ -10,9 +10,12 @@ from scheduler.engine import engine as use_cases
 from scheduler.engine import planner, queue
 from scheduler.errors import StoreError, UsageError
 from scheduler.models import JobState
+from tests.unit import conftest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
 
     from tests.unit.conftest import Desk
 
@@ -82,3 +85,27 @@ def test_who_is_overtaken_again_and_again_is_told(
     with pytest.raises(StoreError, match="2 times while it was planned"):
         desk.submit("true", slots=2, deadline="9h")
     assert sorted(job.id for job in desk.jobs()) == sorted(faster)
+
+
+def test_no_engine_is_asked_within_the_transaction_that_books(
+    tmp_path: Path,
+    now: datetime,
+    database: dict[str, str],
+    overtake: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conftest, "SETTINGS", conftest.SETTINGS.replace(", slots: 2", ""))
+    desk = conftest.Desk(tmp_path, now, database)
+    asked = []
+
+    def slots() -> int:
+        asked.append(getattr(desk.ctx.store._database._shared, "session", None))
+        return 2
+
+    monkeypatch.setattr(desk.executor, "slots", slots)
+    overtake(1, lambda: desk.submit("true"))
+    desk.submit("true")
+    assert len(desk.jobs()) == 2
+    assert asked
+    assert set(asked) == {None}
+    desk.ctx.close()

@@ -121,6 +121,22 @@ def test_a_wrong_key_in_a_file_of_lowtide_s_is_an_error(
         config.load(None, {}, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("regoins: {}\nhome: x\n", "did you mean 'regions'"),
+        ("regions: [1\nhome: x\n", "line 2: broken YAML"),
+        ("lowtide: [1\nmodel: x\n", "line 2: broken YAML"),
+    ],
+)
+def test_a_slip_in_a_plain_file_of_lowtide_s_is_an_error(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        config.load(None, {}, tmp_path)
+
+
 def test_a_file_that_another_user_put_where_anyone_may_write_is_not_read(
     places: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -329,6 +329,28 @@ def test_the_total_basis_needs_hardware_everywhere(make_bench: Callable[..., Ben
     assert mixed.basis == "operational"
 
 
+@pytest.mark.parametrize(
+    ("lab", "basis"), [("", "operational"), ("hardware: {embodied_kg: 900, lifespan: 4y, slots: 4, "
+    "source: test}", "total")], ids=["unknown somewhere", "known everywhere"],
+)  # fmt: skip
+def test_the_basis_is_the_same_whatever_regions_a_job_names(
+    make_bench: Callable[..., Bench], lab: str, basis: str
+) -> None:
+    hardware = "hardware: {embodied_kg: 1000, lifespan: 4y, slots: 4, source: test}"
+    bench = make_bench(
+        f"providers: [fake]\nregions:\n  local: {{zone: DE, {hardware}}}\n"
+        f"  lab: {{zone: FR, executor: fake, slots: 2, {lab}}}\n"
+        "  elsewhere: {zone: SE-SE3}\n"
+    )
+    for regions in ((), ("local",), ("lab",), ("local", "lab")):
+        _, plan = bench.submit(region=regions, power="100W")
+        assert plan.basis == basis, regions
+        assert plan.window.grams is not None
+        assert {w.grams is None for w in plan.alternatives if not w.dispatchable} <= {
+            basis == "total"
+        }
+
+
 def test_a_source_is_not_asked_again_while_its_answer_is_young(bench: Bench) -> None:
     bench.submit()
     asked = len(bench.provider.asked)

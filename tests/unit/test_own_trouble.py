@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from providers.base import Receipt, RunState
 from providers.errors import ExecutorError
 from scheduler import engine
+from scheduler.engine import dependencies, recurring
 from scheduler.engine.turns import Round
 from scheduler.errors import StoreError
 from scheduler.models import JobState
@@ -36,6 +38,38 @@ def test_one_that_cannot_be_planned_stops_no_other(
     assert desk.job(other).state is JobState.RUNNING
     assert desk.job("lost").state is JobState.QUEUED
     assert "gone" in desk.story("lost", "trouble")[-1]
+
+
+def test_a_job_s_trouble_is_found_where_users_look(
+    desk: Desk, make_spec: Callable[..., JobSpec]
+) -> None:
+    lost = make_spec(regions=("gone",), origin=desk.ctx.here.origin)
+    desk.ctx.store.jobs.add("lost", lost, desk.clock.now)
+    desk.tick()
+    found = desk.ctx.store.jobs.troubled(desk.clock.now, 10)
+    assert [event.job_id for event in found] == ["lost"]
+    later = desk.clock.now + timedelta(days=2)
+    assert desk.ctx.store.jobs.troubled(later, 10) == []
+
+
+@pytest.mark.parametrize("step", ["_wants", "_cancel_orphan", "_make_next"])
+def test_a_step_that_fails_for_one_job_goes_on_with_the_next(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    first = desk.submit("true")
+    desk.submit("true", after=(first,))
+    desk.repeat("true", every="* * * * *", within="2h")
+
+    def broken(*_: object, **__: object) -> None:
+        raise ExecutorError("this step is broken")
+
+    where = {"_wants": Round, "_cancel_orphan": dependencies, "_make_next": recurring}[step]
+    monkeypatch.setattr(where, step, broken)
+    for _ in range(3):
+        desk.tick(minutes=40)
+    told = [e.detail for job in desk.jobs() for e in desk.ctx.store.jobs.events(job.id)]
+    assert "this step is broken" in told or step == "_make_next"
+    assert desk.ctx.store.beats.last(f"tick {desk.ctx.here.owner}") == desk.clock.now
 
 
 def test_an_engine_that_is_silent_about_its_slots_stops_no_other(
@@ -119,7 +153,7 @@ def test_a_leader_steps_down_after_its_pass(desk: Desk) -> None:
     within, over = threading.Event(), threading.Event()
 
     def lasting_pass() -> None:
-        with engine.engine._one_at_a_time(desk.config.home / "tick.lock"):
+        with engine.engine._turn(desk.ctx):
             within.set()
             over.wait()
 
