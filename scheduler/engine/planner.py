@@ -242,7 +242,7 @@ def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list
     for job in waiting:
         if job.plan is None or job.plan.window.g_per_kwh is None or job.spec.duration_s is None:
             continue
-        if job.holds:
+        if job.holds or _fits_with_pauses(ctx, job, now):
             continue  # its slots stay held: it is in nobody's way but theirs
         with alone(ctx, job.id, now):
             try:
@@ -254,6 +254,13 @@ def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list
                 continue  # its own plan stands, and its story says why
             found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
     return found
+
+
+def _fits_with_pauses(ctx: Context, job: Job, now: datetime) -> bool:
+    """Whether it is planned with pauses in which it keeps its slots, and these are free for it."""
+    if job.plan is None or not job.spec.stops or len(job.plan.ahead) < 2:
+        return False
+    return not queue.is_full(ctx, Promised.now(ctx), ctx.store.reservations.of([job.id]), now)
 
 
 def _after_started(ctx: Context, spec: JobSpec, waiting: set[str], now: datetime) -> JobSpec:

@@ -13,7 +13,8 @@ from scheduler.planner.task import COARSEST_S, INSTANT_S
 from scheduler.store import Reservation, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import datetime
 
     from numpy.typing import NDArray
 
@@ -45,8 +46,7 @@ def reservations(ctx: Context, job: Job, plan: Plan) -> tuple[Reservation, ...]:
         return ()
     place, deadline, free_from = host(ctx, job.spec, window.region), job.spec.deadline, None
     cells = []
-    for a, b in plan.ahead:
-        assert b is not None  # the window has an end
+    for a, b in kept(job.spec, plan.ahead):
         begins, ends = cell(a.timestamp()), cell(b.timestamp() - INSTANT_S) + 1
         # Segments that meet in a cell hold it once.
         begins = begins if free_from is None else max(begins, free_from)
@@ -66,6 +66,14 @@ def reservations(ctx: Context, job: Job, plan: Plan) -> tuple[Reservation, ...]:
         )
         for i, (begins, ends) in enumerate(cells)
     )
+
+
+def kept(
+    spec: JobSpec, spans: Sequence[tuple[datetime, datetime | None]]
+) -> tuple[tuple[datetime, datetime], ...]:
+    """When a job holds what it runs on: one that a pause only stops does so in its pauses too."""
+    known = tuple((a, b) for a, b in spans if b is not None)
+    return ((known[0][0], known[-1][1]),) if spec.stops and known else known
 
 
 def cell(time_s: float) -> int:

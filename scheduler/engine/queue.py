@@ -93,12 +93,10 @@ def crowded(ctx: Context, now: datetime) -> bool:
 def overtaken(ctx: Context, booked: Sequence[Reservation], before: Promised, now: datetime) -> bool:
     """Whether others have taken, since ``before`` was read, what a job has just booked."""
     alone, after = before.beside(booked), Promised.now(ctx)
-    return not _is_full(ctx, alone, booked, now) and _is_full(ctx, after, booked, now)
+    return not is_full(ctx, alone, booked, now) and is_full(ctx, after, booked, now)
 
 
-def _is_full(
-    ctx: Context, promised: Promised, booked: Sequence[Reservation], now: datetime
-) -> bool:
+def is_full(ctx: Context, promised: Promised, booked: Sequence[Reservation], now: datetime) -> bool:
     """Whether more is held than there is, anywhere where something was ``booked``."""
     over: dict[tuple[str, str], NDArray[np.bool_]] = {}
     first = cell(now.timestamp())

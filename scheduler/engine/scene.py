@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.engine import planning, rest
+from scheduler.engine import planning, promises, rest
 from scheduler.engine.promises import Promised
 from scheduler.planner import choice, fleet, window
 from scheduler.planner.board import TIE, Board
@@ -59,6 +59,12 @@ class Member:
     def spans(self) -> Spans:
         """When it is to run (Unix seconds)."""
         return tuple((a.timestamp(), b.timestamp()) for a, b in self.plan.ahead if b is not None)
+
+    @property
+    def held(self) -> Spans:
+        """When it is to hold its slots, pauses included that only stop it."""
+        kept = promises.kept(self.case.spec, self.plan.ahead)
+        return tuple((a.timestamp(), b.timestamp()) for a, b in kept)
 
     @property
     def end_s(self) -> float:
@@ -137,7 +143,7 @@ class Scene:
         rows = {name: row for row, name in enumerate(self._regions)}
         for member in self._members:
             row, free_from, spec = rows[member.plan.window.region], 0, member.case.spec
-            for a, b in member.spans:
+            for a, b in member.held:
                 # Segments that meet in a cell hold it once.
                 begun, end = max(self._cell(a), free_from), self._cell(b - INSTANT_S) + 1
                 for held, demand in ((slots, spec.slots), (gpus, spec.gpus)):
@@ -319,7 +325,8 @@ class Scene:
             regions=tuple(self._regions.index(p.region) for p in known),
             priority=case.spec.priority,
             after=tuple(index[name] for name in member.after if name in index),
-            pausing=asked.pausing,
+            # One that keeps its slots in its pauses is placed in one piece beside others.
+            pausing=None if case.spec.stops else asked.pausing,
         )
 
 
