@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 STILL_DUE = timedelta(minutes=10)
 # So many passes after its planned start a job that still waits is planned anew.
 MISSED = 3
+# A long queue, which takes seconds to plan, is not planned again for slots that are free for less.
+SOON_S = 300.0
 # So many jobs of a kind are looked at in one pass, which takes a few seconds then.
 AT_ONCE = 500
 
@@ -118,7 +120,7 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     last, whole = ctx.store.queue_plans.latest(), ctx.store.reservations.whole()
     submitted = last is None or (whole.made_at is not None and whole.made_at > last.made_at)
     is_long = whole.jobs > queue.JOINT
-    freed = _freed(ctx, now, later=is_long)
+    freed = _freed(ctx, now, SOON_S if is_long else 0.0)
     if not (changed or submitted or freed):
         return
     if is_long and not freed and not queue.crowded(ctx, now):
@@ -138,15 +140,10 @@ def _together(ctx: Context, now: datetime, changed: Collection[str]) -> QueuePla
     return joint.whole
 
 
-def _freed(ctx: Context, now: datetime, *, later: bool) -> bool:
-    """Whether more is free than when the queue was last planned.
-
-    ``later``: the cell that has begun does not count, which each end frees in part; a long queue
-    would be planned at every pass.
-    """
+def _freed(ctx: Context, now: datetime, after_s: float) -> bool:
+    """Whether more is free, so long after now, than when the queue was last planned."""
     before = free.loaded(ctx.store.queue_plans.free())
-    since = promises.cell(now.timestamp()) + later
-    return free.grown(before, free.at(ctx, now, before), since)
+    return free.grown(before, free.at(ctx, now, before), now.timestamp() + after_s)
 
 
 def keep(ctx: Context, job: Job, made: Plan, now: datetime) -> Sequence[Reservation]:
