@@ -34,7 +34,7 @@ def source_key(name: str) -> str:
 class Memory:
     """Where answers are kept, and how old one may be to stand for a source that is silent.
 
-    ``faults`` are those of sources themselves (by name), which their questioner meets.
+    ``faults`` are those of sources themselves (by name and zone) as they were last asked.
     """
 
     forecasts: Forecasts
@@ -171,6 +171,7 @@ class Asked:
 
     def _say(self, question: Callable[..., Series], *about: datetime) -> Series:
         """A source's answer for the zone; whatever it raises or returns, no other source minds."""
+        whose = f"{self.name} for {self._zone}"
         try:
             found = question(self._zone, *about)
             if not isinstance(found, Series):
@@ -178,9 +179,9 @@ class Asked:
         except LowtideError:
             raise
         except Exception as e:
-            self._memory.faults[self.name] = fault(e)
+            self._memory.faults[whose] = fault(e)
             raise BadData(f"{self.name} failed on {self._zone}: {fault(e)}") from e
-        self._memory.faults.pop(self.name, None)
+        self._memory.faults.pop(whose, None)
         return found
 
     def _reach(self, start: datetime, end: datetime, now: datetime) -> tuple[datetime, datetime]:
