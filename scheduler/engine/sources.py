@@ -43,7 +43,7 @@ def source_key(name: str) -> str:
 class Memory:
     """Where answers are kept, and how old one may be to stand for a source that is silent.
 
-    ``faults`` are those of sources themselves (by name), which their questioner meets.
+    ``faults`` are those of sources themselves (by name and zone) as they were last asked.
     """
 
     forecasts: Forecasts

@@ -202,7 +202,7 @@ def test_a_source_that_fails_on_one_zone_stops_no_job_elsewhere(
     assert plan is not None
     assert any(said in reason for reason in plan.nulls.values()), "its plan says why"
     (told,) = ctx.store.jobs.troubled(clock.now, 10)
-    assert (told.job_id, told.kind) == ("lowtide", "source plugin")
+    assert (told.job_id, told.kind) == ("lowtide", "source plugin for FR")
     assert said in told.detail
     ctx.close()
 
