@@ -91,7 +91,7 @@ class Ledger:
             nonlocal probing
             until = page.open_until
             # Opened later than now, or for longer than any breaker is: the clock was set back, or
-            # the file is no honest one.
+            # the file was not written by us.
             longest = now + timedelta(seconds=LONGEST_PATIENCE_S)
             if until is None or until > longest or (page.opened_at or now) > now:
                 return page

@@ -27,7 +27,7 @@ PREFIX = "r"
 EXCLUDED = ("deadline", "start_by", "earliest", "after")
 _INSTANT = timedelta(microseconds=1)
 # A clock that is set back by less than a pass of cron takes (a minute) loses no more than that:
-# what such small steps would make anew may just have run.
+# what would be made again after such a small step may just have run.
 _STEP = timedelta(minutes=1)
 
 

@@ -234,8 +234,8 @@ class Asked:
         if known is None or known.gaps(low, high):
             return False
         now_s = self._now.timestamp()
-        told = self._memory.actuals.checked(self._zone, self.name, low, high, now_s)
-        return told is not None and told >= high + self.info.final_after_s
+        since_s = self._memory.actuals.checked(self._zone, self.name, low, high, now_s)
+        return since_s is not None and since_s >= high + self.info.final_after_s
 
 
 def _shown(at: datetime) -> str:

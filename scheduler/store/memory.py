@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
+from sqlalchemy.orm import aliased
 from sqlmodel import case, col, func, or_, select, update
 
 from providers.series import from_unix
@@ -105,8 +106,13 @@ class Settlements:
         seen = func.coalesce(SettlementRow.checked_at, SettlementRow.made_at)
         patience = (seen - JobRow.ended_at) / GROWTH
         pause = case((patience > pause_s, patience), else_=pause_s)
+        later = aliased(SettlementRow)
+        newer = select(later.id).where(
+            later.job_id == SettlementRow.job_id, col(later.version) > SettlementRow.version
+        )
         rests = select(SettlementRow.id).where(
             SettlementRow.job_id == JobRow.id,
+            ~newer.exists(),
             seen <= now.timestamp(),
             or_(SettlementRow.status == "final", seen + pause > now.timestamp()),
         )

@@ -61,10 +61,10 @@ def test_a_minutely_series_is_not_silent_until_the_next_day(
         datetime.fromisoformat(job["release"]) < datetime.now(UTC) + timedelta(minutes=2)
         for job in waiting
     )
-    told = [
+    said = [
         event["detail"]
         for job in _jobs(fleet)
         for event in fleet.json("why", job["job_id"])["job"]["events"]
         if event["kind"] == "clock"
     ]
-    assert ("the clock was set back" in "\n".join(told)) == (off == "+1d")
+    assert ("the clock was set back" in "\n".join(said)) == (off == "+1d")

@@ -104,6 +104,18 @@ def test_a_job_is_owed_a_settlement_until_it_is_final(
     assert settlements.owed(now + 999 * HOUR, PAUSE_S) == []
 
 
+def test_what_was_final_on_a_clock_that_was_ahead_is_looked_at_again(
+    store: Store, ended: str, now: datetime
+) -> None:
+    settlements = store.settlements
+    settlements.add(ended, _settled(5, "final"), now + 24 * HOUR)
+    assert settlements.owed(now + HOUR, PAUSE_S) == [ended]
+    settlements.add(ended, _settled(5), now + HOUR)
+    assert settlements.owed(now + 1.5 * HOUR, PAUSE_S) == []
+    # The wrong clock's hour has come: the newest version counts, which is provisional.
+    assert settlements.owed(now + 25 * HOUR, PAUSE_S) == [ended]
+
+
 def test_a_job_that_never_ran_is_owed_none(
     store: Store, now: datetime, make_spec: Callable[..., JobSpec]
 ) -> None:

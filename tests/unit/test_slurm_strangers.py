@@ -128,9 +128,9 @@ def test_a_stranger_is_not_requeued_for_our_next_attempt(desk: Desk, state: str)
     desk.slurm.lose_its_state(job_state=state, end_time=float(state == "COMPLETED"))
     before = desk.slurm.job("1")
     desk.executor.start(desk.next)
-    told = desk.poll(desk.next)
-    assert told.phase == "waiting"
-    assert "Slurm does not know it any more" in told.detail
+    said = desk.poll(desk.next)
+    assert said.phase == "waiting"
+    assert "Slurm does not know it any more" in said.detail
     assert desk.slurm.job("1") == before
     assert desk.slurm.said("scontrol") == desk.slurm.said("scancel") == []
     assert desk.slurm.job("2")["comment"] == batch.comment(desk.next)

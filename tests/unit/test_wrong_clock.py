@@ -78,10 +78,10 @@ def test_a_series_goes_on_from_the_corrected_time_and_says_so(
     for _ in range(6):
         desk.tick(seconds=30)
     assert len(_run_at(desk, corrected)) >= 2, "one a minute"
-    told = desk.story(series, "clock")
-    assert told
-    assert "the clock was set back: the series goes on from 2026-03-02T08:0" in told[0]
-    assert len(told) == 1
+    story = desk.story(series, "clock")
+    assert story
+    assert "the clock was set back: the series goes on from 2026-03-02T08:0" in story[0]
+    assert len(story) == 1
     living = [job for job in desk.jobs() if not job.state.ended]
     assert all(job.spec.release <= desk.clock.now + MINUTE for job in living)
 
@@ -96,8 +96,8 @@ def test_the_job_that_was_made_ahead_says_why_it_is_cancelled(desk: Desk) -> Non
     _set(desk, -DAY)
     desk.tick(seconds=20)
     assert desk.job(ahead.id).state is JobState.CANCELLED
-    (told,) = desk.story(ahead.id, "clock")
-    assert "ahead, on a clock that has been set back since" in told
+    (story,) = desk.story(ahead.id, "clock")
+    assert "ahead, on a clock that has been set back since" in story
     (after,) = [job for job in desk.jobs() if not job.state.ended]
     assert after.spec.release <= desk.clock.now + MINUTE
     assert desk.story(after.id, "clock")
@@ -144,11 +144,11 @@ def test_an_occurrence_that_people_cancel_before_its_time_stays_cancelled(
 
 
 def test_a_forecast_of_tomorrows_clock_hides_no_later_one(store: Store, now: datetime) -> None:
-    told, other, last = (
+    first, other, last = (
         FakeProvider(now - DAY, {"DE": [g] * 240}).forecast("DE", now, now + 3 * DAY, now)
         for g in (100.0, 101.0, 102.0)
     )
-    right = store.forecasts.remember("s", told, now)
+    right = store.forecasts.remember("s", first, now)
     shadow = store.forecasts.remember("s", replace(other, issued_at=now + DAY), now + DAY)
     later = now + 10 * MINUTE
     newest = store.forecasts.newest("s", "DE", later)
@@ -177,7 +177,7 @@ def test_sources_are_asked_again_once_the_clock_is_right(desk: Desk) -> None:
     assert source.info.name == "fake"
 
 
-def test_nobody_is_seen_on_a_clock_that_was_ahead(desk: Desk) -> None:
+def test_a_beat_of_a_wrong_clock_is_not_taken_for_a_daemon(desk: Desk) -> None:
     desk.tick(minutes=1)
     assert engine.watcher_seen(desk.ctx, desk.clock.now)
     desk.tick(days=1)

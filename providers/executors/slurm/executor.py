@@ -74,7 +74,7 @@ class Slurm:
             raise ExecutorError(f"the run folder {run_dir} cannot be used: {e}") from e
 
     def _release(self, launch: Launch, held: Handle) -> None:
-        """Let it begin at its hour; where Slurm has lost it meanwhile, it is handed over anew."""
+        """Let it begin at its hour; where Slurm has lost it, it is handed over again."""
         run_dir = Path(launch.run_dir)
         if requeue.release(self._commands, launch, held):
             handles.keep(run_dir, replace(held, released=True))
