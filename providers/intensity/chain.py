@@ -99,7 +99,6 @@ class _Merge:
 
     def __init__(self, nothing: Series, ask: Ask, span: tuple[datetime, datetime]) -> None:
         self._known, self._ask, self._span = nothing, ask, span
-        self._asked_at = nothing.issued_at
         self._low, self._high = to_unix(span[0]), to_unix(span[1])
         self._leader: IntensityProvider | None = None
         self._level: Series = nothing
@@ -158,11 +157,6 @@ class _Merge:
         if not len(found):
             return
         name = provider.info.name
-        if found.kind == "forecast" and found.issued_at < self._asked_at:
-            self._notes.append(
-                f"{name} does not answer: its last known forecast, of "
-                f"{found.issued_at:%Y-%m-%dT%H:%MZ}, is used"
-            )
         if not len(self._known):
             self._known = self._level = found
             self._leader = provider

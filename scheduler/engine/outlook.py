@@ -184,12 +184,13 @@ class Outlook:
         """
         if region.zone is None:
             return Known(None, self._no_zone(region))
-        chain = Chain(self._chain(region, now, quiet=quiet))
-        result = chain.forecast(region.zone, start, end, as_of or now)
+        sources = self._chain(region, now, quiet=quiet)
+        result = Chain(sources).forecast(region.zone, start, end, as_of or now)
+        notes = (*(note for source in sources for note in source.notes), *result.notes)
         if not len(result.series):
             error = result.error() or NoData(f"no source knows zone {region.zone}")
-            return Known(None, str(error), result.notes, error, outage=result.outage)
-        return Known(result.series, notes=result.notes)
+            return Known(None, str(error), notes, error, outage=result.outage)
+        return Known(result.series, notes=notes)
 
     def refresh(self, region: Region, start: datetime, end: datetime, now: datetime) -> Known:
         """What is known after asking, unless the last answer is young enough; remembered."""

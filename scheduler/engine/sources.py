@@ -75,6 +75,8 @@ class Asked:
         self._memory, self._now, self._quiet = memory, now, quiet
         self._silent = False
         self.was_asked = False
+        # What stands in for an answer, and why.
+        self.notes: tuple[str, ...] = ()
 
     @property
     def info(self) -> SourceInfo:
@@ -209,6 +211,9 @@ class Asked:
             found = last.series
             if not len(found.clip(low, high)):
                 raise
+            if last.checked_at < self._now:
+                of = _shown(found.issued_at)
+                self.notes += (f"{e}: its last known forecast, of {of}, is used",)
         else:
             if keeps and not self._quiet:
                 forecasts.remember(self._key, found, self._now)

