@@ -37,35 +37,38 @@ class Rules:
 
 def admit(
     log: Sequence[LogJob], knowledge: Knowledge, rules: Rules
-) -> tuple[list[LogJob], list[Task], dict[str, int]]:
-    """The jobs that can run at all, as tasks, and how many are refused for which reason.
-
-    Deadlines are cut at the end of the trace.
-    """
-    index = {name: i for i, name in enumerate(knowledge.regions)}
+) -> tuple[list[LogJob], dict[str, int]]:
+    """The jobs that can run at all, and how many are refused for which reason."""
     jobs: list[LogJob] = []
-    tasks: list[Task] = []
     refused: dict[str, int] = {}
     holes = np.isnan(knowledge.actual)
     for job in log:
-        regions = tuple(i for name in job.regions if (i := index.get(name)) is not None)
-        why = _refusal(job, regions, knowledge, rules, holes)
-        if why is not None:
+        why = _refusal(job, _regions(job, knowledge), knowledge, rules, holes)
+        if why is None:
+            jobs.append(job)
+        else:
             refused[why] = refused.get(why, 0) + 1
-            continue
-        jobs.append(job)
-        tasks.append(
-            Task(
-                release_s=job.submitted_s,
-                deadline_s=min(job.deadline_s, knowledge.end_s),
-                duration_s=job.duration_s,
-                slots=job.slots,
-                kw=(job.power_w / 1000.0,),
-                regions=regions or None,
-                pausing=_pausing(job, rules),
-            )
+    return jobs, refused
+
+
+def tasks_of(jobs: Sequence[LogJob], knowledge: Knowledge, rules: Rules) -> list[Task]:
+    """Admitted jobs as the policy of ``rules`` plans them; deadlines are cut at the trace's end."""
+    return [
+        Task(
+            release_s=job.submitted_s,
+            deadline_s=min(job.deadline_s, knowledge.end_s),
+            duration_s=job.duration_s,
+            slots=job.slots,
+            kw=(job.power_w / 1000.0,),
+            regions=_regions(job, knowledge) or None,
+            pausing=_pausing(job, rules),
         )
-    return jobs, tasks, refused
+        for job in jobs
+    ]
+
+
+def _regions(job: LogJob, knowledge: Knowledge) -> tuple[int, ...]:
+    return tuple(knowledge.regions.index(n) for n in job.regions if n in knowledge.regions)
 
 
 def _refusal(

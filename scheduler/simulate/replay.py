@@ -18,8 +18,8 @@ from scheduler.planner.board import TIE, Board
 from scheduler.planner.relaxed import Relaxed
 from scheduler.planner.segments import cheapest
 from scheduler.planner.task import INSTANT_S, Task, World, refine
-from scheduler.simulate.admission import Rules, admit
-from scheduler.simulate.outcome import Outcome, settle
+from scheduler.simulate.admission import admit, tasks_of
+from scheduler.simulate.outcome import Outcome, bound_of, peak_of, rows_of, tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from scheduler.planner.segments import Spans
     from scheduler.planner.task import Placed
+    from scheduler.simulate.admission import Rules
     from scheduler.simulate.knowledge import Knowledge
     from scheduler.simulate.log import LogJob
 
@@ -39,33 +40,65 @@ def simulate(
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Outcome:
     """Replay ``log``; ``progress`` is told how many of all events are done."""
-    jobs, tasks, refused = admit(log, knowledge, rules)
+    jobs, refused = admit(log, knowledge, rules)
+    # The oracle and first come, first served are of the log, whatever the policy.
+    logged = tasks_of(jobs, knowledge, replace(rules, policy="oracle"))
+    tasks = tasks_of(jobs, knowledge, rules)
     world = _world(knowledge, tasks, rules)
     begun = time.perf_counter()
-    if rules.policy == "oracle":
-        placed = offline(tasks, world, rules, progress=progress)
-    elif rules.capacity is None and (not knowledge.issued or rules.policy == "run-now"):
-        placed = alone(tasks, world, knowledge, rules)
-    else:
-        placed = _Replay(tasks, world, knowledge, rules).run(progress)
+    placed = schedule(tasks, world, knowledge, rules, progress)
     planning_s = time.perf_counter() - begun
-    oracle = placed
-    if rules.policy != "oracle" and (rules.capacity is not None or knowledge.issued):
-        oracle = offline(tasks, world, rules, placed)
-    elif rules.policy == "run-now":
-        oracle = alone(tasks, world, knowledge, replace(rules, policy="window"))
-    return settle(
-        jobs,
-        tasks,
-        placed,
-        oracle,
-        refused,
-        knowledge,
-        world,
-        policy=rules.policy,
-        planning_s=planning_s,
-        iterations=rules.iterations,
+    oracle, first_come = (
+        placed
+        if rules.policy == policy
+        else schedule(logged, world, knowledge, replace(rules, policy=policy))
+        for policy in ("oracle", "run-now")
     )
+    made, best = tally(tasks, placed, world), tally(logged, oracle, world)
+    rows = rows_of(jobs, tasks, placed, knowledge, world)
+    if made.unplaced:
+        refused = {**refused, "no_room_before_the_end": made.unplaced}
+    return Outcome(
+        policy=rules.policy,
+        made=made,
+        run_now_g=tally(logged, [at_once(t, Board(world)) for t in logged], world).grams,
+        oracle=best,
+        first_come=tally(logged, first_come, world),
+        lower_bound_g=bound_of(
+            tasks,
+            placed,
+            knowledge,
+            rules.capacity,
+            known_g=made.grams,
+            iterations=rules.iterations,
+        ),
+        reserve_cost_g=None,
+        more_pausing=rules.policy == "segments" and any(job.pausable is None for job in jobs),
+        peak_slots=peak_of(rows),
+        planning_s=planning_s,
+        refused=refused,
+        notes=knowledge.notes,
+        schedule=rows,
+    )
+
+
+def schedule(
+    tasks: Sequence[Task],
+    world: World,
+    knowledge: Knowledge,
+    rules: Rules,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[Placed | None]:
+    """Where each task runs under the policy of ``rules``."""
+    if rules.capacity is None and rules.policy == "run-now":
+        return [at_once(task, Board(world)) for task in tasks]
+    if rules.policy == "oracle" or not (rules.capacity or knowledge.issued):
+        if rules.capacity is None:
+            return alone(tasks, world, knowledge)
+        made = fleet.plan(tasks, Board(world), rounds=fleet.ROUNDS)
+        progress(len(tasks), len(tasks))
+        return list(made.placed)
+    return Replay(tasks, world, knowledge, rules).run(progress)
 
 
 def _world(knowledge: Knowledge, tasks: Sequence[Task], rules: Rules) -> World:
@@ -89,13 +122,9 @@ def _on(
     return World(knowledge.start_s, step_s, fine, slots)
 
 
-def alone(
-    tasks: Sequence[Task], world: World, knowledge: Knowledge, rules: Rules
-) -> list[Placed | None]:
+def alone(tasks: Sequence[Task], world: World, knowledge: Knowledge) -> list[Placed | None]:
     """Each task for itself on the actual intensity: the exact optimum where none is limited."""
     board = Board(world)
-    if rules.policy == "run-now":
-        return [_at_once(task, board) for task in tasks]
     g_per_kwh = knowledge.actual
     best = Relaxed(
         [replace(t, pausing=None) for t in tasks], knowledge.start_s, knowledge.step_s, g_per_kwh
@@ -132,36 +161,13 @@ def _in_segments(
     return min(found, key=lambda placed: placed.cost, default=None)
 
 
-def offline(
-    tasks: Sequence[Task],
-    world: World,
-    rules: Rules,
-    known: Sequence[Placed | None] | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> list[Placed | None]:
-    """The plan of one who knows every job and every hour beforehand.
-
-    ``known`` is a schedule on the same rules that it may not fall behind.
-    """
-    board = Board(world)
-    start = None
-    if known is not None:
-        prices = [
-            None if p is None else board.priced(t, p.region, p.spans)
-            for t, p in zip(tasks, known, strict=True)
-        ]
-        start = fleet.FleetPlan(tuple(prices))
-    made = fleet.plan(tasks, board, start=start, rounds=fleet.ROUNDS)
-    progress(len(tasks), len(tasks))
-    return list(made.placed)
-
-
-def _at_once(task: Task, board: Board) -> Placed:
+def at_once(task: Task, board: Board) -> Placed:
+    """At its submission, in its home region, whatever is free."""
     home = 0 if task.regions is None else task.regions[0]
     return board.priced(task, home, ((task.release_s, task.release_s + task.duration_s),))
 
 
-class _Replay:
+class Replay:
     """The state of the world while events pass by."""
 
     def __init__(
@@ -208,6 +214,7 @@ class _Replay:
         return looks
 
     def _arrive(self, i: int, now_s: float) -> None:
+        """Where it is cheapest; one that would be late is planned together with all that wait."""
         self._begin(now_s)
         task = self._tasks[i]
         if self._rules.policy == "run-now":
@@ -216,9 +223,25 @@ class _Replay:
                 self._board.hold(task, placed)
         else:
             placed = fleet.place(task, self._board, now_s)
-        if placed is None:
-            return
-        self._waiting[i] = placed
+        if placed is not None:
+            self._waiting[i] = placed
+        if (placed is None or placed.late) and self._rules.replans and self._may_help(i, now_s):
+            self._plan_anew(now_s, i)
+
+    def _may_help(self, i: int, now_s: float) -> bool:
+        """Whether what waits is in the way of an arrival, and not only what runs."""
+        if self._rules.policy == "run-now":
+            return False
+        waiting = [
+            (self._tasks[j], p) for j, p in self._waiting.items() if p.start_s > now_s - INSTANT_S
+        ]
+        for task, placed in waiting:
+            self._board.release(task, placed)
+        task = self._tasks[i]
+        found = self._board.cheapest(task, now_s, task.deadline_s)
+        for other, placed in waiting:
+            self._board.hold(other, placed)
+        return found is not None
 
     def _begin(self, now_s: float) -> None:
         """What has started is no longer planned; of a pausable task only what is left is."""
@@ -247,18 +270,27 @@ class _Replay:
         if self._waiting and self._rules.replans and (fresh or self._rules.capacity is not None):
             self._plan_anew(now_s)
 
-    def _plan_anew(self, now_s: float) -> None:
-        """All that wait, together under capacity; a task that paused goes on with the rest."""
+    def _plan_anew(self, now_s: float, arrived: int | None = None) -> None:
+        """All that wait, together under capacity; a task that paused goes on with the rest.
+
+        ``arrived`` is one of them, which may have no place yet.
+        """
         rests = {i: rest for i in self._waiting if (rest := self._left(i, now_s)) is not None}
         for i, rest in rests.items():
             self._board.release(rest.task, self._waiting[i])
-        tasks = [rest.task for rest in rests.values()]
+        if arrived is not None and arrived not in self._waiting:
+            rests[arrived] = _Rest(self._tasks[arrived], None)
         start = fleet.FleetPlan(
-            tuple(self._board.priced(r.task, r.ahead.region, r.ahead.spans) for r in rests.values())
+            tuple(
+                None if (p := r.ahead) is None else self._board.priced(r.task, p.region, p.spans)
+                for r in rests.values()
+            )
         )
+        tasks = [rest.task for rest in rests.values()]
         made = fleet.plan(tasks, self._board, now_s=now_s, start=start, passes=1)
         for (i, rest), placed in zip(rests.items(), made.placed, strict=True):
-            assert placed is not None  # no worse than the plan that it had
+            if placed is None:  # it had none, and there is none
+                continue
             self._waiting[i] = self._gone_on(rest, placed)
             if rest.ran:
                 self._run[i] = rest.ran
@@ -324,6 +356,6 @@ class _Rest:
     """
 
     task: Task
-    ahead: Placed
+    ahead: Placed | None
     ran: Spans = ()
     need_s: float = 0.0
