@@ -184,7 +184,7 @@ class Board:
         run_s = sum(b - a for a, b in spans)
         cost = self.world.grams(region, kw, spans) + flat * run_s + once
         cost += task.delay * (spans[-1][1] - task.release_s)
-        return Placed(region, spans, cost, late=spans[-1][1] > task.deadline_s + INSTANT_S)
+        return Placed(region, spans, cost, max(0.0, spans[-1][1] - task.deadline_s))
 
     def _segments(self, task: Task, earliest_s: float, end_s: float) -> Placed | None:
         """The cheapest segments of each region, and of these the cheapest."""
