@@ -33,6 +33,7 @@ class Rules:
     pausing: Pausing = FREE
     iterations: int = 120
     replans: bool = True
+    reserve: bool = True
 
 
 def admit(

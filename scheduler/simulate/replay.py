@@ -8,6 +8,7 @@ is planned once, exactly.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,11 @@ from scheduler.planner.relaxed import Relaxed
 from scheduler.planner.segments import cheapest
 from scheduler.planner.task import INSTANT_S, Task, World, refine
 from scheduler.simulate.admission import admit, tasks_of
+from scheduler.simulate.reserve import Reserve
 from scheduler.simulate.outcome import Outcome, bound_of, peak_of, rows_of, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from scheduler.simulate.admission import Rules
     from scheduler.simulate.knowledge import Knowledge
     from scheduler.simulate.log import LogJob
+    from scheduler.simulate.reserve import Kept
 
 
 def simulate(
@@ -179,6 +182,7 @@ class Replay:
         self._waiting: dict[int, Placed] = {}
         # What a pausable task has run so far, and what it still needs (s).
         self._run: dict[int, tuple[tuple[float, float], ...]] = {}
+        self._reserve = Reserve(knowledge, rules)
 
     def run(self, progress: Callable[[int, int], None]) -> list[Placed | None]:
         """All events in order; the schedule that came of them."""
@@ -219,14 +223,32 @@ class Replay:
         task = self._tasks[i]
         if self._rules.policy == "run-now":
             placed = self._board.soonest(task, now_s)
-            if placed is not None:
-                self._board.hold(task, placed)
         else:
-            placed = fleet.place(task, self._board, now_s)
+            self._reserve.learn(task, now_s)
+            placed = self._cheapest(task, now_s) or self._board.soonest(task, now_s)
         if placed is not None:
+            self._board.hold(task, placed)
             self._waiting[i] = placed
         if (placed is None or placed.late) and self._rules.replans and self._may_help(i, now_s):
             self._plan_anew(now_s, i)
+
+    def _cheapest(self, task: Task, now_s: float) -> Placed | None:
+        """The cheapest place that ends in time and leaves free what can be left free."""
+        kept = self._reserve.ahead(now_s)
+        for count in range(len(kept), -1, -1):
+            with self._keeping(kept[:count]):
+                found = self._board.cheapest(task, now_s, task.deadline_s)
+            if found is not None:
+                return found
+        return None
+
+    @contextmanager
+    def _keeping(self, kept: Sequence[Kept]) -> Iterator[None]:
+        for task, placed in kept:
+            self._board.hold(task, placed)
+        yield
+        for task, placed in kept:
+            self._board.release(task, placed)
 
     def _may_help(self, i: int, now_s: float) -> bool:
         """Whether what waits is in the way of an arrival, and not only what runs."""
@@ -273,24 +295,57 @@ class Replay:
     def _plan_anew(self, now_s: float, arrived: int | None = None) -> None:
         """All that wait, together under capacity; a task that paused goes on with the rest.
 
-        ``arrived`` is one of them, which may have no place yet.
+        ``arrived`` is one that would be late otherwise: it may have no place yet, and slots are
+        kept free for no one.
         """
         rests = {i: rest for i in self._waiting if (rest := self._left(i, now_s)) is not None}
         for i, rest in rests.items():
             self._board.release(rest.task, self._waiting[i])
         if arrived is not None and arrived not in self._waiting:
             rests[arrived] = _Rest(self._tasks[arrived], None)
-        start = fleet.FleetPlan(
-            tuple(
-                None if (p := r.ahead) is None else self._board.priced(r.task, p.region, p.spans)
-                for r in rests.values()
-            )
-        )
-        tasks = [rest.task for rest in rests.values()]
-        made = fleet.plan(tasks, self._board, now_s=now_s, start=start, passes=1)
-        for (i, rest), placed in zip(rests.items(), made.placed, strict=True):
-            if placed is None:  # it had none, and there is none
-                continue
+        kept = self._reserve.ahead(now_s) if arrived is None else []
+        with self._keeping(kept):
+            inside = self._that_leave_it_free(rests) if kept else rests
+            start = fleet.FleetPlan(tuple(self._priced(rest) for rest in inside.values()))
+            tasks = [rest.task for rest in inside.values()]
+            made = fleet.plan(tasks, self._board, now_s=now_s, start=start, passes=1)
+        for (i, rest), placed in zip(inside.items(), made.placed, strict=True):
+            self._take(i, rest, placed)
+        for i in rests.keys() - inside.keys():
+            self._once_more(i, rests[i], now_s)
+
+    def _priced(self, rest: _Rest) -> Placed | None:
+        """Where it was to go, at what that costs now."""
+        if rest.ahead is None:
+            return None
+        return self._board.priced(rest.task, rest.ahead.region, rest.ahead.spans)
+
+    def _that_leave_it_free(self, rests: dict[int, _Rest]) -> dict[int, _Rest]:
+        """Those whose place does not need what is kept free; the others are held where they are."""
+        inside = {}
+        for i, rest in rests.items():
+            assert rest.ahead is not None
+            if self._board.fits(rest.task, rest.ahead):
+                inside[i] = rest
+            self._board.hold(rest.task, rest.ahead)
+        for rest in inside.values():
+            assert rest.ahead is not None
+            self._board.release(rest.task, rest.ahead)
+        return inside
+
+    def _once_more(self, i: int, rest: _Rest, now_s: float) -> None:
+        """One that needs what is kept free, where it is cheapest now."""
+        here = self._priced(rest)
+        assert here is not None
+        self._board.release(rest.task, here)
+        there = self._cheapest(rest.task, now_s)
+        if there is None or (not here.late and there.cost > here.cost):
+            there = here
+        self._board.hold(rest.task, there)
+        self._take(i, rest, there)
+
+    def _take(self, i: int, rest: _Rest, placed: Placed | None) -> None:
+        if placed is not None:  # else it had no place, and there is none
             self._waiting[i] = self._gone_on(rest, placed)
             if rest.ran:
                 self._run[i] = rest.ran
