@@ -229,7 +229,7 @@ def place(
     ``due_s`` is when it must have ended for others that wait for it.
     """
     placed = board.cheapest(task, earliest_s, min(task.deadline_s, due_s))
-    placed = placed or board.soonest(task, earliest_s)
+    placed = placed or board.first_done(task, earliest_s)
     if placed is not None:
         board.hold(task, placed)
     return placed

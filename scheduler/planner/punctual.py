@@ -182,7 +182,7 @@ class Rescue:
             if (p := self.placed[j]) is None:
                 return None
             ends.append(p.end_s)
-        found = self._board.soonest(task, max([task.release_s, self._now_s, *ends]))
+        found = self._board.first_done(task, max([task.release_s, self._now_s, *ends]))
         begins = [p.start_s for j in self._followers[i] if (p := self.placed[j]) is not None]
         if found is None or found.end_s > min(begins, default=found.end_s) + INSTANT_S:
             return None
