@@ -24,7 +24,8 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 class Rules:
     """``capacity`` in slots of each region, None: without limit; ``refresh_s`` between plans.
 
-    ``replans`` False: what was planned when a job came in stays.
+    ``replans`` False: what was planned when a job came in stays. ``reserve`` False: no slots are
+    kept free for jobs still to come.
     """
 
     policy: Policy = "fleet"
@@ -34,6 +35,11 @@ class Rules:
     iterations: int = 120
     replans: bool = True
     reserve: bool = True
+
+    @property
+    def keeps_free(self) -> bool:
+        """Whether slots are kept free for jobs still to come."""
+        return self.reserve and self.policy == "fleet" and self.capacity is not None
 
 
 def admit(

@@ -16,12 +16,13 @@ import numpy as np
 
 from scheduler.planner import fleet
 from scheduler.planner.board import TIE, Board
+from scheduler.planner.exchange import exchange
 from scheduler.planner.relaxed import Relaxed
 from scheduler.planner.segments import cheapest
 from scheduler.planner.task import INSTANT_S, Task, World, refine
 from scheduler.simulate.admission import admit, tasks_of
-from scheduler.simulate.reserve import Reserve
 from scheduler.simulate.outcome import Outcome, bound_of, peak_of, rows_of, tally
+from scheduler.simulate.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,6 +59,10 @@ def simulate(
         for policy in ("oracle", "run-now")
     )
     made, best = tally(tasks, placed, world), tally(logged, oracle, world)
+    reserve_cost_g = None
+    if rules.keeps_free:
+        without = schedule(tasks, world, knowledge, replace(rules, reserve=False))
+        reserve_cost_g = made.grams - tally(tasks, without, world).grams
     rows = rows_of(jobs, tasks, placed, knowledge, world)
     if made.unplaced:
         refused = {**refused, "no_room_before_the_end": made.unplaced}
@@ -75,7 +80,7 @@ def simulate(
             known_g=made.grams,
             iterations=rules.iterations,
         ),
-        reserve_cost_g=None,
+        reserve_cost_g=reserve_cost_g,
         more_pausing=rules.policy == "segments" and any(job.pausable is None for job in jobs),
         peak_slots=peak_of(rows),
         planning_s=planning_s,
@@ -98,9 +103,10 @@ def schedule(
     if rules.policy == "oracle" or not (rules.capacity or knowledge.issued):
         if rules.capacity is None:
             return alone(tasks, world, knowledge)
-        made = fleet.plan(tasks, Board(world), rounds=fleet.ROUNDS)
+        board = Board(world)
+        made = fleet.plan(tasks, board, rounds=fleet.ROUNDS)
         progress(len(tasks), len(tasks))
-        return list(made.placed)
+        return exchange(tasks, board, made.placed)
     return Replay(tasks, world, knowledge, rules).run(progress)
 
 

@@ -41,7 +41,7 @@ class Reserve:
 
     def __init__(self, knowledge: Knowledge, rules: Rules) -> None:
         self._knowledge, self._capacity = knowledge, rules.capacity
-        self._keeps = rules.reserve and rules.policy == "fleet" and rules.capacity is not None
+        self._keeps = rules.keeps_free
         self._past: list[Task] = []
         self._levels: list[tuple[int, float, int]] = []
         self._again_s = float("-inf")
