@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Two costs are equal when they differ by less than float rounding can make.
 TIE = 1e-9
+# So many places between what is held are looked at, the likeliest first, where another is known.
+TRIES = 2
 
 
 class Board:
@@ -102,13 +104,13 @@ class Board:
         low = max(0, self.world.at_or_before(earliest_s))
         high = min(self.world.cells, self.world.at_or_after(until_s))
         barred = self._barred(task, low, high, holes=holes)
-        for row in self._split(task, barred, low, high, holes=holes):
-            for a, b in self._gaps(task, row, barred, low):
-                begin = max(a, earliest_s)
-                if b - begin >= task.duration_s - INSTANT_S:
-                    if found is None or begin < found.start_s - INSTANT_S:
-                        found = self._placed(task, row, begin)
-                    break
+        chances = np.argwhere(self._chances(task, barred, low, holes=holes).T)
+        for k, row in chances.tolist():
+            if found is not None and found.start_s <= self.world.time(low + k):
+                break
+            for begin, _ in self._between(task, row, barred, low, k, earliest_s, until_s):
+                if found is None or begin < found.start_s - INSTANT_S:
+                    found = self._placed(task, row, begin)
         return found
 
     def _soonest_cell(self, task: Task, earliest_s: float, *, holes: bool) -> Placed | None:
@@ -153,24 +155,52 @@ class Board:
         barred = self._ledger.barred(rows, low, high, (task.slots, task.gpus))
         return barred if holes else barred | self.world.holes[rows, low:high]
 
-    def _split(
-        self, task: Task, barred: NDArray[np.bool_], low: int, high: int, *, holes: bool = False
-    ) -> list[int]:
-        """Rows with barred cells of which a part may be free."""
-        if self._ledger.whole:
-            return []
+    def _chances(
+        self, task: Task, barred: NDArray[np.bool_], low: int, *, holes: bool = False
+    ) -> NDArray[np.bool_]:
+        """Rows x cells from ``low`` on in which a start may be possible though no start at their
+        beginning is: of the first cell or the last one a part is held.
+        """
+        whole, cells = int(task.duration_s / self.world.step_s + INSTANT_S), barred.shape[1]
+        if self._ledger.whole or cells <= whole:
+            return np.zeros((len(barred), 0), dtype=bool)
+        open_ = ~barred | self._partly(task, low, low + cells, holes=holes)
+        first, last = slice(0, cells - whole), slice(whole, cells)
+        found = open_[:, first] & open_[:, last] & (barred[:, first] | barred[:, last])
+        if whole > 1 and found.any():
+            found &= free_runs(~barred[:, 1:], whole - 1)[:, first]
+        return found
+
+    def _partly(self, task: Task, low: int, high: int, *, holes: bool) -> NDArray[np.bool_]:
+        """Allowed regions x cells of which a part may be free though another is held."""
         rows = self._rows(task)
-        partly = barred & self._ledger.partly(rows, low, high)
-        if not holes and self._holed:
-            partly &= ~self.world.holes[rows, low:high]
-        return np.flatnonzero(partly.any(axis=1)).tolist()
+        partly = self._ledger.partly(rows, low, high)
+        return partly if holes or not self._holed else partly & ~self.world.holes[rows, low:high]
+
+    def _between(
+        self,
+        task: Task,
+        row: int,
+        barred: NDArray[np.bool_],
+        low: int,
+        k: int,
+        earliest_s: float,
+        end_s: float,
+    ) -> list[tuple[float, float]]:
+        """From when to when the task can start about the ``k``-th cell from ``low`` on."""
+        reach = k + int(task.duration_s / self.world.step_s + INSTANT_S) + 2
+        found = []
+        for a, b in self._gaps(task, row, barred[row, k:reach], low + k):
+            begin, latest = max(a, earliest_s), min(b, end_s) - task.duration_s
+            if latest >= begin - INSTANT_S:
+                found.append((begin, max(begin, latest)))
+        return found
 
     def _gaps(
         self, task: Task, row: int, barred: NDArray[np.bool_], low: int
     ) -> list[tuple[float, float]]:
         """Where the task can run in a region, exactly."""
-        demand = (task.slots, task.gpus)
-        return self._ledger.gaps(self._region(task, row), low, barred[row], demand)
+        return self._ledger.gaps(self._region(task, row), low, barred, (task.slots, task.gpus))
 
     def _window(self, task: Task, earliest_s: float, end_s: float) -> Placed | None:
         world, step = self.world, self.world.step_s
@@ -180,20 +210,12 @@ class Board:
         low = max(0, world.at_or_before(earliest_s))
         high = min(world.cells, max(last + cells, world.at_or_after(end_s)))
         barred = self._barred(task, low, high)
-        split = self._split(task, barred, low, high)
-        best, between = None, list[Placed]()
+        chances = self._chances(task, barred, low)
+        best, lowest = None, np.zeros((len(barred), 0))
         if first > low or last < first:
             best = self._exactly(task, earliest_s, ~barred, low)
-        starts = free_runs(~barred[:, first - low :], cells)[:, : max(0, last - first + 1)]
-        for row in split:
-            for a, b in self._gaps(task, row, barred, low):
-                begin, latest = max(a, earliest_s), min(b, end_s) - task.duration_s
-                if latest >= begin - INSTANT_S:
-                    moments = {begin, max(begin, latest)}
-                    between += [self._placed(task, row, at) for at in sorted(moments)]
-                    inside = world.at_or_after(begin) - first, world.at_or_before(latest) - first
-                    starts[row, max(0, inside[0]) : max(0, inside[1] + 1)] = True
         if last >= first:
+            starts = free_runs(~barred[:, first - low :], cells)[:, : last - first + 1]
             whole, part = int(length + INSTANT_S), length - int(length + INSTANT_S)
             areas = world.areas
             ends = areas[rows, first + whole : last + whole + 1]
@@ -205,17 +227,59 @@ class Board:
             if task.delay:
                 begun = world.time(first) + step * np.arange(last - first + 1)
                 cost += task.delay * (begun + (task.duration_s - task.release_s))
-            cost = np.where(starts, cost, np.inf)
-            lowest = cost.min(axis=0)
-            bound = float(lowest.min())
+            free = np.where(starts, cost, np.inf)
+            least = free.min(axis=0)
+            bound = float(least.min())
             if bound < np.inf:
-                s = int((lowest <= bound + TIE * abs(bound)).argmax())
-                if best is None or float(lowest[s]) < best.cost - TIE * abs(best.cost):
-                    row = int(cost[:, s].argmin())
+                s = int((least <= bound + TIE * abs(bound)).argmax())
+                if best is None or float(least[s]) < best.cost - TIE * abs(best.cost):
+                    row = int(free[:, s].argmin())
                     best = self._placed(task, row, world.time(first + s))
-        for there in between:
-            if best is None or _before(there, best):
-                best = there
+            lowest = cost
+        if not chances.any():
+            return best
+        return self._squeezed(
+            task, chances, lowest, first - low, barred, low, earliest_s, end_s, best
+        )
+
+    def _squeezed(
+        self,
+        task: Task,
+        chances: NDArray[np.bool_],
+        cost: NDArray[np.float64],
+        skipped: int,
+        barred: NDArray[np.bool_],
+        low: int,
+        earliest_s: float,
+        end_s: float,
+        best: Placed | None,
+    ) -> Placed | None:
+        """A place between what is held, where that is cheaper than the best at a cell's beginning.
+
+        ``cost`` is that of a start at each cell's beginning, from the ``skipped``-th on. What a
+        start within a cell costs is taken to lie between that of its two ends.
+        """
+        about = np.full(chances.shape, -np.inf)
+        known = min(cost.shape[1], chances.shape[1] - skipped)
+        if known > 0:
+            after = np.append(cost[:, 1:], cost[:, -1:], axis=1)
+            about[:, skipped : skipped + known] = np.minimum(cost, after)[:, :known]
+            about[:, skipped + known :] = np.inf
+        about[~chances] = np.inf
+        limit = np.inf if best is None else best.cost + TIE * abs(best.cost)
+        likely = np.argwhere((about <= limit).T & chances.T)
+        order = np.argsort(about.T[likely[:, 0], likely[:, 1]], kind="stable")
+        for tries, (k, row) in enumerate(likely[order].tolist()):
+            if best is not None and (
+                tries >= TRIES or about[row, k] > best.cost + TIE * abs(best.cost)
+            ):
+                break
+            point = self.world.time(low + k)
+            for begin, latest in self._between(task, row, barred, low, k, earliest_s, end_s):
+                for at in {begin, latest, min(max(begin, point), latest)}:
+                    there = self._placed(task, row, at)
+                    if best is None or _before(there, best):
+                        best = there
         return best
 
     def _exactly(
@@ -254,12 +318,12 @@ class Board:
         high = min(world.cells, world.at_or_after(end_s))
         edges = world.start_s + world.step_s * np.arange(low, high + 1, dtype=np.float64)
         barred = self._barred(task, low, high)
-        split = self._split(task, barred, low, high)
+        partly = barred & self._partly(task, low, high, holes=False)
         best = None if sooner else self._window(task, earliest_s, end_s)
         for row in range(len(barred)):
             region, at, shut, of = self._region(task, row), edges, barred[row], slice(None)
-            if row in split:
-                gaps = np.array(self._gaps(task, row, barred, low)).reshape(-1, 2)
+            if partly[row].any():
+                gaps = np.array(self._gaps(task, row, barred[row], low)).reshape(-1, 2)
                 at = np.unique(np.concatenate([edges, gaps.ravel()]))
                 middle = (at[:-1] + at[1:]) / 2
                 gap = np.searchsorted(gaps[:, 0], middle) - 1

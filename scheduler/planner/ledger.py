@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scheduler.planner.task import INSTANT_S
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 TICK_S = 1e-5
 # More than any region has, of what is not limited.
 UNLIMITED = 2**31 - 1
+# Of fewer spans in a cell the most held at once is counted one by one, which is faster then.
+FEW = 5
 
 # Slots and GPUs.
 Demand = tuple[int, int]
@@ -52,13 +56,14 @@ class Ledger:
         if low > high:
             self._part(region, high, (a, b, *demand), times)
             return
-        if low > 0 and world.at_or_before(a) < low:
-            self._part(region, low - 1, (a, world.time(low), *demand), times)
-        if high < world.cells and world.at_or_after(b) > high:
-            self._part(region, high, (world.time(high), b, *demand), times)
-        for left, wanted in zip(self.left, demand, strict=True):
-            if left is not None and wanted:
-                left[region, max(low, 0) : max(high, 0)] -= times * wanted
+        if (edge := world.time(low)) > a + INSTANT_S:
+            self._part(region, low - 1, (a, edge, *demand), times)
+        if (edge := world.time(high)) < b - INSTANT_S:
+            self._part(region, high, (edge, b, *demand), times)
+        if low < high:
+            for left, wanted in zip(self.left, demand, strict=True):
+                if left is not None and wanted:
+                    left[region, max(low, 0) : max(high, 0)] -= times * wanted
 
     def _part(self, region: int, at: int, part: tuple[float, float, int, int], times: int) -> None:
         if not 0 <= at < self._world.cells:
@@ -143,8 +148,7 @@ class _Cell:
     def __init__(self) -> None:
         self.parts: list[tuple[float, float, int, int]] = []
         self.peak: Demand = (0, 0)
-        # From each moment on: what is held.
-        self._steps: list[tuple[float, int, int]] = []
+        self._steps: list[tuple[float, int, int]] | None = None
 
     def change(self, part: tuple[float, float, int, int], times: int) -> None:
         """Add a span, or take it away."""
@@ -152,27 +156,40 @@ class _Cell:
             insort(self.parts, part)
         else:
             self.parts.remove(part)
-        events = []
-        for a, b, slots, gpus in self.parts:
-            events += [(round(a / TICK_S), a, slots, gpus), (round(b / TICK_S), b, -slots, -gpus)]
-        events.sort()
-        self._steps = []
-        slots = gpus = 0
-        for n, (tick, at, *held) in enumerate(events):
-            slots, gpus = slots + held[0], gpus + held[1]
-            # Whatever ends or starts at one moment counts as one change.
-            if n + 1 == len(events) or events[n + 1][0] > tick:
-                self._steps.append((at, slots, gpus))
-        self.peak = (
-            max((s for _, s, _ in self._steps), default=0),
-            max((g for _, _, g in self._steps), default=0),
-        )
+        self._steps = None
+        if len(self.parts) < FEW:
+            # As at the beginning of some span.
+            at_once = [[p for p in self.parts if p[0] <= a + TICK_S < p[1]] for a, *_ in self.parts]
+            self.peak = (
+                max((sum(p[2] for p in held) for held in at_once), default=0),
+                max((sum(p[3] for p in held) for held in at_once), default=0),
+            )
+            return
+        steps = self._levels()
+        self.peak = (max(s for _, s, _ in steps), max(g for _, _, g in steps))
+
+    def _levels(self) -> list[tuple[float, int, int]]:
+        """From each moment on: what is held."""
+        if self._steps is None:
+            events = []
+            for a, b, slots, gpus in self.parts:
+                events.append((round(a / TICK_S), a, slots, gpus))
+                events.append((round(b / TICK_S), b, -slots, -gpus))
+            events.sort()
+            self._steps = []
+            slots = gpus = 0
+            for n, (tick, at, more_slots, more_gpus) in enumerate(events):
+                slots, gpus = slots + more_slots, gpus + more_gpus
+                # Whatever ends or starts at one moment counts as one change.
+                if n + 1 == len(events) or events[n + 1][0] > tick:
+                    self._steps.append((at, slots, gpus))
+        return self._steps
 
     def free(self, start_s: float, end_s: float, spare: Demand) -> list[tuple[float, float]]:
         """Where no more than ``spare`` is held."""
         found: list[tuple[float, float]] = []
         begun: float | None = start_s
-        for at, slots, gpus in self._steps:
+        for at, slots, gpus in self._levels():
             free = slots <= spare[0] and gpus <= spare[1]
             if free and begun is None:
                 begun = at
