@@ -46,8 +46,21 @@ class Board:
 
     def hold(self, task: Task, placed: Placed, *, times: int = 1) -> None:
         """Take the capacity of a placed task; ``times`` -1 gives it back."""
-        for a, b in placed.spans:
-            self._ledger.hold(placed.region, a, b, (task.slots, task.gpus), times)
+        self.take(placed.region, placed.spans, task.slots, task.gpus, times=times)
+
+    def take(
+        self, region: int, spans: segments.Spans, slots: int, gpus: int, *, times: int = 1
+    ) -> None:
+        """Take slots and GPUs of a region over ``spans``; ``times`` -1 gives them back."""
+        for a, b in spans:
+            self._ledger.hold(region, a, b, (slots, gpus), times)
+
+    def lacking(self) -> NDArray[np.int64]:
+        """How much more is held of slots and GPUs than there is, by region and cell."""
+        lacks = [
+            np.maximum(0, -left.astype(np.int64)) for left in self._ledger.left if left is not None
+        ]
+        return np.array(lacks)
 
     def release(self, task: Task, placed: Placed) -> None:
         """Give the capacity of a placed task back."""

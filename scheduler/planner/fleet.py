@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scheduler.planner.board import TIE, Board
+from scheduler.planner.chains import Chains
 from scheduler.planner.multipliers import Multipliers
 from scheduler.planner.order import due, in_order
 from scheduler.planner.order import followers as followers_of
@@ -191,10 +192,15 @@ def improve(
     *,
     now_s: float = float("-inf"),
     passes: int = PASSES,
+    gain: float = TIE,
 ) -> FleetPlan:
-    """Lift and put down each task in turn, forth and back in time; the board holds the result."""
+    """Lift and put down each task in turn, forth and back in time; the board holds the result.
+
+    Where nothing is cheaper by a share of ``gain``, the earlier of equal places is taken.
+    """
     placed = list(made.placed)
     followers = followers_of(tasks)
+    chains = Chains(tasks, board, now_s)
     forth = sorted(range(len(tasks)), key=lambda i: tasks[i].release_s)
     for turn in range(passes):
         moved = False
@@ -207,18 +213,52 @@ def improve(
             latest = min([latest, *(p.start_s for j in followers[i] if (p := placed[j]))])
             board.release(tasks[i], here)
             there = board.cheapest(tasks[i], earliest, latest)
-            if there is not None and (
-                there.late_s < here.late_s - INSTANT_S
-                or (
-                    there.late_s <= here.late_s + INSTANT_S
-                    and there.cost < here.cost - TIE * abs(here.cost)
-                )
-            ):
+            if there is not None and _is_better(there, here, gain):
                 placed[i], moved = there, True
             board.hold(tasks[i], placed[i] or here)
+        for chain in chains.chains if gain < 1 else ():
+            moved |= _move(tasks, board, chains, chain, placed)
         if not moved:
             break
     return FleetPlan(tuple(placed), made.complete)
+
+
+def _is_better(there: Placed, here: Placed, gain: float) -> bool:
+    """Less late; else cheaper; else as cheap and earlier."""
+    if abs(there.late_s - here.late_s) > INSTANT_S:
+        return there.late_s < here.late_s
+    if there.cost < here.cost - gain * abs(here.cost):
+        return True
+    as_cheap = there.cost <= here.cost + TIE * abs(here.cost)
+    return as_cheap and there.start_s < here.start_s - INSTANT_S
+
+
+def _move(
+    tasks: Sequence[Task],
+    board: Board,
+    chains: Chains,
+    chain: Sequence[int],
+    placed: list[Placed | None],
+) -> bool:
+    """Move a punctual chain as one where that is cheaper; the board follows."""
+    here = {i: p for i in chain if (p := placed[i]) is not None and not p.late}
+    if len(here) < len(chain):
+        return False
+    for i, place in here.items():
+        board.release(tasks[i], place)
+    there = chains.arranged(chain, here)
+    for i, place in (there or here).items():
+        board.hold(tasks[i], place)
+        placed[i] = place
+    return there is not None
+
+
+def sooner(
+    tasks: Sequence[Task], board: Board, made: FleetPlan, *, now_s: float = float("-inf")
+) -> FleetPlan:
+    """The same plan, but tasks that cost no more earlier go there; the board holds it."""
+    _hold(tasks, made, board)
+    return improve(tasks, board, made, now_s=now_s, passes=1, gain=float("inf"))
 
 
 def place(
