@@ -24,7 +24,8 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 class Rules:
     """``capacity`` in slots of each region, None: without limit; ``refresh_s`` between plans.
 
-    ``replans`` False: what was planned when a job came in stays.
+    ``replans`` False: what was planned when a job came in stays. ``reserve`` False: no slots are
+    kept free for jobs still to come.
     """
 
     policy: Policy = "fleet"
@@ -33,39 +34,48 @@ class Rules:
     pausing: Pausing = FREE
     iterations: int = 120
     replans: bool = True
+    reserve: bool = True
+
+    @property
+    def keeps_free(self) -> bool:
+        """Whether slots are kept free for jobs still to come."""
+        return self.reserve and self.policy == "fleet" and self.capacity is not None
 
 
 def admit(
     log: Sequence[LogJob], knowledge: Knowledge, rules: Rules
-) -> tuple[list[LogJob], list[Task], dict[str, int]]:
-    """The jobs that can run at all, as tasks, and how many are refused for which reason.
-
-    Deadlines are cut at the end of the trace.
-    """
-    index = {name: i for i, name in enumerate(knowledge.regions)}
+) -> tuple[list[LogJob], dict[str, int]]:
+    """The jobs that can run at all, and how many are refused for which reason."""
     jobs: list[LogJob] = []
-    tasks: list[Task] = []
     refused: dict[str, int] = {}
     holes = np.isnan(knowledge.actual)
     for job in log:
-        regions = tuple(i for name in job.regions if (i := index.get(name)) is not None)
-        why = _refusal(job, regions, knowledge, rules, holes)
-        if why is not None:
+        why = _refusal(job, _regions(job, knowledge), knowledge, rules, holes)
+        if why is None:
+            jobs.append(job)
+        else:
             refused[why] = refused.get(why, 0) + 1
-            continue
-        jobs.append(job)
-        tasks.append(
-            Task(
-                release_s=job.submitted_s,
-                deadline_s=min(job.deadline_s, knowledge.end_s),
-                duration_s=job.duration_s,
-                slots=job.slots,
-                kw=(job.power_w / 1000.0,),
-                regions=regions or None,
-                pausing=_pausing(job, rules),
-            )
+    return jobs, refused
+
+
+def tasks_of(jobs: Sequence[LogJob], knowledge: Knowledge, rules: Rules) -> list[Task]:
+    """Admitted jobs as the policy of ``rules`` plans them; deadlines are cut at the trace's end."""
+    return [
+        Task(
+            release_s=job.submitted_s,
+            deadline_s=min(job.deadline_s, knowledge.end_s),
+            duration_s=job.duration_s,
+            slots=job.slots,
+            kw=(job.power_w / 1000.0,),
+            regions=_regions(job, knowledge) or None,
+            pausing=_pausing(job, rules),
         )
-    return jobs, tasks, refused
+        for job in jobs
+    ]
+
+
+def _regions(job: LogJob, knowledge: Knowledge) -> tuple[int, ...]:
+    return tuple(knowledge.regions.index(n) for n in job.regions if n in knowledge.regions)
 
 
 def _refusal(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scheduler.simulate.log import LogJob
 
 SCHEDULE_COLUMNS = ("job_id", "region", "start_utc", "end_utc", "slots", "g")
+NO_RESERVE = "only the fleet policy under --capacity keeps slots free for jobs still to come"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,39 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """Figures of one schedule; ``unplaced`` jobs fit nowhere in the trace and count nowhere else.
+
+    ``lateness_s`` is the time between deadlines and later ends, all jobs together;
+    ``worst_lateness_s`` is that of the latest job; ``delay_s`` is the wait of all jobs together.
+    """
+
+    jobs: int
+    grams: float
+    missed: int
+    lateness_s: float
+    worst_lateness_s: float
+    delay_s: float
+    unplaced: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """Figures of one replay, refused jobs left out; None: there is no such figure."""
+    """Figures of one replay, refused jobs left out; None: there is no such figure.
+
+    ``run_now_g``, ``oracle`` and ``first_come`` are of the log, the trace and the capacity,
+    whatever the policy. ``reserve_cost_g`` is what the policy emits more because it keeps slots
+    free for jobs still to come; ``more_pausing``: it pauses jobs that the oracle may not pause.
+    """
 
     policy: str
-    jobs: int
-    emissions_g: float
+    made: Tally
     run_now_g: float
-    oracle_g: float
+    oracle: Tally
+    first_come: Tally
     lower_bound_g: float
-    missed_deadlines: int
-    mean_delay_s: float | None
+    reserve_cost_g: float | None
+    more_pausing: bool
     peak_slots: int
     planning_s: float
     refused: dict[str, int]
@@ -54,31 +77,83 @@ class Outcome:
     schedule: tuple[Segment, ...]
 
     @property
+    def jobs(self) -> int:
+        """How many ran."""
+        return self.made.jobs
+
+    @property
+    def emissions_g(self) -> float:
+        """What the jobs that ran emitted."""
+        return self.made.grams
+
+    @property
+    def oracle_g(self) -> float:
+        """What they emit in the best plan found by one who knows all jobs and hours beforehand."""
+        return self.oracle.grams
+
+    @property
+    def missed_deadlines(self) -> int:
+        """How many ended after their deadline."""
+        return self.made.missed
+
+    @property
+    def mean_delay_s(self) -> float | None:
+        """How much later than at once a job ended."""
+        return self.made.delay_s / self.jobs if self.jobs else None
+
+    @property
     def saved_percent(self) -> float | None:
         """Against a start at submission in the home region; may be negative."""
-        return _percent(self.run_now_g - self.emissions_g, self.run_now_g)
+        return self._saved(self.made)
 
     @property
     def oracle_saved_percent(self) -> float | None:
         """The same for one who knew every job and every hour beforehand."""
-        return _percent(self.run_now_g - self.oracle_g, self.run_now_g)
+        return self._saved(self.oracle)
+
+    def _saved(self, made: Tally) -> float | None:
+        if made.unplaced:
+            return None
+        return _percent(self.run_now_g - made.grams, self.run_now_g)
 
     @property
     def captured_percent(self) -> float | None:
-        """What was saved of what the oracle saves; None where that is nothing."""
-        oracle = self.run_now_g - self.oracle_g
-        if oracle <= INSTANT_S * self.run_now_g:
+        """What was saved of what the oracle saves, where both miss as many deadlines."""
+        if self._incomparable():
             return None
-        return _percent(self.run_now_g - self.emissions_g, oracle)
+        return _percent(self.run_now_g - self.emissions_g, self.run_now_g - self.oracle_g)
+
+    def _incomparable(self) -> str:
+        """Why the policy's saving is no share of the oracle's; empty where it is one."""
+        made, oracle = self.made, self.oracle
+        if made.unplaced or oracle.unplaced:
+            return _no_room(made.unplaced or oracle.unplaced)
+        if made.missed != oracle.missed:
+            return (
+                f"the policy misses {made.missed} deadlines and the oracle {oracle.missed}: only "
+                "schedules that miss as many compare"
+            )
+        if self.more_pausing:
+            return "the policy pauses jobs of which the log does not say that they may pause"
+        if self.run_now_g - oracle.grams <= INSTANT_S * self.run_now_g:
+            return "the oracle saves nothing against a start of each job at its submission"
+        return ""
 
     @property
     def gap_percent(self) -> float | None:
         """How far above the lower bound it is."""
         return _percent(self.emissions_g - self.lower_bound_g, self.lower_bound_g)
 
+    @property
+    def reserve_cost_percent(self) -> float | None:
+        """How many points of ``saved_percent`` the reserve takes."""
+        return (
+            None if self.reserve_cost_g is None else _percent(self.reserve_cost_g, self.run_now_g)
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON document."""
-        return {
+        figures = {
             "jobs": self.jobs,
             "policy": self.policy,
             "emissions_g": self.emissions_g,
@@ -90,12 +165,30 @@ class Outcome:
             "lower_bound_g": self.lower_bound_g,
             "gap_percent": self.gap_percent,
             "missed_deadlines": self.missed_deadlines,
+            "lateness_s": self.made.lateness_s,
+            "worst_lateness_s": self.made.worst_lateness_s,
+            "run_now_missed_deadlines": self.first_come.missed,
+            "oracle_missed_deadlines": self.oracle.missed,
+            "reserve_cost_percent": self.reserve_cost_percent,
             "mean_delay_s": self.mean_delay_s,
             "peak_slots": self.peak_slots,
             "planning_seconds": self.planning_s,
             "refused": self.refused,
             "notes": list(self.notes),
         }
+        return figures | {"null_reasons": self._reasons(figures)}
+
+    def _reasons(self, figures: dict[str, Any]) -> dict[str, str]:
+        nothing = "running at once emits nothing"
+        reasons = {
+            "saved_percent": _no_room(self.made.unplaced) or nothing,
+            "oracle_saved_percent": _no_room(self.oracle.unplaced) or nothing,
+            "captured_percent": self._incomparable(),
+            "gap_percent": "the lower bound is 0 g",
+            "reserve_cost_percent": NO_RESERVE if self.reserve_cost_g is None else nothing,
+            "mean_delay_s": "no job ran",
+        }
+        return {name: why for name, why in reasons.items() if figures[name] is None}
 
     def write(self, out: TextIO) -> None:
         """The schedule as CSV, a row a segment."""
@@ -107,69 +200,62 @@ class Outcome:
             )
 
 
-def settle(
-    jobs: Sequence[LogJob],
-    tasks: Sequence[Task],
-    placed: Sequence[Placed | None],
-    oracle: Sequence[Placed | None],
-    refused: dict[str, int],
-    knowledge: Knowledge,
-    world: World,
-    *,
-    policy: str,
-    planning_s: float,
-    iterations: int,
-) -> Outcome:
-    """Count a schedule on the actual intensity; a job that fits nowhere is refused."""
-    kept = [i for i, (p, o) in enumerate(zip(placed, oracle, strict=True)) if p and o]
-    if len(kept) < len(tasks):
-        refused = {**refused, "no_room_before_the_end": len(tasks) - len(kept)}
-    run_now, emitted, best = 0.0, 0.0, 0.0
-    missed, delay_s = 0, 0.0
-    schedule: list[Segment] = []
-    bounded: list[Task] = []
-    for i in kept:
-        job, task, place, ideal = jobs[i], tasks[i], placed[i], oracle[i]
-        assert place is not None
-        assert ideal is not None
-        kw, home = task.kw[0], 0 if task.regions is None else task.regions[0]
-        run_now += world.grams(home, kw, ((task.release_s, task.release_s + task.duration_s),))
-        best += world.grams(ideal.region, kw, ideal.spans)
-        for a, b in place.spans:
-            grams = world.grams(place.region, kw, ((a, b),))
-            emitted += grams
-            region = knowledge.regions[place.region]
-            schedule.append(Segment(job.id, region, a, b, job.slots, grams))
-        missed += place.end_s > task.deadline_s + INSTANT_S
-        delay_s += place.end_s - task.release_s - task.duration_s
-        # The bound is one on plans like this one: a job that is late may be so there too.
-        bounded.append(replace(task, deadline_s=max(task.deadline_s, place.end_s)))
-    bound = _bound(bounded, knowledge, world, min(emitted, best), iterations)
-    return Outcome(
-        policy=policy,
-        jobs=len(kept),
-        emissions_g=emitted,
-        run_now_g=run_now,
-        oracle_g=min(best, emitted) if policy != "oracle" else emitted,
-        lower_bound_g=min(bound, emitted),
-        missed_deadlines=missed,
-        mean_delay_s=delay_s / len(kept) if kept else None,
-        peak_slots=_peak(schedule),
-        planning_s=planning_s,
-        refused=refused,
-        notes=knowledge.notes,
-        schedule=tuple(schedule),
+def tally(tasks: Sequence[Task], placed: Sequence[Placed | None], world: World) -> Tally:
+    """Count a schedule on the actual intensity."""
+    pairs = [(t, p) for t, p in zip(tasks, placed, strict=True) if p is not None]
+    late = [late_s for t, p in pairs if (late_s := p.end_s - t.deadline_s) > INSTANT_S]
+    return Tally(
+        jobs=len(pairs),
+        grams=sum(world.grams(p.region, t.kw[0], p.spans) for t, p in pairs),
+        missed=len(late),
+        lateness_s=sum(late),
+        worst_lateness_s=max(late, default=0.0),
+        delay_s=sum(p.end_s - t.release_s - t.duration_s for t, p in pairs),
+        unplaced=len(tasks) - len(pairs),
     )
 
 
-def _bound(
-    tasks: Sequence[Task], knowledge: Knowledge, world: World, known_g: float, iterations: int
+def rows_of(
+    jobs: Sequence[LogJob],
+    tasks: Sequence[Task],
+    placed: Sequence[Placed | None],
+    knowledge: Knowledge,
+    world: World,
+) -> tuple[Segment, ...]:
+    """The schedule, a row a segment."""
+    return tuple(
+        Segment(
+            job.id,
+            knowledge.regions[place.region],
+            a,
+            b,
+            job.slots,
+            world.grams(place.region, task.kw[0], ((a, b),)),
+        )
+        for job, task, place in zip(jobs, tasks, placed, strict=True)
+        if place is not None
+        for a, b in place.spans
+    )
+
+
+def bound_of(
+    tasks: Sequence[Task],
+    placed: Sequence[Placed | None],
+    knowledge: Knowledge,
+    capacity: int | None,
+    *,
+    known_g: float,
+    iterations: int,
 ) -> float:
-    slots = None
-    if world.slots is not None:
-        slots = np.full(knowledge.actual.shape, float(world.slots[0, 0]))
-    return lower_bound(
-        tasks,
+    """No plan like this one emits less: a job that is late in it may be so there too."""
+    bounded = [
+        replace(task, deadline_s=max(task.deadline_s, place.end_s))
+        for task, place in zip(tasks, placed, strict=True)
+        if place is not None
+    ]
+    slots = None if capacity is None else np.full(knowledge.actual.shape, float(capacity))
+    bound = lower_bound(
+        bounded,
         knowledge.start_s,
         knowledge.step_s,
         knowledge.actual,
@@ -177,15 +263,20 @@ def _bound(
         known_cost=known_g,
         iterations=iterations,
     )
+    return min(bound, known_g)
 
 
-def _peak(schedule: Sequence[Segment]) -> int:
+def peak_of(schedule: Sequence[Segment]) -> int:
     """Slots held at once at most; one that ends makes room for one that starts then."""
     events = sorted(
         [(s.end_s, -s.slots) for s in schedule] + [(s.start_s, s.slots) for s in schedule]
     )
     held = np.cumsum([slots for _, slots in events]) if events else np.zeros(1)
     return int(held.max())
+
+
+def _no_room(jobs: int) -> str:
+    return f"{jobs} jobs have no room before the end of the trace" if jobs else ""
 
 
 def _percent(part: float, whole: float) -> float | None:

@@ -8,6 +8,7 @@ is planned once, exactly.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,21 +16,25 @@ import numpy as np
 
 from scheduler.planner import fleet
 from scheduler.planner.board import TIE, Board
+from scheduler.planner.exchange import exchange
 from scheduler.planner.relaxed import Relaxed
 from scheduler.planner.segments import cheapest
 from scheduler.planner.task import INSTANT_S, Task, World, refine
-from scheduler.simulate.admission import Rules, admit
-from scheduler.simulate.outcome import Outcome, settle
+from scheduler.simulate.admission import admit, tasks_of
+from scheduler.simulate.outcome import Outcome, bound_of, peak_of, rows_of, tally
+from scheduler.simulate.reserve import EVERY_S, Reserve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from scheduler.planner.segments import Spans
     from scheduler.planner.task import Placed
+    from scheduler.simulate.admission import Rules
     from scheduler.simulate.knowledge import Knowledge
     from scheduler.simulate.log import LogJob
+    from scheduler.simulate.reserve import Kept
 
 
 def simulate(
@@ -39,33 +44,72 @@ def simulate(
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Outcome:
     """Replay ``log``; ``progress`` is told how many of all events are done."""
-    jobs, tasks, refused = admit(log, knowledge, rules)
+    jobs, refused = admit(log, knowledge, rules)
+    # The oracle and first come, first served are of the log, whatever the policy.
+    logged = tasks_of(jobs, knowledge, replace(rules, policy="oracle"))
+    tasks = tasks_of(jobs, knowledge, rules)
     world = _world(knowledge, tasks, rules)
     begun = time.perf_counter()
-    if rules.policy == "oracle":
-        placed = offline(tasks, world, rules, progress=progress)
-    elif rules.capacity is None and (not knowledge.issued or rules.policy == "run-now"):
-        placed = alone(tasks, world, knowledge, rules)
-    else:
-        placed = _Replay(tasks, world, knowledge, rules).run(progress)
+    placed = schedule(tasks, world, knowledge, rules, progress)
     planning_s = time.perf_counter() - begun
-    oracle = placed
-    if rules.policy != "oracle" and (rules.capacity is not None or knowledge.issued):
-        oracle = offline(tasks, world, rules, placed)
-    elif rules.policy == "run-now":
-        oracle = alone(tasks, world, knowledge, replace(rules, policy="window"))
-    return settle(
-        jobs,
-        tasks,
-        placed,
-        oracle,
-        refused,
-        knowledge,
-        world,
-        policy=rules.policy,
-        planning_s=planning_s,
-        iterations=rules.iterations,
+    oracle, first_come = (
+        placed
+        if rules.policy == policy
+        else schedule(logged, world, knowledge, replace(rules, policy=policy))
+        for policy in ("oracle", "run-now")
     )
+    made, best = tally(tasks, placed, world), tally(logged, oracle, world)
+    reserve_cost_g = None
+    if rules.keeps_free:
+        without = placed
+        if tasks and tasks[-1].release_s >= tasks[0].release_s + EVERY_S:
+            without = schedule(tasks, world, knowledge, replace(rules, reserve=False))
+        reserve_cost_g = made.grams - tally(tasks, without, world).grams
+    rows = rows_of(jobs, tasks, placed, knowledge, world)
+    if made.unplaced:
+        refused = {**refused, "no_room_before_the_end": made.unplaced}
+    return Outcome(
+        policy=rules.policy,
+        made=made,
+        run_now_g=tally(logged, [at_once(t, Board(world)) for t in logged], world).grams,
+        oracle=best,
+        first_come=tally(logged, first_come, world),
+        lower_bound_g=bound_of(
+            tasks,
+            placed,
+            knowledge,
+            rules.capacity,
+            known_g=made.grams,
+            iterations=rules.iterations,
+        ),
+        reserve_cost_g=reserve_cost_g,
+        more_pausing=rules.policy == "segments" and any(job.pausable is None for job in jobs),
+        peak_slots=peak_of(rows),
+        planning_s=planning_s,
+        refused=refused,
+        notes=knowledge.notes,
+        schedule=rows,
+    )
+
+
+def schedule(
+    tasks: Sequence[Task],
+    world: World,
+    knowledge: Knowledge,
+    rules: Rules,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[Placed | None]:
+    """Where each task runs under the policy of ``rules``."""
+    if rules.capacity is None and rules.policy == "run-now":
+        return [at_once(task, Board(world)) for task in tasks]
+    if rules.policy == "oracle" or not (rules.capacity or knowledge.issued):
+        if rules.capacity is None:
+            return alone(tasks, world, knowledge)
+        board = Board(world)
+        made = fleet.plan(tasks, board, rounds=fleet.ROUNDS)
+        progress(len(tasks), len(tasks))
+        return exchange(tasks, board, made.placed)
+    return Replay(tasks, world, knowledge, rules).run(progress)
 
 
 def _world(knowledge: Knowledge, tasks: Sequence[Task], rules: Rules) -> World:
@@ -89,13 +133,9 @@ def _on(
     return World(knowledge.start_s, step_s, fine, slots)
 
 
-def alone(
-    tasks: Sequence[Task], world: World, knowledge: Knowledge, rules: Rules
-) -> list[Placed | None]:
+def alone(tasks: Sequence[Task], world: World, knowledge: Knowledge) -> list[Placed | None]:
     """Each task for itself on the actual intensity: the exact optimum where none is limited."""
     board = Board(world)
-    if rules.policy == "run-now":
-        return [_at_once(task, board) for task in tasks]
     g_per_kwh = knowledge.actual
     best = Relaxed(
         [replace(t, pausing=None) for t in tasks], knowledge.start_s, knowledge.step_s, g_per_kwh
@@ -132,36 +172,13 @@ def _in_segments(
     return min(found, key=lambda placed: placed.cost, default=None)
 
 
-def offline(
-    tasks: Sequence[Task],
-    world: World,
-    rules: Rules,
-    known: Sequence[Placed | None] | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> list[Placed | None]:
-    """The plan of one who knows every job and every hour beforehand.
-
-    ``known`` is a schedule on the same rules that it may not fall behind.
-    """
-    board = Board(world)
-    start = None
-    if known is not None:
-        prices = [
-            None if p is None else board.priced(t, p.region, p.spans)
-            for t, p in zip(tasks, known, strict=True)
-        ]
-        start = fleet.FleetPlan(tuple(prices))
-    made = fleet.plan(tasks, board, start=start, rounds=fleet.ROUNDS)
-    progress(len(tasks), len(tasks))
-    return list(made.placed)
-
-
-def _at_once(task: Task, board: Board) -> Placed:
+def at_once(task: Task, board: Board) -> Placed:
+    """At its submission, in its home region, whatever is free."""
     home = 0 if task.regions is None else task.regions[0]
     return board.priced(task, home, ((task.release_s, task.release_s + task.duration_s),))
 
 
-class _Replay:
+class Replay:
     """The state of the world while events pass by."""
 
     def __init__(
@@ -173,6 +190,7 @@ class _Replay:
         self._waiting: dict[int, Placed] = {}
         # What a pausable task has run so far, and what it still needs (s).
         self._run: dict[int, tuple[tuple[float, float], ...]] = {}
+        self._reserve = Reserve(knowledge, rules)
 
     def run(self, progress: Callable[[int, int], None]) -> list[Placed | None]:
         """All events in order; the schedule that came of them."""
@@ -208,17 +226,52 @@ class _Replay:
         return looks
 
     def _arrive(self, i: int, now_s: float) -> None:
+        """Where it is cheapest; one that would be late is planned together with all that wait."""
         self._begin(now_s)
         task = self._tasks[i]
         if self._rules.policy == "run-now":
             placed = self._board.soonest(task, now_s)
-            if placed is not None:
-                self._board.hold(task, placed)
         else:
-            placed = fleet.place(task, self._board, now_s)
-        if placed is None:
-            return
-        self._waiting[i] = placed
+            self._reserve.learn(task, now_s)
+            placed = self._cheapest(task, now_s) or self._board.soonest(task, now_s)
+        if placed is not None:
+            self._board.hold(task, placed)
+            self._waiting[i] = placed
+        if (placed is None or placed.late) and self._rules.replans and self._may_help(i, now_s):
+            self._plan_anew(now_s, i)
+
+    def _cheapest(self, task: Task, now_s: float) -> Placed | None:
+        """The cheapest place that ends in time and leaves free what can be left free."""
+        kept = self._reserve.ahead(now_s)
+        for count in range(len(kept), -1, -1):
+            with self._keeping(kept[:count]):
+                found = self._board.cheapest(task, now_s, task.deadline_s)
+            if found is not None:
+                return found
+        return None
+
+    @contextmanager
+    def _keeping(self, kept: Sequence[Kept]) -> Iterator[None]:
+        for task, placed in kept:
+            self._board.hold(task, placed)
+        yield
+        for task, placed in kept:
+            self._board.release(task, placed)
+
+    def _may_help(self, i: int, now_s: float) -> bool:
+        """Whether what waits is in the way of an arrival, and not only what runs."""
+        if self._rules.policy == "run-now":
+            return False
+        waiting = [
+            (self._tasks[j], p) for j, p in self._waiting.items() if p.start_s > now_s - INSTANT_S
+        ]
+        for task, placed in waiting:
+            self._board.release(task, placed)
+        task = self._tasks[i]
+        found = self._board.cheapest(task, now_s, task.deadline_s)
+        for other, placed in waiting:
+            self._board.hold(other, placed)
+        return found is not None
 
     def _begin(self, now_s: float) -> None:
         """What has started is no longer planned; of a pausable task only what is left is."""
@@ -247,18 +300,60 @@ class _Replay:
         if self._waiting and self._rules.replans and (fresh or self._rules.capacity is not None):
             self._plan_anew(now_s)
 
-    def _plan_anew(self, now_s: float) -> None:
-        """All that wait, together under capacity; a task that paused goes on with the rest."""
+    def _plan_anew(self, now_s: float, arrived: int | None = None) -> None:
+        """All that wait, together under capacity; a task that paused goes on with the rest.
+
+        ``arrived`` is one that would be late otherwise: it may have no place yet, and slots are
+        kept free for no one.
+        """
         rests = {i: rest for i in self._waiting if (rest := self._left(i, now_s)) is not None}
         for i, rest in rests.items():
             self._board.release(rest.task, self._waiting[i])
-        tasks = [rest.task for rest in rests.values()]
-        start = fleet.FleetPlan(
-            tuple(self._board.priced(r.task, r.ahead.region, r.ahead.spans) for r in rests.values())
-        )
-        made = fleet.plan(tasks, self._board, now_s=now_s, start=start, passes=1)
-        for (i, rest), placed in zip(rests.items(), made.placed, strict=True):
-            assert placed is not None  # no worse than the plan that it had
+        if arrived is not None and arrived not in self._waiting:
+            rests[arrived] = _Rest(self._tasks[arrived], None)
+        kept = self._reserve.ahead(now_s) if arrived is None else []
+        with self._keeping(kept):
+            inside = self._that_leave_it_free(rests) if kept else rests
+            start = fleet.FleetPlan(tuple(self._priced(rest) for rest in inside.values()))
+            tasks = [rest.task for rest in inside.values()]
+            made = fleet.plan(tasks, self._board, now_s=now_s, start=start, passes=1)
+        for (i, rest), placed in zip(inside.items(), made.placed, strict=True):
+            self._take(i, rest, placed)
+        for i in rests.keys() - inside.keys():
+            self._once_more(i, rests[i], now_s)
+
+    def _priced(self, rest: _Rest) -> Placed | None:
+        """Where it was to go, at what that costs now."""
+        if rest.ahead is None:
+            return None
+        return self._board.priced(rest.task, rest.ahead.region, rest.ahead.spans)
+
+    def _that_leave_it_free(self, rests: dict[int, _Rest]) -> dict[int, _Rest]:
+        """Those whose place does not need what is kept free; the others are held where they are."""
+        inside = {}
+        for i, rest in rests.items():
+            assert rest.ahead is not None
+            if self._board.fits(rest.task, rest.ahead):
+                inside[i] = rest
+            self._board.hold(rest.task, rest.ahead)
+        for rest in inside.values():
+            assert rest.ahead is not None
+            self._board.release(rest.task, rest.ahead)
+        return inside
+
+    def _once_more(self, i: int, rest: _Rest, now_s: float) -> None:
+        """One that needs what is kept free, where it is cheapest now."""
+        here = self._priced(rest)
+        assert here is not None
+        self._board.release(rest.task, here)
+        there = self._cheapest(rest.task, now_s)
+        if there is None or (not here.late and there.cost > here.cost):
+            there = here
+        self._board.hold(rest.task, there)
+        self._take(i, rest, there)
+
+    def _take(self, i: int, rest: _Rest, placed: Placed | None) -> None:
+        if placed is not None:  # else it had no place, and there is none
             self._waiting[i] = self._gone_on(rest, placed)
             if rest.ran:
                 self._run[i] = rest.ran
@@ -324,6 +419,6 @@ class _Rest:
     """
 
     task: Task
-    ahead: Placed
+    ahead: Placed | None
     ran: Spans = ()
     need_s: float = 0.0

@@ -21,7 +21,8 @@ HOURS = 72
 FIELDS = {
     "jobs", "policy", "emissions_g", "run_now_g", "saved_percent", "oracle_saved_percent",
     "captured_percent", "lower_bound_g", "gap_percent", "missed_deadlines", "mean_delay_s",
-    "peak_slots", "planning_seconds", "refused",
+    "peak_slots", "planning_seconds", "refused", "oracle_g", "lateness_s", "worst_lateness_s",
+    "run_now_missed_deadlines", "oracle_missed_deadlines", "reserve_cost_percent", "null_reasons",
 }  # fmt: skip
 # Grams per kWh in each hour; every day is the same.
 INTENSITY = {

@@ -130,6 +130,43 @@ def test_a_deadline_that_cannot_be_met_beside_the_queue_is_refused(
     assert plan.window.end <= moment
 
 
+def test_short_jobs_are_not_refused_for_the_planners_lattice(make: Callable[..., Bench]) -> None:
+    bench = make()
+    made = [bench.submit(duration="40s", deadline="10m") for _ in range(4)]
+    starts = sorted((plan.window.start - NOW).total_seconds() for _, plan in made)
+    assert starts == pytest.approx([0, 40, 80, 120], abs=5), "one after the other"
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_whether_a_job_is_refused_does_not_depend_on_who_came_first(
+    make: Callable[..., Bench], turn: int
+) -> None:
+    bench = make(slots=2)
+    long: dict[str, Any] = {"duration": "4h", "deadline": "7h20m"}
+    wide: dict[str, Any] = {"duration": "3h", "deadline": "5h", "slots": 2}
+    for asked in (long, wide)[::turn]:
+        bench.submit(**asked)
+    bench.tick(seconds=1)
+    plans = [job.plan for job in bench.jobs() if job.plan is not None]
+    ends = sorted((plan.window.end - NOW) / HOUR for plan in plans if plan.window.end)
+    assert ends[0] <= 5
+    assert ends[1] <= 7 + 1 / 3
+
+
+def test_a_refusal_says_where_the_search_for_room_has_ended(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make()
+    for _ in range(3):
+        bench.submit(duration="2h", deadline="8h")
+    asked: dict[str, Any] = {"duration": "2h", "deadline": "6h"}
+    assert "not every order" not in bench.refusal(**asked | {"duration": "5h"})
+    defaults = queue.fleet.plan.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "effort", 1)
+    assert "not every order of the queue was tried" in bench.refusal(**asked | {"duration": "5h"})
+
+
 def test_others_make_room_where_that_keeps_every_deadline(make: Callable[..., Bench]) -> None:
     bench = make()
     patient, _ = bench.submit(duration="30m", deadline="12h")
