@@ -26,6 +26,9 @@ PREFIX = "r"
 # Each occurrence has its own times, and its predecessor is the one before.
 EXCLUDED = ("deadline", "start_by", "earliest", "after")
 _INSTANT = timedelta(microseconds=1)
+WITHOUT_WITHIN = (
+    "--every needs --within: how long after each occurrence the job may end, e.g. --within 6h"
+)
 # A clock that is set back by less than a pass of cron takes (a minute) loses no more than that:
 # what would be made again after such a small step may just have run.
 _STEP = timedelta(minutes=1)
@@ -49,7 +52,7 @@ def begin(
             option = name.replace("_", "-")
             raise UsageError(f"--{option} with --every: each occurrence has its own; use --within")
     if request.within is None:
-        raise UsageError("--every without --within: say how long after each occurrence it may end")
+        raise UsageError("; ".join(filter(None, (_fault(request.every), WITHOUT_WITHIN))))
     within_s = submission.parsed("--within", request.within, quantities.duration_s)
     if template.duration_s is not None and within_s < template.duration_s:
         runs = quantities.duration(template.duration_s)
@@ -70,6 +73,15 @@ def begin(
         next=cron.next_after(rule, tz, first),
     )
     return series, occurrence(series, first, now)
+
+
+def _fault(rule: str | None) -> str:
+    """What is wrong with a rule, empty where nothing is: both faults are said at once."""
+    try:
+        cron.parse(rule or "")
+    except ValueError as e:
+        return f"--every: {e}"
+    return ""
 
 
 def occurrence(series: Recurrence, at: datetime, now: datetime) -> JobSpec:

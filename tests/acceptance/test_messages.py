@@ -55,6 +55,8 @@ def _refused(result: Any, *said: str, code: int = 2) -> None:
         (("regions", "--duration", "foo"), ("--duration: invalid duration 'foo'",)),
         (("regions", "--slack", "90"), ("--slack: '90' could be", "90s or 90m")),
         (("submit", *HOUR, "--energy", "5", *JOB), ("--energy: '5'", "kWh")),
+        (("submit", *HOUR, "--every", "daily", *JOB), ("write @daily", "--every needs --within")),
+        (("submit", *HOUR, "--every", "@daily", *JOB), ("--every needs --within",)),
         (("report", "--since", "soon"), ("--since: 'soon' is not a time",)),
     ],
 )
