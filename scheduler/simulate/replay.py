@@ -22,7 +22,7 @@ from scheduler.planner.segments import cheapest
 from scheduler.planner.task import INSTANT_S, Task, World, refine
 from scheduler.simulate.admission import admit, tasks_of
 from scheduler.simulate.outcome import Outcome, bound_of, peak_of, rows_of, tally
-from scheduler.simulate.reserve import EVERY_S, Reserve
+from scheduler.simulate.reserve import DAY_S, Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,7 +62,7 @@ def simulate(
     reserve_cost_g = None
     if rules.keeps_free:
         without = placed
-        if tasks and tasks[-1].release_s >= tasks[0].release_s + EVERY_S:
+        if tasks and tasks[-1].release_s >= tasks[0].release_s + DAY_S:
             without = schedule(tasks, world, knowledge, replace(rules, reserve=False))
         reserve_cost_g = made.grams - tally(tasks, without, world).grams
     rows = rows_of(jobs, tasks, placed, knowledge, world)
