@@ -1,10 +1,10 @@
 """The whole queue at once, where jobs compete for slots.
 
-Each job is first planned for itself, exactly. Only where those plans together hold more than a
-region has are they planned jointly, on a lattice: first the jobs that are new or whose forecast
-changed are put beside the others; then all are planned anew, and that is taken where it saves
-enough or makes a late job punctual. Of a queue longer than :data:`JOINT` only so many move at once,
-beside what the others hold.
+Each job is first planned for itself, exactly. Where those plans together hold more than a region
+has, or not each is the best there is (something was cancelled or ended early), they are planned
+jointly: first the jobs that are new or whose forecast changed are put beside the others; then all
+are planned again, and that is taken where it saves enough or makes a late job punctual. Of a queue
+longer than :data:`JOINT` only so many move at once, beside what the others hold.
 """
 
 from __future__ import annotations

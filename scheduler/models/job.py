@@ -261,10 +261,10 @@ def saving_percent(baseline: Triple | None, chosen: Triple | None) -> float | No
 class QueuePlan:
     """How near the plans of all waiting jobs are to the best possible.
 
-    ``cost_g`` and ``lower_bound_g`` are grams, with what else is weighed told in grams. Where no
-    job is in another's way (``together`` false) each has the best plan there is, and both are
-    equal; for a very long queue no bound is sought, and where the power of a job is not known
-    neither is told. ``late`` jobs end after their deadline.
+    ``cost_g`` and ``lower_bound_g`` are grams, with what else is weighed in grams as well. Where no
+    job is in another's way and each has the best plan there is (``together`` false), both are
+    equal. No bound is sought for a very long queue or for a part of one, and where the power of a
+    job is not known neither is given. ``late`` jobs end after their deadline.
     """
 
     made_at: datetime

@@ -194,8 +194,12 @@ def _times(world: World) -> int:
 
 
 def _piece(index: int, task: Task, world: World, now_s: float) -> _Piece | None:
-    """None for a task that waits for others, pauses, has GPUs, or no start on the lattice."""
+    """None for a task that waits for others, pauses, has GPUs, no start on the lattice, or is
+    shorter than a cell, all of which it would hold here.
+    """
     if task.after or task.pausing is not None or task.gpus:
+        return None
+    if task.duration_s < world.step_s - INSTANT_S:
         return None
     cells = max(1, int(np.ceil(task.duration_s / world.step_s - INSTANT_S)))
     first = max(0, world.at_or_after(max(task.release_s, now_s)))

@@ -71,24 +71,23 @@ def test_a_pausable_job_pauses_for_one_that_could_not_be_in_time_otherwise() -> 
 
 
 def test_a_chain_goes_to_the_cheap_hours_as_one() -> None:
-    """Beside another job, from wherever it stood before."""
+    """One by one both would stay: the second lies well, and leaves no cheap hour before it."""
     world = _world([28.0] * 12 + [9.0] * 12 + [28.0] * 24, 1)
-    tasks = [
-        Task(0.0, 40 * HOUR, 4 * HOUR),
-        Task(0.0, 40 * HOUR, HOUR),
-        Task(0.0, 40 * HOUR, 6 * HOUR, after=(1,)),
-    ]
+    first = Task(0.0, 40 * HOUR, HOUR)
+    tasks = [first, Task(0.0, 40 * HOUR, 6 * HOUR, after=(0,))]
     board = Board(world)
-    at_once = [
-        board.priced(t, 0, ((a * HOUR, a * HOUR + t.duration_s),))
-        for t, a in zip(tasks, (7, 0, 1), strict=True)
-    ]
-    for start in (None, fleet.FleetPlan(tuple(at_once))):
-        made = fleet.plan(tasks, Board(world), start=start)
-        assert made.cost == pytest.approx(11 * 9.0)
-        assert made.placed[1] is not None
-        assert made.placed[2] is not None
-        assert made.placed[1].end_s <= made.placed[2].start_s
+    spans = ((0.0, HOUR), (12 * HOUR, 18 * HOUR))
+    stands = fleet.FleetPlan(
+        tuple(board.priced(t, 0, (span,)) for t, span in zip(tasks, spans, strict=True))
+    )
+    for task, place in zip(tasks, stands.placed, strict=True):
+        assert place is not None
+        board.hold(task, place)
+    made = fleet.improve(tasks, board, stands)
+    assert made.cost == pytest.approx(7 * 9.0)
+    assert made.placed[0] is not None
+    assert made.placed[1] is not None
+    assert made.placed[0].end_s <= made.placed[1].start_s
 
 
 def test_jobs_shorter_than_a_cell_follow_each_other_at_once() -> None:

@@ -142,6 +142,8 @@ def test_whether_a_job_is_refused_does_not_depend_on_who_came_first(
     make: Callable[..., Bench], turn: int
 ) -> None:
     bench = make(slots=2)
+    # The cheapest hours of both lie so that each, put there first, leaves the other no room.
+    bench.provider.hourly = {"DE": [500.0, 500, 100, 100, 100, *[500.0] * 40]}
     long: dict[str, Any] = {"duration": "4h", "deadline": "7h20m"}
     wide: dict[str, Any] = {"duration": "3h", "deadline": "5h", "slots": 2}
     for asked in (long, wide)[::turn]:
@@ -268,6 +270,25 @@ def test_who_waits_for_another_is_planned_behind_it(make: Callable[..., Bench]) 
     ended = [bench.ctx.store.jobs.get(job_id).ended_at for job_id in (first, second)]
     assert None not in ended
     assert ended == sorted(ended, key=lambda at: at or NOW)
+
+
+def test_jobs_that_wait_for_others_share_the_low_of_a_new_forecast(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make()
+    asked = {"earliest": "2h", "deadline": "40h"}
+    bench.provider.hourly = {"DE": [28.0] * 60}
+    bench.submit(duration="4h", **asked)
+    first, _ = bench.submit(duration="1h", **asked)
+    second, _ = bench.submit(first, duration="6h", **asked)
+    bench.provider.hourly = {"DE": [28.0] * 12 + [9.0] * 12 + [28.0] * 36}
+    bench.tick(minutes=30)
+    bench.tick(minutes=30)
+    whole = bench.ctx.store.queue_plans.latest()
+    assert whole is not None
+    assert whole.cost_g == pytest.approx(11 * 9.0)
+    assert whole.lower_bound_g == pytest.approx(11 * 9.0)
+    assert bench.hour(first) + 1 <= bench.hour(second)
 
 
 def test_a_pausable_job_gives_way_between_its_segments(make: Callable[..., Bench]) -> None:

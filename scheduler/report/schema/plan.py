@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from providers.series import Series
     from scheduler.models import Plan, QueuePlan, Recurrence, Window
 
-NO_BOUND = "the queue is too long for a lower bound at every look"
+NO_BOUND = (
+    "no lower bound is known: the queue is too long, or only a part of it was planned at once"
+)
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
