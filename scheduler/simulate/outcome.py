@@ -134,7 +134,7 @@ class Outcome:
                 "schedules that miss as many compare"
             )
         if self.more_pausing:
-            return "the policy pauses jobs of which the log does not say that they may pause"
+            return "segments pauses jobs that the log does not call pausable, the oracle only those"
         if self.run_now_g - oracle.grams <= INSTANT_S * self.run_now_g:
             return "the oracle saves nothing against a start of each job at its submission"
         return ""

@@ -22,7 +22,7 @@ from scheduler.planner.segments import cheapest
 from scheduler.planner.task import INSTANT_S, Task, World, refine
 from scheduler.simulate.admission import admit, tasks_of
 from scheduler.simulate.outcome import Outcome, bound_of, peak_of, rows_of, tally
-from scheduler.simulate.reserve import EVERY_S, Reserve
+from scheduler.simulate.reserve import DAY_S, Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,7 +62,7 @@ def simulate(
     reserve_cost_g = None
     if rules.keeps_free:
         without = placed
-        if tasks and tasks[-1].release_s >= tasks[0].release_s + EVERY_S:
+        if tasks and tasks[-1].release_s >= tasks[0].release_s + DAY_S:
             without = schedule(tasks, world, knowledge, replace(rules, reserve=False))
         reserve_cost_g = made.grams - tally(tasks, without, world).grams
     rows = rows_of(jobs, tasks, placed, knowledge, world)
@@ -71,7 +71,7 @@ def simulate(
     return Outcome(
         policy=rules.policy,
         made=made,
-        run_now_g=tally(logged, [at_once(t, Board(world)) for t in logged], world).grams,
+        run_now_g=tally(logged, at_once(logged, world), world).grams,
         oracle=best,
         first_come=tally(logged, first_come, world),
         lower_bound_g=bound_of(
@@ -101,7 +101,7 @@ def schedule(
 ) -> list[Placed | None]:
     """Where each task runs under the policy of ``rules``."""
     if rules.capacity is None and rules.policy == "run-now":
-        return [at_once(task, Board(world)) for task in tasks]
+        return at_once(tasks, world)
     if rules.policy == "oracle" or not (rules.capacity or knowledge.issued):
         if rules.capacity is None:
             return alone(tasks, world, knowledge)
@@ -172,10 +172,17 @@ def _in_segments(
     return min(found, key=lambda placed: placed.cost, default=None)
 
 
-def at_once(task: Task, board: Board) -> Placed:
-    """At its submission, in its home region, whatever is free."""
-    home = 0 if task.regions is None else task.regions[0]
-    return board.priced(task, home, ((task.release_s, task.release_s + task.duration_s),))
+def at_once(tasks: Sequence[Task], world: World) -> list[Placed | None]:
+    """Each at its submission, in its home region, whatever is free."""
+    board = Board(world)
+    return [
+        board.priced(
+            task,
+            0 if task.regions is None else task.regions[0],
+            ((task.release_s, task.release_s + task.duration_s),),
+        )
+        for task in tasks
+    ]
 
 
 class Replay:

@@ -31,7 +31,8 @@ ENOUGH = 0.99
 # So many quantiles of their slack are looked at.
 LEVELS = 4
 # What arrived in this time (s) counts, and is counted again so often (s): whole weeks and days.
-MEMORY_S, EVERY_S = 28 * 86400.0, 86400.0
+DAY_S = 86400.0
+MEMORY_S = 28 * DAY_S
 
 Kept = tuple[Task, Placed]
 
@@ -51,8 +52,8 @@ class Reserve:
         if not self._keeps:
             return
         self._past.append(task)
-        if now_s >= self._past[0].release_s + EVERY_S and now_s >= self._again_s:
-            self._again_s = now_s + EVERY_S
+        if now_s >= self._past[0].release_s + DAY_S and now_s >= self._again_s:
+            self._again_s = now_s + DAY_S
             self._past = [task for task in self._past if task.release_s > now_s - MEMORY_S]
             self._levels = self._learned(now_s)
 
@@ -81,7 +82,7 @@ class Reserve:
 
     def _idle(self, past: Sequence[Task], now_s: float) -> int:
         """Slots that past arrivals left idle on average: who keeps more cannot keep up."""
-        held = sum(task.area for task in past) / max(now_s - past[0].release_s, EVERY_S)
+        held = sum(task.area for task in past) / max(now_s - past[0].release_s, DAY_S)
         return max(0, int((self._capacity or 0) - held))
 
 
