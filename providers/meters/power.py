@@ -7,6 +7,14 @@ from providers.meters import microarchitecture
 from providers.meters.model import DRAM_SOURCE, DRAM_W_PER_GB, memory_gb_per_cpu
 
 
+def idle_w(slots: int) -> Triple:
+    """Watts of ``slots`` CPUs that are held and do nothing, and of their share of memory, as the
+    model meters them (:mod:`providers.meters.model`).
+    """
+    dram = DRAM_W_PER_GB.scaled(slots * memory_gb_per_cpu())
+    return microarchitecture.here().idle.scaled(slots) + dram
+
+
 def full_load_w(slots: int) -> tuple[Triple, str]:
     """Watts of ``slots`` CPUs and their share of memory at full load, and the figures' source.
 

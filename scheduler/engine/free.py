@@ -1,8 +1,8 @@
 """What is free, and whether that is more than when the queue was last planned.
 
-What the last plan found free is kept with it. Whatever frees or adds capacity (a job that
-ends early, fails or is cancelled, a changed config) leaves more free somewhere than that; a start
-or an end as planned does not, so a quiet queue is not planned again.
+What the last plan found free is kept with it. Whatever frees or adds capacity (a job that ends
+early, fails or is cancelled, a changed config) leaves more free somewhere than that; a start or an
+end as planned does not, so a quiet queue is not planned again.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import numpy as np
 
 from providers.errors import LowtideError
 from scheduler.engine import queue
-from scheduler.engine.promises import Promised, cell
+from scheduler.engine.promises import Promised
 from scheduler.engine.scene import boards_of, capacity
-from scheduler.planner.task import COARSEST_S, INSTANT_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,28 +28,28 @@ if TYPE_CHECKING:
     from scheduler.engine.promises import Spot
     from scheduler.engine.scene import Held
 
-# Capacities repeat after so many cells (slots by the hour of the day).
-DAY = int(86400 / COARSEST_S)
+# Capacities repeat by the hour of the day.
+HOUR_S, DAY_S = 3600.0, 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """Slots and boards that nothing holds on a region's host, in each cell from ``first`` on.
+    """Slots and boards that nothing holds on a region's host, from each of ``times`` on (Unix s).
 
-    The last :data:`DAY` cells are those of a day on which nothing is held.
+    Nothing is held over the last day of ``times``, which stands for all days after it.
     """
 
     region: str
     host: str
-    first: int
+    times: list[float]
     slots: list[int]
     gpus: list[int]
 
-    def over(self, first: int, end: int) -> NDArray[np.int64]:
-        """The same for the cells ``[first, end)``: 2 x cells."""
-        at = np.arange(first, end) - self.first
-        beyond = np.maximum(at - len(self.slots), -1) // DAY + 1
-        return np.array([self.slots, self.gpus])[:, np.maximum(at - beyond * DAY, 0)]
+    def over(self, moments: NDArray[np.float64]) -> NDArray[np.int64]:
+        """What is free at each moment: 2 x moments."""
+        beyond = np.maximum((moments - self.times[-1]) // DAY_S, -1) + 1
+        at = np.searchsorted(self.times, moments - beyond * DAY_S, side="right") - 1
+        return np.array([self.slots, self.gpus])[:, np.maximum(at, 0)]
 
 
 def at(ctx: Context, now: datetime, before: tuple[Free, ...] = ()) -> tuple[Free, ...]:
@@ -58,9 +57,8 @@ def at(ctx: Context, now: datetime, before: tuple[Free, ...] = ()) -> tuple[Free
     silent.
     """
     promised, held = Promised.now(ctx), queue.held(ctx, now)
-    spots = (
-        promised.spots | {(h.region, h.host) for h in held} | {(f.region, f.host) for f in before}
-    )
+    spots = promised.spots | {(h.region, h.host) for h in held}
+    spots |= {(f.region, f.host) for f in before}
     found = (_of(ctx, promised, held, spot, now) for spot in sorted(spots))
     return tuple(free for free in found if free is not None)
 
@@ -68,31 +66,36 @@ def at(ctx: Context, now: datetime, before: tuple[Free, ...] = ()) -> tuple[Free
 def _of(
     ctx: Context, promised: Promised, held: Sequence[Held], spot: Spot, now: datetime
 ) -> Free | None:
-    region, first = spot[0], cell(now.timestamp())
+    region, first = spot[0], now.timestamp()
+    levels = promised.of({spot}).levels(region)
     mine = [hold for hold in held if (hold.region, hold.host) == spot]
-    here = [(hold, cell(hold.end_s - INSTANT_S) + 1) for hold in mine]
-    cells = max([first, promised.end, *(end for _, end in here)]) - first + DAY
-    slots, gpus = promised.of({spot}).over(region, first, cells)
-    for hold, end in here:
-        slots[: end - first] += hold.slots
-        gpus[: end - first] += hold.gpus
+    last = max([first, *levels[-1:, 0], *(hold.end_s for hold in mine)]) + DAY_S
+    hours = np.arange(first // HOUR_S + 1, last // HOUR_S + 1) * HOUR_S
+    times = np.unique([first, *levels[:, 0], *(hold.end_s for hold in mine), *hours, last])
+    times = times[times >= first]
+    row = np.searchsorted(levels[:, 0], times, side="right")
+    slots, gpus = np.vstack(([0, 0], levels[:, 1:]))[row].T.copy()
+    for hold in mine:
+        slots[times < hold.end_s] += hold.slots
+        gpus[times < hold.end_s] += hold.gpus
     try:
         boards = boards_of(ctx, region, mine) if gpus.any() else 0
-        there = capacity(ctx, region, COARSEST_S * (first + np.arange(cells, dtype=np.float64)))
+        there = capacity(ctx, region, times)
     except LowtideError:
         return None
-    return Free(region, spot[1], first, (there - slots).tolist(), (boards - gpus).tolist())
+    return Free(*spot, times.tolist(), (there - slots).tolist(), (boards - gpus).tolist())
 
 
-def grown(before: tuple[Free, ...], after: tuple[Free, ...], since: int) -> bool:
-    """Whether anywhere in the cells from ``since`` on more is free than before."""
+def grown(before: tuple[Free, ...], after: tuple[Free, ...], since_s: float) -> bool:
+    """Whether anywhere from a moment (Unix seconds) on more is free than before."""
     known = {(free.region, free.host): free for free in before}
     for free in after:
         then = known.get((free.region, free.host))
         if then is None:
             continue  # its jobs came after the last plan, which is made again then
-        end = max(f.first + len(f.slots) for f in (free, then))
-        if (free.over(since, end) > then.over(since, end)).any():
+        moments = np.unique([since_s, *then.times, *free.times])
+        moments = moments[moments >= since_s]
+        if (free.over(moments) > then.over(moments)).any():
             return True
     return False
 
@@ -102,6 +105,6 @@ def dumped(free: tuple[Free, ...]) -> str:
     return json.dumps([asdict(each) for each in free])
 
 
-def loaded(text: str | None) -> tuple[Free, ...]:
+def loaded(text: str) -> tuple[Free, ...]:
     """The same from text; nothing where none was kept."""
     return tuple(Free(**each) for each in json.loads(text or "[]"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scheduler import sci
+from scheduler.engine import power
 from scheduler.errors import UsageError
 from scheduler.planner.choice import Place, Request
 from scheduler.planner.segments import Pausing
@@ -57,8 +58,17 @@ class Field:
         return "total" if all(r.hardware is not None for r in regions) else "operational"
 
 
-def request(spec: JobSpec, earliest_s: float, latest_s: float, watts: Triple | None) -> Request:
-    """What the planner is asked, before money and delay are weighed."""
+def request(
+    spec: JobSpec,
+    earliest_s: float,
+    latest_s: float,
+    watts: Triple | None,
+    *,
+    stopped: bool = False,
+) -> Request:
+    """What the planner is asked, before money and delay are weighed; ``stopped``: the job has
+    begun and stands, holding what it runs on.
+    """
     assert spec.duration_s is not None
     pausing = None
     if spec.pausable is not None:
@@ -73,6 +83,8 @@ def request(spec: JobSpec, earliest_s: float, latest_s: float, watts: Triple | N
         pausing=pausing,
         carbon_share=1.0 - spec.objective.money - spec.objective.delay,
         cautious=spec.objective.cautious,
+        held_w=power.held(spec, watts),
+        stopped=stopped,
     )
 
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 STILL_DUE = timedelta(minutes=10)
 # So many passes after its planned start a job that still waits is planned anew.
 MISSED = 3
+# A long queue, which takes seconds to plan, is not planned again for slots that are free for less.
+SOON_S = 300.0
 # So many jobs of a kind are looked at in one pass, which takes a few seconds then.
 AT_ONCE = 500
 
@@ -118,7 +120,7 @@ def replan(ctx: Context, now: datetime, *, leads: bool = True) -> None:
     last, whole = ctx.store.queue_plans.latest(), ctx.store.reservations.whole()
     submitted = last is None or (whole.made_at is not None and whole.made_at > last.made_at)
     is_long = whole.jobs > queue.JOINT
-    freed = _freed(ctx, now, later=is_long)
+    freed = _freed(ctx, now, SOON_S if is_long else 0.0)
     if not (changed or submitted or freed):
         return
     if is_long and not freed and not queue.crowded(ctx, now):
@@ -141,15 +143,10 @@ def _together(ctx: Context, now: datetime, changed: Collection[str]) -> QueuePla
     return joint.whole
 
 
-def _freed(ctx: Context, now: datetime, *, later: bool) -> bool:
-    """Whether more is free than when the queue was last planned.
-
-    ``later``: the cell that has begun does not count, which each end frees in part; a long queue
-    would be planned at every pass.
-    """
+def _freed(ctx: Context, now: datetime, after_s: float) -> bool:
+    """Whether more is free, so long after now, than when the queue was last planned."""
     before = free.loaded(ctx.store.queue_plans.free())
-    since = promises.cell(now.timestamp()) + later
-    return free.grown(before, free.at(ctx, now, before), since)
+    return free.grown(before, free.at(ctx, now, before), now.timestamp() + after_s)
 
 
 def refresh(ctx: Context, now: datetime) -> None:
@@ -263,7 +260,7 @@ def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list
     for job in waiting:
         if job.plan is None or job.plan.window.g_per_kwh is None or job.spec.duration_s is None:
             continue
-        if job.holds:
+        if job.holds or _fits_with_pauses(ctx, job, now):
             continue  # its slots stay held: it is in nobody's way but theirs
         with alone(ctx, job.id, now):
             try:
@@ -275,6 +272,13 @@ def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list
                 continue  # its own plan stands, and its story says why
             found.append(Member(job.id, case, job.plan, job.id in changed, job.spec.after))
     return found
+
+
+def _fits_with_pauses(ctx: Context, job: Job, now: datetime) -> bool:
+    """Whether it is planned with pauses in which it keeps its slots, and these are free for it."""
+    if job.plan is None or not job.spec.stops or len(job.plan.ahead) < 2:
+        return False
+    return not queue.is_full(ctx, Promised.now(ctx), ctx.store.reservations.of([job.id]), now)
 
 
 def _after_started(ctx: Context, spec: JobSpec, waiting: set[str], now: datetime) -> JobSpec:

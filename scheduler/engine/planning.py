@@ -85,7 +85,10 @@ def prepare(
     basis = field.basis if expected.watts is not None else "operational"
     able = places.affordable(spec, field.candidates, expected.watts, currency)
     field = replace(field, candidates=able)
-    asked = places.request(spec, earliest.timestamp(), latest.timestamp(), expected.watts)
+    stopped = bool(done) and spec.stops
+    asked = places.request(
+        spec, earliest.timestamp(), latest.timestamp(), expected.watts, stopped=stopped
+    )
     run_now = _run_now(spec, field, asked, basis, previous)
     asked, tolls = places.weigh(spec, asked, field.candidates, run_now)
     weighed = tuple(

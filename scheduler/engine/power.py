@@ -6,11 +6,25 @@ from typing import TYPE_CHECKING
 
 from providers.base import Triple
 from providers.meters import nvml
-from providers.meters.power import full_load_w
+from providers.meters.power import full_load_w, idle_w
 from scheduler.models import Power
 
 if TYPE_CHECKING:
     from scheduler.models import JobSpec
+
+
+def held(spec: JobSpec, watts: Triple | None) -> Triple | None:
+    """What a job goes on drawing in a pause that only stops it; None where a pause gives back what
+    it holds, or its power is not known.
+
+    The idle draw of its slots, and never more than it draws when it runs; what boards draw then is
+    not known beforehand, and left out.
+    """
+    if watts is None or not spec.stops:
+        return None
+    idle = idle_w(spec.slots)
+    value = min(idle.value, watts.value)
+    return Triple(min(idle.low, value), value, max(value, min(idle.high, watts.high)))
 
 
 def expected(spec: JobSpec) -> Power:

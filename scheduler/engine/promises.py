@@ -1,7 +1,8 @@
-"""What plans of waiting jobs hold, as the store keeps it: cells of the joint plan's lattice."""
+"""What plans of waiting jobs hold, as the store keeps it: in whole seconds."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,17 +10,23 @@ import numpy as np
 
 from scheduler.errors import UsageError
 from scheduler.models import JobState
-from scheduler.planner.task import COARSEST_S, INSTANT_S
+from scheduler.planner.task import INSTANT_S
 from scheduler.store import Reservation, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import datetime
 
     from numpy.typing import NDArray
 
     from scheduler.engine.context import Context
     from scheduler.models import Job, JobSpec, Plan
 
+# What a part of a plan holds is rounded to the widest of these grids (s) that is no more than a
+# twentieth of it, so that the sum over all jobs has few steps: 100,000 jobs of ten minutes make
+# as many as there are half minutes ahead.
+GRIDS_S = (300, 60, 30, 15, 5, 1)
+PARTS = 20
 # A region, and the host there.
 Spot = tuple[str, str]
 
@@ -44,14 +51,13 @@ def reservations(ctx: Context, job: Job, plan: Plan) -> tuple[Reservation, ...]:
     if job.state is JobState.PAUSED and job.holds:
         return ()
     place, deadline, free_from = host(ctx, job.spec, window.region), job.spec.deadline, None
-    cells = []
-    for a, b in plan.ahead:
-        assert b is not None  # the window has an end
-        begins, ends = cell(a.timestamp()), cell(b.timestamp() - INSTANT_S) + 1
-        # Segments that meet in a cell hold it once.
+    parts = []
+    for a, b in kept(job.spec, plan.ahead):
+        begins, ends = _rounded(a.timestamp(), b.timestamp())
+        # Segments that meet in a step of the grid hold it once.
         begins = begins if free_from is None else max(begins, free_from)
         if ends > begins:
-            cells.append((begins, ends))
+            parts.append((begins, ends))
             free_from = ends
     late = deadline is not None and window.end > deadline
     return tuple(
@@ -62,15 +68,25 @@ def reservations(ctx: Context, job: Job, plan: Plan) -> tuple[Reservation, ...]:
             ends,
             job.spec.slots,
             job.spec.gpus,
-            late=late and i == len(cells) - 1,
+            late=late and i == len(parts) - 1,
         )
-        for i, (begins, ends) in enumerate(cells)
+        for i, (begins, ends) in enumerate(parts)
     )
 
 
-def cell(time_s: float) -> int:
-    """The cell of a moment (Unix seconds)."""
-    return int(time_s // COARSEST_S)
+def kept(
+    spec: JobSpec, spans: Sequence[tuple[datetime, datetime | None]]
+) -> tuple[tuple[datetime, datetime], ...]:
+    """When a job holds what it runs on: one that a pause only stops does so in its pauses too."""
+    known = tuple((a, b) for a, b in spans if b is not None)
+    return ((known[0][0], known[-1][1]),) if spec.stops and known else known
+
+
+def _rounded(start_s: float, end_s: float) -> tuple[int, int]:
+    """The whole seconds, on the grid that fits its length, that a span lies within."""
+    grid = next((g for g in GRIDS_S if g * PARTS <= end_s - start_s), GRIDS_S[-1])
+    first, last = (start_s + INSTANT_S) // grid, math.ceil((end_s - INSTANT_S) / grid)
+    return int(first) * grid, max(int(first) + 1, last) * grid
 
 
 @dataclass(frozen=True)
@@ -102,27 +118,28 @@ class Promised:
         return {(s.region, s.host) for s in self.steps}
 
     @property
-    def end(self) -> int:
-        """The cell by which all of it is free again; 0 where nothing is held."""
-        return max((s.cell for s in self.steps), default=0)
+    def end_s(self) -> int:
+        """When all of it is free again (Unix seconds); 0 where nothing is held."""
+        return max((s.at_s for s in self.steps), default=0)
 
-    def over(
-        self, region: str, first: int, cells: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Slots and boards held of a region in each cell from ``first`` on (each of ``cells``)."""
-        held = np.zeros((2, cells + 1), np.int64)
-        mine = [s for s in self.steps if s.region == region]
-        at = np.array([s.cell for s in mine], np.int64)
-        at = np.clip(at - first, 0, cells)
-        np.add.at(held[0], at, np.array([s.slots for s in mine], np.int64))
-        np.add.at(held[1], at, np.array([s.gpus for s in mine], np.int64))
-        slots, gpus = np.cumsum(held[:, :-1], axis=1)
-        return slots, gpus
+    def levels(self, region: str) -> NDArray[np.int64]:
+        """What is held of a region: rows of a moment (Unix seconds), slots and boards from then on.
+
+        In order of time; the last row holds nothing.
+        """
+        mine = [(s.at_s, s.slots, s.gpus) for s in self.steps if s.region == region]
+        if not mine:
+            return np.zeros((0, 3), np.int64)
+        steps = np.array(mine, np.int64)
+        times, which = np.unique(steps[:, 0], return_inverse=True)
+        changes = np.zeros((len(times), 2), np.int64)
+        np.add.at(changes, which, steps[:, 1:])
+        return np.column_stack((times, np.cumsum(changes, axis=0)))
 
 
 def _steps(parts: Iterable[Reservation], sign: int) -> list[Step]:
     return [
-        Step(p.region, p.host, at, way * p.slots, way * p.gpus)
+        Step(p.region, p.host, at_s, way * p.slots, way * p.gpus)
         for p in parts
-        for at, way in ((p.begins, sign), (p.ends, -sign))
+        for at_s, way in ((p.begins, sign), (p.ends, -sign))
     ]

@@ -17,14 +17,15 @@ import numpy as np
 
 from providers.errors import LowtideError
 from providers.series import from_unix
-from scheduler.engine.promises import Promised, cell, host
+from scheduler.engine.promises import Promised, host
 from scheduler.engine.scene import Held, Member, Scene, boards_of, capacity
 from scheduler.engine.submission import iso
 from scheduler.engine.turns import expected_end
 from scheduler.errors import UsageError
 from scheduler.models import HOLDING, QueuePlan
 from scheduler.planner import fleet
-from scheduler.planner.task import COARSEST_S, INSTANT_S
+from scheduler.planner.board import TIE
+from scheduler.planner.punctual import EFFORT, better, lateness
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -44,6 +45,8 @@ JOINT = 1000
 UNKNOWN_REST_S = 3600.0
 
 
+# Said where not every order of the queue was looked at.
+LIMIT = f" (not every order of the queue was tried: the search ends after {EFFORT} looks)"
 # Who may be planned anew, and what all others hold; only where that is needed.
 Others = Callable[[], tuple[list[Member], Promised]]
 
@@ -87,47 +90,49 @@ def _rest_s(job: Job, now: datetime) -> float:
 def crowded(ctx: Context, now: datetime) -> bool:
     """Whether what has started and what is planned hold more than there is anywhere."""
     promised = Promised.now(ctx)
-    return any(_over(ctx, promised, spot, now).any() for spot in sorted(promised.spots))
+    return any(_over(ctx, promised, spot, now)[1].any() for spot in sorted(promised.spots))
 
 
 def overtaken(ctx: Context, booked: Sequence[Reservation], before: Promised, now: datetime) -> bool:
     """Whether others have taken, since ``before`` was read, what a job has just booked."""
     alone, after = before.beside(booked), Promised.now(ctx)
-    return not _is_full(ctx, alone, booked, now) and _is_full(ctx, after, booked, now)
+    return not is_full(ctx, alone, booked, now) and is_full(ctx, after, booked, now)
 
 
-def _is_full(
-    ctx: Context, promised: Promised, booked: Sequence[Reservation], now: datetime
-) -> bool:
+def is_full(ctx: Context, promised: Promised, booked: Sequence[Reservation], now: datetime) -> bool:
     """Whether more is held than there is, anywhere where something was ``booked``."""
-    over: dict[tuple[str, str], NDArray[np.bool_]] = {}
-    first = cell(now.timestamp())
+    over: dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
     for part in booked:
         spot = part.region, part.host
         over[spot] = over[spot] if spot in over else _over(ctx, promised, spot, now)
-        if over[spot][max(0, part.begins - first) : max(0, part.ends - first)].any():
+        times, too_much = over[spot]
+        low = max(0, int(np.searchsorted(times, part.begins, side="right")) - 1)
+        if too_much[low : np.searchsorted(times, part.ends)].any():
             return True
     return False
 
 
 def _over(
     ctx: Context, promised: Promised, spot: tuple[str, str], now: datetime
-) -> NDArray[np.bool_]:
-    """In which cells from now on a place is to hold more than it has."""
-    region, first = spot[0], cell(now.timestamp())
-    cells = max(1, promised.end - first)
-    times = COARSEST_S * (first + np.arange(cells, dtype=np.float64))
-    slots, gpus = promised.of({spot}).over(region, first, cells)
-    holds = held(ctx, now, {spot})
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """From each of some moments on (Unix seconds, in order): whether a place holds too much."""
+    region, first = spot[0], now.timestamp()
+    levels, holds = promised.of({spot}).levels(region), held(ctx, now, {spot})
+    until = max(first, promised.end_s)
+    hours = np.arange(first // 3600 + 1, until // 3600 + 1) * 3600.0
+    times = np.unique([first, *levels[:, 0], *hours, *(hold.end_s for hold in holds)])
+    times = times[(times >= first) & (times <= until)]
+    at = np.searchsorted(levels[:, 0], times, side="right")
+    slots, gpus = np.vstack(([0, 0], levels[:, 1:]))[at].T.copy()
     for hold in holds:
-        slots[: cell(hold.end_s) + 1 - first] += hold.slots
-        gpus[: cell(hold.end_s) + 1 - first] += hold.gpus
+        slots[times < hold.end_s] += hold.slots
+        gpus[times < hold.end_s] += hold.gpus
     try:
         boards = boards_of(ctx, region, holds) if gpus.any() else 0
-        return (slots > capacity(ctx, region, times)) | (gpus > boards)
+        return times, (slots > capacity(ctx, region, times)) | (gpus > boards)
     except LowtideError:
         # It left the config, or its engine is silent: its jobs are told so one by one.
-        return np.zeros(cells, np.bool_)
+        return times, np.zeros(len(times), np.bool_)
 
 
 def plan(
@@ -138,11 +143,11 @@ def plan(
     hysteresis_percent: float,
     beside: Promised = Promised(),  # noqa: B008 -- frozen
 ) -> Joint:
-    """Plan all members jointly; nothing changes where nobody is in anybody's way.
+    """Plan all members jointly; nothing changes where each has the best plan there is.
 
     What stands ``beside`` them keeps its place.
     """
-    groups = _rivals(ctx, [m for m in members if _known(m)]) or [[]]
+    groups = _rivals(ctx, [m for m in members if _known(m)])
     made = [_together(ctx, group, now, hysteresis_percent, beside) for group in groups]
     return made[0] if len(made) == 1 else _sum(made, now)
 
@@ -155,23 +160,24 @@ def _together(
     beside: Promised,
 ) -> Joint:
     """The joint plan of members that may be in each other's way."""
-    alone = _alone(able, now)
-    if not able:
-        return alone
     scene = _scene(ctx, able, now, beside)
-    if not scene.crowded() and scene.at_their_best():
-        return alone
-    start = scene.beside()
-    made = fleet.plan(scene.tasks, scene.board(), now_s=now.timestamp(), start=start)
-    margin = max(abs(start.cost), 1e-12) * hysteresis_percent / 100
-    if made.late >= start.late and made.cost > start.cost - margin:
-        made = start
-    made = scene.settled(made, now.timestamp(), hysteresis_percent)
+    made, crowded = scene.beside(), scene.crowded()
     bound = scene.bound(made)
-    cost: float | None = made.cost
+    start = made
+    if crowded or bound is None or scene.cost(made) > bound + TIE * abs(bound):
+        margin = max(abs(start.cost), 1e-12) * hysteresis_percent / 100
+        made = fleet.plan(scene.tasks, scene.board(), now_s=now.timestamp(), start=start)
+        late, before = lateness(made.placed), lateness(start.placed)
+        if not better(late, before) and made.cost > start.cost - margin:
+            made = start
+    made = scene.settled(made, now.timestamp(), hysteresis_percent)
+    bound = bound if made.placed == start.placed else scene.bound(made)
+    cost: float | None = scene.cost(made)
+    best = bound is not None and cost is not None and cost <= bound + TIE * abs(bound)
     if any(m.plan.window.grams is None for m in able):
         cost = bound = None  # without the power of each the sum has no unit
-    return Joint(scene.plans(made), QueuePlan(now, len(able), True, cost, bound, made.late))
+    whole = QueuePlan(now, len(able), crowded or not best, cost, bound, made.late)
+    return Joint(scene.plans(made), whole)
 
 
 def _sum(parts: Sequence[Joint], now: datetime) -> Joint:
@@ -213,15 +219,6 @@ def _rivals(ctx: Context, members: Sequence[Member]) -> list[list[Member]]:
         groups = [group for group in groups if not any(group is other for other in others)]
         together.append(member)
     return [group for _, group in groups]
-
-
-def _alone(members: Sequence[Member], now: datetime) -> Joint:
-    """Each has the best plan of its own."""
-    figures = [m.plan.window.grams for m in members]
-    known = [g.value for g in figures if g is not None]
-    cost = sum(known) if len(known) == len(figures) else None
-    late = sum(m.end_s > m.case.request.deadline_s + INSTANT_S for m in members)
-    return Joint({}, QueuePlan(now, len(members), False, cost, cost, late))
 
 
 def admit(
@@ -271,24 +268,25 @@ def _make_room(
             if made.late > without.late:
                 place = fleet.place(scene.tasks[-1], board, now_s)
                 if place is None or place.late:
-                    _refuse(newcomer, place, len(members) - 1)
+                    _refuse(newcomer, place, len(members) - 1, complete=made.complete)
     assert place is not None
     return scene, place
 
 
-def _refuse(newcomer: Member, place: Placed | None, others: int) -> None:
+def _refuse(newcomer: Member, place: Placed | None, others: int, *, complete: bool) -> None:
     spec = newcomer.case.spec
+    limit = "" if complete else LIMIT
     asked = f"its {spec.slots} slot(s)" + (f" and {spec.gpus} GPU(s)" if spec.gpus else "")
     if place is None:
         raise UsageError(
             f"beside what runs and {others} queued job(s), {asked} are not free before the end of "
-            "what is planned: ask for fewer slots, or allow another --region"
+            f"what is planned{limit}: ask for fewer slots, or allow another --region"
         )
     raise UsageError(
         f"the deadline {iso(from_unix(newcomer.case.request.deadline_s))} cannot be met beside "
         f"what runs and {others} queued job(s): {asked} are free for it so that it ends at "
-        f"{iso(from_unix(place.end_s))} at the earliest; move the deadline there, ask for fewer "
-        "slots, or allow another --region"
+        f"{iso(from_unix(place.end_s))} at the earliest{limit}; move the deadline "
+        "there, ask for fewer slots, or allow another --region"
     )
 
 

@@ -99,8 +99,7 @@ def _follow(
         jobs.transition(job.id, JobState.RUNNING, JobState.PAUSED, now, said, noted=attempt)
     elif state.phase == "orphaned":
         jobs.tell(job.id, now, "gap", "the runner died: the job goes on, its energy is not read")
-        may_stop = job.spec.pausable is not None and job.spec.pausable.signal == "stop"
-        if may_stop and jobs.get(job.id).state is JobState.RUNNING:
+        if job.spec.stops and jobs.get(job.id).state is JobState.RUNNING:
             # The runner may have stopped it with its last breath; none is left to let it go on.
             executor = ctx.executor(attempt.region)
             executor.resume(Path(attempt.run_dir), attempt.token)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.engine import planning, rest
+from scheduler.engine import planning, promises, rest
 from scheduler.engine.promises import Promised
 from scheduler.planner import choice, fleet, window
 from scheduler.planner.board import TIE, Board
 from scheduler.planner.bound import lower_bound
+from scheduler.planner.order import due, followers, in_order
 from scheduler.planner.task import COARSEST_S, INSTANT_S, Placed, Task, World
 
 if TYPE_CHECKING:
@@ -61,6 +62,12 @@ class Member:
         return tuple((a.timestamp(), b.timestamp()) for a, b in self.plan.ahead if b is not None)
 
     @property
+    def held(self) -> Spans:
+        """When it is to hold its slots, pauses included that only stop it."""
+        kept = promises.kept(self.case.spec, self.plan.ahead)
+        return tuple((a.timestamp(), b.timestamp()) for a, b in kept)
+
+    @property
     def end_s(self) -> float:
         """When it is to be done; 0 where nobody knows."""
         return max((b for _, b in self.spans), default=0.0)
@@ -99,23 +106,27 @@ class Scene:
         first = now.timestamp() // step * step
         ends = [m.case.request.deadline_s for m in members] + [m.end_s for m in members]
         # One after the other they end by then: where one cannot be in time, that says when it can.
-        last = max([*ends, *(hold.end_s for hold in holds), beside.end * step], default=first)
+        last = max([*ends, *(hold.end_s for hold in holds), beside.end_s], default=first)
         ends.append(last + min(LOOK_PAST_S, sum(m.case.request.duration_s for m in members)))
         cells = int((max(ends) - first) / step) + 2
         grid = first + step * np.arange(cells + 1, dtype=np.float64)
         slots = np.array([capacity(ctx, name, grid[:-1]) for name in self._regions])
         boards = np.array([[boards_of(ctx, name, holds)] * cells for name in self._regions])
-        for hold in holds:
-            if hold.region in series:
-                row, until = self._regions.index(hold.region), int((hold.end_s - first) / step) + 1
-                slots[row, :until] -= hold.slots
-                boards[row, :until] -= hold.gpus
-        for row, name in enumerate(self._regions):
-            promised = beside.over(name, int(first // step), cells)
-            slots[row] -= promised[0]
-            boards[row] -= promised[1]
         g_per_kwh = np.array([_cells(series[name], grid) for name in self._regions])
-        self._world = World(first, step, g_per_kwh, np.maximum(slots, 0), np.maximum(boards, 0))
+        self._world = World(first, step, g_per_kwh, slots, boards)
+        # What others hold: region, from when to when (Unix seconds), slots and GPUs.
+        self._held = [
+            (self._regions.index(hold.region), first, hold.end_s, hold.slots, hold.gpus)
+            for hold in holds
+            if hold.region in series
+        ]
+        for row, name in enumerate(self._regions):
+            levels = beside.levels(name)
+            for (a, slots_, gpus), b in zip(levels.tolist(), levels[1:, 0].tolist(), strict=False):
+                if (slots_ or gpus) and b > first:
+                    self._held.append((row, max(float(a), first), float(b), slots_, gpus))
+        # Those beside the members are not planned with them, and no bound is known for them.
+        self._alone = not any(beside.levels(name)[:, 1:].any() for name in self._regions)
 
     @cached_property
     def tasks(self) -> list[Task]:
@@ -124,28 +135,21 @@ class Scene:
         return [self._task(m, index) for m in self._members]
 
     def board(self) -> Board:
-        """Empty but for what has started."""
-        return Board(self._world)
+        """Empty but for what others hold."""
+        board = Board(self._world)
+        for row, a, b, slots, gpus in self._held:
+            board.take(row, ((a, b),), slots, gpus)
+        return board
 
     def crowded(self) -> bool:
         """Whether the plans as they stand hold more than there is."""
-        assert self._world.slots is not None
-        assert self._world.gpus is not None
-        cells = self._world.cells
-        # What begins and what ends with each cell.
-        slots, gpus = (np.zeros((len(self._regions), cells + 1), np.int64) for _ in range(2))
+        board = self.board()
+        before = board.lacking()
         rows = {name: row for row, name in enumerate(self._regions)}
         for member in self._members:
-            row, free_from, spec = rows[member.plan.window.region], 0, member.case.spec
-            for a, b in member.spans:
-                # Segments that meet in a cell hold it once.
-                begun, end = max(self._cell(a), free_from), self._cell(b - INSTANT_S) + 1
-                for held, demand in ((slots, spec.slots), (gpus, spec.gpus)):
-                    held[row, begun] += demand
-                    held[row, max(end, begun)] -= demand
-                free_from = max(end, begun)
-        held_slots, held_gpus = (np.cumsum(x[:, :-1], axis=1) for x in (slots, gpus))
-        return bool((held_slots > self._world.slots).any() or (held_gpus > self._world.gpus).any())
+            spec = member.case.spec
+            board.take(rows[member.plan.window.region], member.held, spec.slots, spec.gpus)
+        return bool((board.lacking() > before).any())
 
     def beside(self) -> fleet.FleetPlan:
         """Plans that stand keep their place, in order of their start; the rest go beside them."""
@@ -163,19 +167,18 @@ class Scene:
             else:
                 fresh.append(i)
         fresh.sort(key=lambda i: (-self.tasks[i].priority, -self.tasks[i].area, i))
-        for i in fresh:
+        rest, ends = set(fresh), due(self.tasks)
+        for i in in_order(self.tasks, fresh):
+            if i not in rest:
+                continue
             task = self.tasks[i]
             waits = [p.end_s for j in task.after if (p := found[j]) is not None]
             earliest = max([task.release_s, *waits])
-            place = self._lowest(i, board, earliest, task.deadline_s)
-            found[i] = place = place or board.soonest(task, earliest)
+            place = self._lowest(i, board, earliest, ends[i])
+            found[i] = place = place or board.first_done(task, earliest)
             if place is not None:
                 board.hold(task, place)
         return fleet.FleetPlan(tuple(found))
-
-    def at_their_best(self) -> bool:
-        """Whether no member has a better plan of its own, were it alone."""
-        return all(_is_best(member) for member in self._members)
 
     def settled(self, made: fleet.FleetPlan, now_s: float, least_percent: float) -> fleet.FleetPlan:
         """``made``, where jobs move one by one into what is free beside the others.
@@ -189,7 +192,7 @@ class Scene:
             if there is not None:
                 board.hold(task, there)
         order = sorted(range(len(placed)), key=lambda i: self._members[i].plan.start)
-        followers = [(j, i) for i, task in enumerate(self.tasks) for j in task.after]
+        behind = followers(self.tasks)
         for _ in range(fleet.PASSES):
             before = list(placed)
             for i in order:
@@ -197,7 +200,7 @@ class Scene:
                 if here is None:
                     continue
                 waits = [p.end_s for j in task.after if (p := placed[j]) is not None]
-                ends = [p.start_s for j, k in followers if j == i and (p := placed[k]) is not None]
+                ends = [p.start_s for j in behind[i] if (p := placed[j]) is not None]
                 latest = min([max(task.deadline_s, here.end_s), *ends])
                 board.release(task, here)
                 there = self._lowest(i, board, max([task.release_s, now_s, *waits]), latest)
@@ -222,7 +225,7 @@ class Scene:
         best = board.cheapest(task, earliest_s, latest_end_s)
         if best is None or not _has_rules(self._members[i].case):
             return best
-        soonest = board.soonest(task, earliest_s)
+        soonest = board.first_done(task, earliest_s)
         if soonest is None or soonest.end_s > latest_end_s + INSTANT_S:
             return best
         return soonest if self._refused(i, best, soonest) else best
@@ -241,30 +244,67 @@ class Scene:
             return False
         return window.refusal(case.places, later, sooner, case.request) is not None
 
+    def cost(self, made: fleet.FleetPlan) -> float:
+        """What a plan costs in grams, with what else is weighed told in grams."""
+        board = Board(self._world)
+        return sum(
+            board.priced(self._as_asked(i, p), p.region, p.spans).cost
+            for i, p in enumerate(made.placed)
+            if p is not None
+        )
+
     def bound(self, made: fleet.FleetPlan) -> float | None:
         """No plan of the members that is punctual where this one is costs less.
 
-        None for a queue too long to weigh all its starts at every look.
+        What runs holds its slots until it is expected to end. None beside jobs that are planned
+        apart from these, and for a queue too long to weigh all its starts at every look.
         """
+        if not self._alone:
+            return None
         assert self._world.slots is not None
-        loose = [
-            replace(t, deadline_s=max(t.deadline_s, p.end_s))
-            for t, p in zip(self.tasks, made.placed, strict=True)
-            if p is not None
-        ]
+        loose = [self._as_asked(i, p) for i, p in enumerate(made.placed) if p is not None]
         iterations = min(ITERATIONS, CANDIDATES // max(1, self._candidates(loose)))
         if iterations == 0:
             return None
+        cost = self.cost(made)
         found = lower_bound(
             loose,
             self._world.start_s,
             self._world.step_s,
             self._world.g_per_kwh,
-            self._world.slots.astype(np.float64),
-            known_cost=made.cost,
+            self._spare(),
+            known_cost=cost,
             iterations=iterations,
         )
-        return min(found, made.cost)
+        return min(found, cost)
+
+    def _as_asked(self, i: int, place: Placed) -> Task:
+        """A task with no more than its owner asked for: no margin, no rule against a delay.
+
+        One that is late, or whose rule allows no other delay, may go no later than it does.
+        """
+        member, task = self._members[i], self.tasks[i]
+        asked = member.case.request
+        own_delay = task.delay > asked.delay_g_per_s
+        ready = min(p.ready_s for p in member.case.places if p.series is not None)
+        return replace(
+            task,
+            release_s=asked.earliest_s + ready,
+            deadline_s=place.end_s if own_delay else max(asked.deadline_s, place.end_s),
+            delay=asked.delay_g_per_s,
+        )
+
+    def _spare(self) -> NDArray[np.float64]:
+        """The mean of the slots that others leave in each cell."""
+        assert self._world.slots is not None
+        spare = self._world.slots.astype(np.float64)
+        edges = self._world.start_s + self._world.step_s * np.arange(self._world.cells + 1)
+        for row, a, b, slots, _ in self._held:
+            low, high = np.searchsorted(edges, [a, b], side="right") - 1
+            part = slice(max(0, int(low)), int(high) + 1)
+            inside = np.clip(edges[part.start : int(high) + 2], a, b)
+            spare[row, part][: len(inside) - 1] -= slots * np.diff(inside) / self._world.step_s
+        return np.maximum(spare, 0.0)
 
     def _candidates(self, tasks: Sequence[Task]) -> int:
         """How many starts one look at all prices has to weigh."""
@@ -292,10 +332,6 @@ class Scene:
             return None
         return planning.together(member.case, region, place.spans)
 
-    def _cell(self, time_s: float) -> int:
-        cell = int((time_s - self._world.start_s) / self._world.step_s)
-        return min(max(0, cell), self._world.cells)
-
     def _task(self, member: Member, index: Mapping[str, int]) -> Task:
         case, asked = member.case, member.case.request
         known = [p for p in case.places if p.series is not None]
@@ -319,22 +355,9 @@ class Scene:
             regions=tuple(self._regions.index(p.region) for p in known),
             priority=case.spec.priority,
             after=tuple(index[name] for name in member.after if name in index),
-            pausing=asked.pausing,
+            # One that keeps its slots in its pauses is placed in one piece beside others.
+            pausing=None if case.spec.stops else asked.pausing,
         )
-
-
-def _is_best(member: Member) -> bool:
-    case = member.case
-    own = window.decide(case.places, case.request, case.basis).chosen
-    if own is None or member.plan.start <= case.now:
-        return True
-    at = next((p for p in case.places if p.region == member.plan.window.region), None)
-    has = None if at is None else choice.price(at, member.spans, case.request, case.basis)
-    return (
-        has is not None
-        and has.score <= own.score + TIE * abs(own.score)
-        and has.end_s <= own.end_s + INSTANT_S
-    )
 
 
 def _has_rules(case: Case) -> bool:

@@ -176,8 +176,7 @@ def expected_end(job: Job, now: datetime) -> datetime:
     """When a job that holds slots is expected to give them back; ``now`` where it is late."""
     window = None if job.plan is None else job.plan.window
     if window is not None and window.segments:
-        stops = job.spec.pausable is not None and job.spec.pausable.signal == "stop"
-        end = None if stops else rest.segment_end(job)
+        end = None if job.spec.stops else rest.segment_end(job)
         return max(now, end or window.segments[-1][1])
     begun = job.started_at or now
     return max(now, begun + timedelta(seconds=job.spec.duration_s or 0.0))

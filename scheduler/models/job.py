@@ -157,6 +157,11 @@ class JobSpec(BaseModel):
         return self
 
     @property
+    def stops(self) -> bool:
+        """Whether a pause only stops it: what it holds stays held."""
+        return self.pausable is not None and self.pausable.signal == "stop"
+
+    @property
     def latest_start(self) -> datetime | None:
         """The latest safe start: needs no provider. None for a job without duration."""
         bounds = []
@@ -304,8 +309,7 @@ class Job:
     @property
     def holds(self) -> bool:
         """Whether it holds slots: a job that is only stopped keeps them."""
-        stops = self.spec.pausable is not None and self.spec.pausable.signal == "stop"
-        return self.state.active or (self.state is JobState.PAUSED and stops)
+        return self.state.active or (self.state is JobState.PAUSED and self.spec.stops)
 
     @property
     def ran_s(self) -> float | None:

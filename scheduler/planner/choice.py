@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from providers.base import JOULES_PER_KWH, Triple
@@ -49,7 +50,9 @@ class Request:
     ``power_w`` None: unknown; windows can still be compared (power is a common factor), but
     have no grams and count no embodied carbon. ``carbon_share`` is what grams weigh beside
     money and delay; ``delay_g_per_s`` what a second until the end weighs. ``cautious``: a delay
-    must pay even if the later window is as dirty as its band allows.
+    must pay even if the later window is as dirty as its band allows. ``held_w`` is what it draws in
+    a pause that holds its hardware, which then counts as well; None: a pause gives all back.
+    ``stopped``: it stands in such a pause at ``earliest_s``.
     """
 
     duration_s: float
@@ -61,6 +64,8 @@ class Request:
     carbon_share: float = 1.0
     delay_g_per_s: float = 0.0
     cautious: bool = False
+    held_w: Triple | None = None
+    stopped: bool = False
 
     def __post_init__(self) -> None:
         if not (self.duration_s > 0 and self.earliest_s <= self.latest_s):
@@ -146,8 +151,44 @@ def priced(place: Place, spans: Spans, mean: Triple, request: Request, basis: Ba
             grams = grams + Triple.exact(place.once_g)
     score = area_weight(place, request) * mean.value * run_s + toll(place, request, basis) * run_s
     score += place.once_g * request.carbon_share
+    for pause in _pauses(spans, request):
+        emitted, weighed = _held(place, pause, mean, request, basis)
+        grams = None if grams is None or emitted is None else grams + emitted
+        score += weighed
     score += request.delay_g_per_s * (spans[-1][1] - request.earliest_s)
     return Choice(place.region, spans, grams, mean, score)
+
+
+def _pauses(spans: Spans, request: Request) -> Spans:
+    """The times for which it holds its hardware and does not run."""
+    if request.held_w is None:
+        return ()
+    waits = ((request.earliest_s, spans[0][0]),) if request.stopped else ()
+    between = tuple((a[1], b[0]) for a, b in pairwise(spans))
+    return tuple((a, b) for a, b in (*waits, *between) if b > a)
+
+
+def _held(
+    place: Place, pause: tuple[float, float], mean: Triple, request: Request, basis: Basis
+) -> tuple[Triple | None, float]:
+    """What a pause emits, None where the intensity is not known then, and what it weighs (by the
+    mean of the run where that is not known).
+    """
+    assert request.held_w is not None
+    assert place.series is not None  # spans in it are priced
+    seconds, known = pause[1] - pause[0], place.series.mean(*pause)
+    emitted = (request.held_w * (known or mean) * place.pue).scaled(seconds / JOULES_PER_KWH)
+    score = emitted.value * request.carbon_share + toll(place, request, basis) * seconds
+    if basis == "total" and place.embodied_g_per_s is not None:
+        emitted = emitted + place.embodied_g_per_s.scaled(seconds)
+    return (emitted if known is not None else None), score
+
+
+def held_share(request: Request) -> float:
+    """What it draws in a pause, as a share of what it draws when it runs."""
+    if request.held_w is None or request.power_w is None:
+        return 0.0
+    return request.held_w.value / request.power_w.value
 
 
 def area_weight(place: Place, request: Request) -> float:

@@ -66,18 +66,24 @@ def cheapest(
     need_s: float,
     pausing: Pausing = FREE,
     step_s: float | None = None,
+    *,
+    held: NDArray[np.float64] | None = None,
+    stopped: bool = False,
 ) -> Spans | None:
     """The cheapest spans with ``need_s`` seconds of progress; None where they do not fit.
 
     ``edges`` (n + 1, rising, s) bound n cells with a cost of ``rates`` (n) a second, infinite
     where the job may not run. Ties go to earlier cells. ``step_s`` is the lattice's where
     pausing is not free; None: as fine as edges and lengths need, within :data:`MOST_CELLS`.
+    ``held`` (n) is what a second of pause costs in each cell for a job that goes on holding its
+    hardware; for one that is ``stopped`` already the wait for its first span costs that as well.
     """
     if need_s > edges[-1] - edges[0] + INSTANT_S:
         return None
-    if pausing.free:
+    if pausing.free and held is None:
         return _fill(edges, rates, need_s)
-    return _on_lattice(edges, rates, need_s, pausing, step_s or _step(edges, need_s, pausing))
+    step = step_s or _step(edges, need_s, pausing)
+    return _on_lattice(edges, rates, need_s, pausing, step, held, stopped=stopped)
 
 
 def cost_of(edges: NDArray[np.float64], rates: NDArray[np.float64], spans: Spans) -> float:
@@ -132,6 +138,9 @@ def _on_lattice(
     need_s: float,
     pausing: Pausing,
     step: float,
+    held: NDArray[np.float64] | None,
+    *,
+    stopped: bool,
 ) -> Spans | None:
     first = math.ceil((edges[0] - INSTANT_S) / step)
     cells = math.floor((edges[-1] + INSTANT_S) / step) - first
@@ -144,10 +153,13 @@ def _on_lattice(
     # A job shorter than the least segment is one segment.
     least = min(math.ceil(pausing.min_run_s / step - INSTANT_S), whole)
     lengths = _Lengths(max(1, least), max(1, least, reload + 1), reload)
+    waits = None
+    if held is not None:
+        waits = _Waits(np.append(0.0, np.cumsum(_cells(edges, held, times)[0])), stopped)
     # Without a limit there are far fewer states; a plan that keeps to it anyway is the best.
-    runs = _program(cost, barred, whole, lengths, None)
+    runs = _program(cost, barred, whole, lengths, None, waits)
     if runs is not None and len(runs) > (pausing.max_segments or len(runs)):
-        runs = _program(cost, barred, whole, lengths, pausing.max_segments)
+        runs = _program(cost, barred, whole, lengths, pausing.max_segments, waits)
     if runs is None:
         return None
     spans = [(float(times[a]), float(times[b])) for a, b in runs]
@@ -185,6 +197,14 @@ def _cells(
 
 
 @dataclass(frozen=True, slots=True)
+class _Waits:
+    """What not running between segments costs up to each moment; ``stopped``: before them too."""
+
+    until: NDArray[np.float64]
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Lengths:
     """In cells: the first segment, a resumed one, and what of the latter is reload."""
 
@@ -199,6 +219,7 @@ def _program(
     whole: int,
     lengths: _Lengths,
     most: int | None,
+    waits: _Waits | None,
 ) -> list[tuple[int, int]] | None:
     """Cells [a, b) of the cheapest segments with ``whole`` cells of progress.
 
@@ -211,6 +232,8 @@ def _program(
     closed = np.append(0, np.cumsum(barred))
     further = np.where(barred, np.inf, cost)
     first, again = (_stretches(areas, closed, n) for n in (lengths.least, lengths.again))
+    if waits is not None and waits.stopped:
+        first = first + waits.until[: len(first)]
     reload, gain = lengths.reload, lengths.again - lengths.reload
     idle = len(cost) - whole + 1
     shape = (layers, idle)
@@ -234,8 +257,12 @@ def _program(
             np.minimum(on[1:, reload:], fresh, out=on[1:, reload:])
         # Who is in the last layer resumes no more: only at the end does it matter that it paused.
         rows = slice(layers if most is None or p == whole else layers - 1)
-        off = np.minimum.accumulate(on[rows], axis=1)
-        np.less(on[rows, 1:], off[:, :-1], out=paused[p, rows, 1:])
+        # After the last segment nothing is held.
+        held = None if waits is None or p == whole else waits.until[p : p + idle]
+        left = on[rows] if held is None else on[rows] - held
+        off = np.minimum.accumulate(left, axis=1)
+        np.less(left[:, 1:], off[:, :-1], out=paused[p, rows, 1:])
+        off = off if held is None else off + held
         paused[p, rows, 0] = np.isfinite(on[rows, 0])
         past.append(off)
         if p >= gain:

@@ -55,12 +55,17 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a task runs, and what that costs in the unit of the objective."""
+    """Where a task runs, what that costs in the unit of the objective, and how late it ends (s)."""
 
     region: int
     spans: Spans
     cost: float
-    late: bool = False
+    late_s: float = 0.0
+
+    @property
+    def late(self) -> bool:
+        """Whether it ends after the deadline."""
+        return self.late_s > INSTANT_S
 
     @property
     def start_s(self) -> float:

@@ -26,6 +26,7 @@ from scheduler.planner.choice import (
     Rule,
     area_weight,
     basis_of,
+    held_share,
     price,
     priced,
     toll,
@@ -59,7 +60,7 @@ def decide(places: Sequence[Place], request: Request, basis: Basis | None = None
     less than the whole upper half of that band).
     """
     used = basis or basis_of(places, request)
-    found = _search(places, request)
+    found = _search(places, request, used)
     per_place = tuple(
         None if f is None else _best(place, f, request, used)
         for place, f in zip(places, found, strict=True)
@@ -132,7 +133,12 @@ def _segments(place: Place, request: Request, basis: Basis, high: float) -> segm
     known = (inside >= 0) & (edges[:-1] < series.ends[np.maximum(inside, 0)])
     heights = series.g_per_kwh[np.maximum(inside, 0)] * area_weight(place, request)
     rates = np.where(known, heights + toll(place, request, basis), np.inf)
-    return segments.cheapest(edges, rates, request.duration_s, request.pausing)
+    held = None
+    if request.held_w is not None:
+        held = heights * held_share(request) + toll(place, request, basis)
+    return segments.cheapest(
+        edges, rates, request.duration_s, request.pausing, held=held, stopped=request.stopped
+    )
 
 
 def _at_release(
@@ -179,7 +185,7 @@ class _Found:
     first_mean: float | None
 
 
-def _search(places: Sequence[Place], request: Request) -> list[_Found | None]:
+def _search(places: Sequence[Place], request: Request, basis: Basis) -> list[_Found | None]:
     """Each place's best start, in order; None where no window is free of holes."""
     groups: dict[tuple[bytes, bytes, float], list[int]] = {}
     for i, place in enumerate(places):
@@ -189,13 +195,19 @@ def _search(places: Sequence[Place], request: Request) -> list[_Found | None]:
     found: list[_Found | None] = [None] * len(places)
     for (_, _, ready_s), rows in groups.items():
         series = [s for i in rows if (s := places[i].series) is not None]
-        slopes = [request.delay_g_per_s / w if (w := area_weight(places[i], request)) else 0.0
-                  for i in rows]  # fmt: skip
+        slopes = [_delay(places[i], request, basis) / w if (w := area_weight(places[i], request))
+                  else 0.0 for i in rows]  # fmt: skip
         bounds = (request.earliest_s + ready_s, request.latest_s)
-        made = _search_grid(series, request.duration_s, bounds, np.array(slopes))
+        held = held_share(request) if request.stopped else 0.0
+        made = _search_grid(series, request.duration_s, bounds, np.array(slopes), held)
         for i, one in zip(rows, made, strict=True):
             found[i] = one
     return found
+
+
+def _delay(place: Place, request: Request, basis: Basis) -> float:
+    """What a second until the start weighs, beside energy."""
+    return request.delay_g_per_s + (toll(place, request, basis) if request.stopped else 0.0)
 
 
 def _search_grid(
@@ -203,10 +215,12 @@ def _search_grid(
     d: float,
     bounds: tuple[float, float],
     slopes: NDArray[np.float64],
+    held: float,
 ) -> list[_Found | None]:
     """The same for series on one time grid: matrices are intervals x series.
 
-    ``slopes`` is what a second of delay weighs in each, in g/kWh times seconds.
+    ``slopes`` is what a second of delay weighs in each, in g/kWh times seconds; ``held`` is the
+    share of its power that the job draws until it starts.
     """
     grid, (earliest, latest) = series[0], bounds
     edges = np.append(grid.starts, grid.ends[np.append(grid.ends[:-1] < grid.starts[1:], True)])
@@ -225,6 +239,9 @@ def _search_grid(
     weighed = carbon
     if slopes.any():
         weighed = carbon + (times - earliest)[:, None] * slopes
+    if held:
+        until = _integral(grid, heights, areas, times)
+        weighed = weighed + held * (until - _integral(grid, heights, areas, np.array([earliest])))
     lowest = weighed.min(axis=0)
     first = (weighed <= lowest + TIE * np.abs(lowest)).argmax(axis=0)
     at_once = carbon[0] / d if times[0] == earliest else None

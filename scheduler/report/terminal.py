@@ -60,6 +60,8 @@ def queue_line(queue: QueuePlan, now: datetime, tz: tzinfo) -> str:
     """How near the plans of all waiting jobs are to the best possible."""
     head = f"queue at {clock(queue.made_at, now, tz)}: {queue.jobs} job(s)"
     late = f"; {queue.late} cannot meet the deadline" if queue.late else ""
+    if not queue.together and queue.lower_bound_g is None:
+        return f"{head}, none in another's way{late}"
     if not queue.together:
         return f"{head}, none in another's way: each has the best plan there is{late}"
     gap = queue.gap_percent

@@ -76,7 +76,10 @@ def deviation(
             "intensity, which are never compared"
         )
     if any(a.stops for a in attempts):
-        return "it was stopped while it held its hardware, which no plan has a figure for"
+        return (
+            "it was stopped while it held its hardware: the difference is not split into its "
+            "parts then"
+        )
     spans = _ran(attempts)
     ran_s, planned_s = _length(spans), _length(expected.spans)
     if ran_s <= 0 or planned_s <= 0:

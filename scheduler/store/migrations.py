@@ -167,6 +167,24 @@ MIGRATIONS: tuple[tuple[str, tuple[Statement, ...]], ...] = (
                 PRIMARY KEY (region, host, cell))""",
         ),
     ),
+    (
+        # Cells of five minutes become seconds.
+        "0007-seconds",
+        (
+            {
+                "sqlite": "SELECT 1",  # an INTEGER there is of any size
+                "postgresql": """ALTER TABLE reservation
+                    ALTER COLUMN begins TYPE BIGINT, ALTER COLUMN ends TYPE BIGINT""",
+            },
+            {
+                "sqlite": "SELECT 1",
+                "postgresql": "ALTER TABLE promised ALTER COLUMN cell TYPE BIGINT",
+            },
+            "ALTER TABLE promised RENAME COLUMN cell TO at_s",
+            "UPDATE reservation SET begins = 300 * begins, ends = 300 * ends",
+            "UPDATE promised SET at_s = 300 * at_s",
+        ),
+    ),
     ("0008-free", ("ALTER TABLE queue_plan ADD COLUMN free VARCHAR NOT NULL DEFAULT ''",)),
 )
 NAMES = tuple(name for name, _ in MIGRATIONS)

@@ -1,8 +1,8 @@
 """What plans of waiting jobs hold of each place, kept as it changes: reading it costs what there
 is of time ahead, however many jobs wait.
 
-A reservation is a part of a plan, in cells of the joint plan's lattice (counted since 1970). Beside
-them stands their sum, as by how much it changes at the start of each cell.
+A reservation is a part of a plan, in whole Unix seconds. Beside them stands their sum, as by how
+much it changes at each moment.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 # So many ids are named in one statement.
 NAMED = 500
 ADD = text(
-    "INSERT INTO promised (region, host, cell, slots, gpus) "
-    "VALUES (:region, :host, :cell, :slots, :gpus) ON CONFLICT (region, host, cell) DO UPDATE "
+    "INSERT INTO promised (region, host, at_s, slots, gpus) "
+    "VALUES (:region, :host, :at_s, :slots, :gpus) ON CONFLICT (region, host, at_s) DO UPDATE "
     "SET slots = promised.slots + excluded.slots, gpus = promised.gpus + excluded.gpus"
 )
 _CLEAN = text(
-    "DELETE FROM promised WHERE region = :region AND host = :host AND cell = :cell "
+    "DELETE FROM promised WHERE region = :region AND host = :host AND at_s = :at_s "
     "AND slots = 0 AND gpus = 0"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """``slots`` and ``gpus`` of a region's host over the cells ``[begins, ends)``."""
+    """``slots`` and ``gpus`` of a region's host over the seconds ``[begins, ends)``."""
 
     region: str
     host: str
@@ -53,11 +53,11 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """At the start of ``cell`` so much more, or less, is held of a region's host."""
+    """From ``at_s`` (Unix seconds) on so much more, or less, is held of a region's host."""
 
     region: str
     host: str
-    cell: int
+    at_s: int
     slots: int
     gpus: int
 
@@ -79,10 +79,10 @@ class Reservations:
 
     def promised(self) -> list[Step]:
         """What is held by all together, in order of place and time."""
-        where = (col(PromisedRow.region), col(PromisedRow.host), col(PromisedRow.cell))
+        where = (col(PromisedRow.region), col(PromisedRow.host), col(PromisedRow.at_s))
         with self._db.read() as session:
             return [
-                Step(r.region, r.host, r.cell, r.slots, r.gpus)
+                Step(r.region, r.host, r.at_s, r.slots, r.gpus)
                 for r in session.exec(select(PromisedRow).order_by(*where))
             ]
 
@@ -136,13 +136,13 @@ def keep(session: Session, job_id: str, held: Sequence[Reservation], made_at_s: 
     slots, gpus = Counter[tuple[str, str, int]](), Counter[tuple[str, str, int]]()
     for parts, sign in ((before, -1), (held, 1)):
         for part in parts:
-            for cell, way in ((part.begins, sign), (part.ends, -sign)):
-                slots[part.region, part.host, cell] += way * part.slots
-                gpus[part.region, part.host, cell] += way * part.gpus
+            for at_s, way in ((part.begins, sign), (part.ends, -sign)):
+                slots[part.region, part.host, at_s] += way * part.slots
+                gpus[part.region, part.host, at_s] += way * part.gpus
     steps = [
-        {"region": region, "host": host, "cell": cell, "slots": n, "gpus": gpus[region, host, cell]}
-        for (region, host, cell), n in slots.items()
-        if n or gpus[region, host, cell]
+        {"region": region, "host": host, "at_s": at_s, "slots": n, "gpus": gpus[region, host, at_s]}
+        for (region, host, at_s), n in slots.items()
+        if n or gpus[region, host, at_s]
     ]
     if steps:
         session.connection().execute(ADD, steps)

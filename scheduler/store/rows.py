@@ -5,7 +5,7 @@ Times are Unix seconds (``REAL``), so that order and comparison need no parsing.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 
@@ -57,7 +57,7 @@ class JobRow(SQLModel, table=True):
 
 
 class ReservationRow(SQLModel, table=True):
-    """A part of a waiting job's plan: cells ``[begins, ends)`` of the joint plan's lattice.
+    """A part of a waiting job's plan: Unix seconds ``[begins, ends)``.
 
     ``late`` is 1 on the last part of a plan that ends after its deadline.
     """
@@ -65,8 +65,8 @@ class ReservationRow(SQLModel, table=True):
     __tablename__ = "reservation"
 
     job_id: str = Field(primary_key=True)
-    begins: int = Field(primary_key=True)
-    ends: int
+    begins: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    ends: int = Field(sa_column=Column(BigInteger, nullable=False))
     region: str
     host: str
     slots: int
@@ -76,13 +76,13 @@ class ReservationRow(SQLModel, table=True):
 
 
 class PromisedRow(SQLModel, table=True):
-    """By how much what all reservations hold in a place changes at the start of a cell."""
+    """By how much what all reservations hold in a place changes at a moment (Unix seconds)."""
 
     __tablename__ = "promised"
 
     region: str = Field(primary_key=True)
     host: str = Field(primary_key=True)
-    cell: int = Field(primary_key=True)
+    at_s: int = Field(sa_column=Column(BigInteger, primary_key=True))
     slots: int
     gpus: int
 

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 OF_JOBS = ("attempt", "settlement", "event", "reservation")
 # Moments at which the sum of what plans hold is not what it should be.
 UNEVEN = """FROM (
-    SELECT region, host, cell FROM (
-        SELECT region, host, cell, slots, gpus FROM promised
+    SELECT region, host, at_s FROM (
+        SELECT region, host, at_s, slots, gpus FROM promised
         UNION ALL SELECT region, host, begins, -slots, -gpus FROM reservation
         UNION ALL SELECT region, host, ends, slots, gpus FROM reservation) AS part
-    GROUP BY region, host, cell HAVING sum(slots) <> 0 OR sum(gpus) <> 0) AS uneven"""
+    GROUP BY region, host, at_s HAVING sum(slots) <> 0 OR sum(gpus) <> 0) AS uneven"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from scheduler.planner import fleet
 from scheduler.planner.board import Board
-from scheduler.planner.fleet import Cycle, FleetPlan
+from scheduler.planner.fleet import FleetPlan
+from scheduler.planner.order import Cycle, in_order
 from scheduler.planner.segments import FREE, Pausing
 from scheduler.planner.task import Placed, Task, World
 
@@ -188,7 +189,7 @@ def test_a_plan_keeps_every_rule(queue: Queue) -> None:
 @given(queues)
 def test_first_come_and_greedy_keep_them_too(queue: Queue) -> None:
     _check(queue, fleet.first_come(queue.tasks, Board(queue.world)))
-    order = fleet.in_order(queue.tasks)
+    order = in_order(queue.tasks)
     _check(queue, fleet.greedy(queue.tasks, Board(queue.world), order=order))
 
 
@@ -283,6 +284,6 @@ def test_a_task_longer_than_what_is_left_has_no_place() -> None:
 
 
 def test_who_leaves_out_a_task_wins_nothing() -> None:
-    ran = Placed(0, ((START, START + CELL),), 5.0, late=True)
+    ran = Placed(0, ((START, START + CELL),), 5.0, 60.0)
     assert not FleetPlan((None,)).beats(FleetPlan((ran,)))
-    assert FleetPlan((replace(ran, late=False),)).beats(FleetPlan((None,)))
+    assert FleetPlan((replace(ran, late_s=0.0),)).beats(FleetPlan((None,)))

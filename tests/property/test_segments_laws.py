@@ -75,8 +75,10 @@ pausings = st.one_of(st.just((0, 0, None)), lengths, lengths)
 cases = st.builds(_case, steps, st.integers(0, 5), st.integers(1, 9), pausings)
 
 
-def _brute_force(case: Case) -> float:
+def _brute_force(case: Case, held: list[float] | None = None, *, stopped: bool = False) -> float:
     """The lowest cost over every way to cut the cells into segments, each tried in turn.
+
+    ``held`` is what each cell costs in a pause, ``stopped``: and before the first segment.
 
     Independent of the planner: it walks forward over (cell, progress, segments) and remembers.
     """
@@ -92,7 +94,8 @@ def _brute_force(case: Case) -> float:
             return INF
         key = (at, done, begun if case.most is not None else min(begun, 1))
         if key not in known:
-            found = best(at + 1, done, begun)
+            wait = 0.0 if held is None or not (begun or stopped) else held[at]
+            found = wait + best(at + 1, done, begun)
             reload = case.resume if begun else 0
             spent = 0.0
             for end in range(at + 1, len(cost) + 1):
@@ -118,6 +121,27 @@ def _best_window(case: Case) -> float:
 @given(cases)
 def test_the_cost_is_the_optimum(case: Case) -> None:
     assert case.cost() == pytest.approx(_brute_force(case), rel=1e-9, abs=1e-9)
+
+
+@few
+@given(cases, st.lists(st.integers(0, 9), min_size=21, max_size=21), st.booleans())
+def test_pauses_that_hold_hardware_are_weighed(
+    case: Case, heights: list[int], stopped: bool
+) -> None:
+    held = np.array(heights[: len(case.widths)], dtype=np.float64)
+    rates = np.array(case.rates)
+    spans = cheapest(
+        case.edges, rates, case.need_s, case.pausing, case.cell, held=held, stopped=stopped
+    )
+    by_cell = [h * case.cell for h, w in zip(held, case.widths, strict=True) for _ in range(w)]
+    lowest = _brute_force(case, by_cell, stopped=stopped)
+    if spans is None:
+        assert lowest == INF
+        return
+    waits = [(a[1], b[0]) for a, b in pairwise(spans)]
+    waits += [(float(case.edges[0]), spans[0][0])] if stopped else []
+    cost = cost_of(case.edges, rates, spans) + cost_of(case.edges, held, tuple(waits))
+    assert cost == pytest.approx(lowest, rel=1e-9, abs=1e-6)
 
 
 @few

@@ -87,8 +87,8 @@ class LongQueue:
                 for table, content in rows.items():
                     session.connection().execute(insert(table), content)
                 steps = [
-                    {"region": r, "host": h, "cell": c, "slots": n, "gpus": 0}
-                    for (r, h, c), n in sums.items()
+                    {"region": r, "host": h, "at_s": at_s, "slots": n, "gpus": 0}
+                    for (r, h, at_s), n in sums.items()
                 ]
                 session.connection().execute(reservations.ADD, steps)
 

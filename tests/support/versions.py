@@ -130,9 +130,12 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("promised", {"region": "local", "host": "h", "cell": 5, "slots": 2, "gpus": 0}),
         ("promised", {"region": "local", "host": "h", "cell": 7, "slots": -2, "gpus": 0}),
     ],
+    "0007-seconds": [],
 }  # fmt: skip
 # Since this version jobs are written with their user and group as columns.
 OF_USERS = "0005-many-machines"
+# Since this version what plans hold is in seconds.
+IN_SECONDS = "0007-seconds"
 # Columns that hold times, which the rows above count from the moment of the test.
 TIMES = frozenset(
     {"submitted_at", "started_at", "ended_at", "at", "claimed_at", "issued_at", "checked_at",
@@ -149,6 +152,16 @@ def _values(row: dict[str, Any], now_s: float) -> dict[str, Any]:
     return found
 
 
+def _in_seconds(table: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The same row where what plans hold is in seconds, not in cells of five minutes."""
+    if table == "reservation":
+        return values | {"begins": 300 * values["begins"], "ends": 300 * values["ends"]}
+    if table == "promised":
+        rest = {k: v for k, v in values.items() if k != "cell"}
+        return rest | {"at_s": 300 * values["cell"]}
+    return values
+
+
 def make_old(address: Address, last: str, now_s: float) -> list[tuple[str, dict[str, Any]]]:
     """A database as the version that ended with ``last`` left it; returns its rows."""
     database = Database(dialect_of(address, {}))
@@ -163,11 +176,13 @@ def make_old(address: Address, last: str, now_s: float) -> list[tuple[str, dict[
                     if table == "job" and last >= OF_USERS:
                         spec = json.loads(row["spec"])
                         values |= {"user": spec["user"], "group": spec["group"]}
+                    now_reads = _in_seconds(table, values)
+                    values = now_reads if last >= IN_SECONDS else values
                     columns = ", ".join(f'"{column}"' for column in values)
                     marks = ", ".join(f":{column}" for column in values)
                     statement = f'INSERT INTO "{table}" ({columns}) VALUES ({marks})'
                     session.connection().execute(text(statement), values)
-                    written.append((table, values))
+                    written.append((table, now_reads))
     finally:
         migrations.MIGRATIONS = every
         database.close()

@@ -152,7 +152,7 @@ def test_what_is_promised_is_the_sum_of_what_waiting_jobs_hold(
         else:
             long.tick(minutes=data.draw(st.sampled_from([1, 30, 240])))
         steps = long.ctx.store.reservations.promised()
-        assert {(s.region, s.host, s.cell): s.slots for s in steps} == _sums(long)
+        assert {(s.region, s.host, s.at_s): s.slots for s in steps} == _sums(long)
         held = {job.id for job in long.ctx.store.jobs.find({JobState.PLANNED})}
         assert long.ctx.store.reservations.whole().jobs == len(held)
     long.ctx.close()
