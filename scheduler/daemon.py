@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # One pass may wait for a slow source while another one does what is due meanwhile. A third would
 # find nothing left to do: APScheduler leaves it out, and need not say so each time.
 AT_ONCE = 2
+# What became due while another pass was at the engines waits for that one, not for the next tick.
+AGAIN = timedelta(seconds=1)
 logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
@@ -54,11 +56,12 @@ def serve(context: Context) -> None:
         try:
             due = engine.tick(context, now, now + period)
         except BusyError:
-            return
+            due = now + AGAIN
         except (LowtideError, OSError) as e:
             outage.goes_on(e, now)
             return
-        outage.is_over(now)
+        else:
+            outage.is_over(now)
         if due is not None and due < now + period:
             # However late: a busy machine must not make it wait for the next period.
             clock.add_job(

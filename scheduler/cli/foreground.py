@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -79,26 +80,34 @@ def _follow(context: Context, job_id: str, asked: list[int], begun: Callable[[],
     from scheduler.cli.look import Follower
     from scheduler.engine.endings import exit_status
 
-    follower = Follower()
-    told: datetime | None = None
-    while True:
-        if asked:
-            asked.clear()
-            job = engine.cancel(context, job_id, options.utc_now())
-            say(f"stopping {job.id}" if not job.state.ended else f"cancelled {job.id}")
+    def a_pass() -> None:
         now = options.utc_now()
         with suppress(BusyError):  # another pass does the same
             engine.tick(context, now, now + timedelta(seconds=2 * LOOK_S))
-        job = context.store.jobs.get(job_id)
-        follower.copy(context, job)
-        if job.started_at is not None:
-            begun()
-        if job.state.ended:
-            break
-        if not job.state.active and job.plan is not None and told != job.plan.start:
-            told = job.plan.start
-            say(_waiting(job, job.plan))
-        time.sleep(LOOK_S)
+
+    follower = Follower()
+    told: datetime | None = None
+    # Neither what the job writes nor Ctrl-C waits for the sources that a pass asks.
+    with ThreadPoolExecutor(1) as passes:
+        last = passes.submit(a_pass)
+        while True:
+            if asked:
+                asked.clear()
+                job = engine.cancel(context, job_id, options.utc_now())
+                say(f"stopping {job.id}" if not job.state.ended else f"cancelled {job.id}")
+            if last.done():
+                last.result()
+                last = passes.submit(a_pass)
+            job = context.store.jobs.get(job_id)
+            follower.copy(context, job)
+            if job.started_at is not None:
+                begun()
+            if job.state.ended:
+                break
+            if not job.state.active and job.plan is not None and told != job.plan.start:
+                told = job.plan.start
+                say(_waiting(job, job.plan))
+            time.sleep(LOOK_S)
     say(f"{job.id} {job.state}: {job.reason}")
     attempts = context.store.jobs.attempts(job.id)
     if not attempts:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 from scheduler import daemon
@@ -71,3 +72,34 @@ def test_a_start_that_a_busy_machine_missed_is_looked_at_all_the_same(
     daemon.serve(context)
     patience.cancel()
     assert len(looks) >= 2
+
+
+def test_passes_come_while_one_waits_for_a_source_and_the_log_stays_short(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made, looks, left_out = [], [], threading.Event()
+    waited: list[bool] = []
+    whole = daemon.BlockingScheduler
+
+    def scheduler(**settings: Any) -> BlockingScheduler:
+        made.append(whole(**settings))
+        made[0].add_listener(lambda _: left_out.set(), EVENT_JOB_MAX_INSTANCES)
+        return made[0]
+
+    def tick(context: Any, now: datetime, until: datetime) -> None:
+        looks.append(now)
+        # Both that may be at work wait until a third one was left out.
+        waited.append(left_out.wait(20.0))
+        if len(looks) > 2:
+            made[0].shutdown(wait=False)
+
+    monkeypatch.setattr(daemon.engine, "tick", tick)
+    monkeypatch.setattr(daemon.engine, "step_down", lambda context: None)
+    monkeypatch.setattr(daemon, "BlockingScheduler", scheduler)
+    monkeypatch.setattr(daemon.signal, "signal", lambda number, handler: None)
+    store = SimpleNamespace(check=lambda: "ok", shown="")
+    config = SimpleNamespace(home=tmp_path, settings=SimpleNamespace(tick=0.2))
+    context: Any = SimpleNamespace(store=store, config=config)
+    daemon.serve(context)
+    assert all(waited), "a second pass came while the first one waited"
+    assert "maximum number of running instances" not in capfd.readouterr().err
