@@ -118,7 +118,7 @@ def import_command(
     CSV, .gz too: timestamp_utc, region, g_per_kwh, and where it has them ends_utc, signal, factors
     and flow; else the options say what the figures are. Exports of Electricity Maps' portal (with
     --factors) and of NESO's (with --kind) go in as they are, any other file with --columns. All of
-    it or nothing; once more is without effect. What is told otherwise than before counts from now
+    it or nothing; once more is without effect. A value that differs from before counts from now
     on, and what it was before is kept.
     """
     from scheduler.report import schema

@@ -33,7 +33,7 @@ FORECAST_COLUMNS = ("issued_utc", "target_utc", "region", "forecast_g_per_kwh")
 # (hod7: the best of the simple forecasts that need no fitting).
 DAYS_BEFORE = 7
 DAY_S = 86400.0
-# When it was issued (Unix seconds), and for each region told then its first cell and the values.
+# The moment of issue (Unix seconds), and of each region that it is for the first cell and values.
 Issue = tuple[float, tuple[tuple[int, int, "NDArray[np.float64]"], ...]]
 
 
