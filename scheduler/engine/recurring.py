@@ -51,7 +51,8 @@ def begin(
     if template.duration_s is not None and within_s < template.duration_s:
         runs = quantities.duration(template.duration_s)
         raise UsageError(
-            f"--within {request.within} is shorter than the job ({runs}): give it at least --duration"
+            f"--within {request.within} is shorter than the job ({runs}): give it at least "
+            "--duration"
         )
     rule = submission.parsed("--every", request.every, cron.parse)
     tz = submission.parsed("--tz", request.tz, zones.checked)
