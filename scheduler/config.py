@@ -331,7 +331,7 @@ def _section(content: dict[str, Any]) -> dict[str, Any]:
 def _foreign(path: Path) -> str:
     """Why a file that is called as many programs call theirs is not lowtide's; empty: it is.
 
-    A slip in a key of lowtide's is no other program's key.
+    A misspelled key of lowtide's does not make it another program's.
     """
     try:
         keys = [str(key) for key in checked.read_yaml(path)]

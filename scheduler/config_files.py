@@ -79,7 +79,7 @@ def home(environ: Mapping[str, str], cwd: Path) -> Path:
 
 
 def _planted(path: Path) -> str:
-    """Why a file that nobody named is not trusted: a config names programs that are run.
+    """Why a file that was found, not named, is not trusted: a config names programs to run.
 
     In a folder where anyone may put files, such as /tmp, only one's own counts.
     """

@@ -56,9 +56,9 @@ def detect(memory_gb: float, gpus: int, root: Path = Path("/")) -> Detected:
     Memory and boards are counted by the meters.
     """
     lines = _read(root / "proc/cpuinfo").splitlines()
-    told = [(key.strip(), value.strip()) for key, _, value in (li.partition(":") for li in lines)]
-    names = [value for key, value in told if key == "model name"]
-    sockets = {value for key, value in told if key == "physical id"}
+    pairs = [(key.strip(), value.strip()) for key, _, value in (li.partition(":") for li in lines)]
+    names = [value for key, value in pairs if key == "model name"]
+    sockets = {value for key, value in pairs if key == "physical id"}
     disks = [_kind(disk) for disk in sorted((root / "sys/block").glob("*"))]
     return Detected(
         processor=names[0] if names else "processor of unknown name",

@@ -66,7 +66,7 @@ def test_init_overwrites_nothing_without_force(lowtide: Callable[..., Any], mine
     assert yaml.safe_load(mine.read_text()) == {"regions": {"local": {"zone": "NO-NO1"}}}
 
 
-def test_init_asks_for_no_zone_where_nobody_can_answer(
+def test_init_needs_a_zone_where_it_cannot_ask(
     lowtide: Callable[..., Any], mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -153,9 +153,9 @@ def test_a_project_s_own_config_breaks_no_command(
 
 
 def test_no_zone_is_mended_by_init(lowtide: Callable[..., Any]) -> None:
-    told = lowtide("regions", "local", "--duration", "1h")
+    ranked = lowtide("regions", "local", "--duration", "1h")
     plan = lowtide("plan", "--duration", "1h", "--json")
-    text = told.out + told.err + plan.out + plan.err
+    text = ranked.out + ranked.err + plan.out + plan.err
     assert "lowtide init" in text
     assert "site-packages" not in text
     assert "data/config.yaml" not in text

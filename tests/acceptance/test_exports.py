@@ -195,7 +195,7 @@ def test_an_export_is_written_whole_or_not_at_all(
         (("--task", "x.yaml"), "--format boamps"),
         (("--since", "1h", "--group-by", "user", "--format", "csv"), "--group-by"),
         (("--format", "boamps"), "about one job, here are 0"),
-        (("ffffffff", "--format", "csv"), "none matches"),
+        (("ffffffff", "--format", "csv"), "no job"),
     ],
 )
 def test_a_wrong_call_gets_one_line(
@@ -270,7 +270,7 @@ def test_runs_without_carbon_are_ranked_by_energy(
         ((), "0 run(s) found"),
         (("--group", "none"), "group 'none'"),
         (("--by", "a", "--minimise", "b"), "one metric"),
-        (("ffffffff",), "none matches"),
+        (("ffffffff",), "no job"),
     ],
 )
 def test_a_wrong_comparison_gets_one_line(

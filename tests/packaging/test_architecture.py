@@ -28,7 +28,7 @@ SCHEDULER = (
     {"checked", "sections"},
     {"models", "scores", "wall_clock"},
     {"quantities", "zones"},
-    {"address", "config_files", "documents", "origin"},
+    {"address", "config_files", "documents", "locks", "origin"},
     {"faults", "texts"},
     {"errors"},
 )

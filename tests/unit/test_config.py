@@ -153,7 +153,7 @@ def test_a_file_that_another_user_put_where_anyone_may_write_is_not_read(
     assert config.load("lowtide.yaml", {}, places).settings.home == "here", "it was named"
 
 
-def test_no_hint_sends_anybody_to_the_packaged_file(tmp_path: Path) -> None:
+def test_hints_never_name_the_packaged_file(tmp_path: Path) -> None:
     assert "lowtide init" in config.load(None, {}, tmp_path).edit
     assert str(config_files.packaged()) not in config.load(None, {}, tmp_path).edit
     assert _load(tmp_path, "home: local\n").edit == f"in {tmp_path / 'mine.yaml'}"

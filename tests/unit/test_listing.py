@@ -94,7 +94,7 @@ def test_filters_choose_and_counts_are_of_what_they_chose(queue: Queue) -> None:
     queue.add("failed", 2, group="b", name="evalX1")
     assert _ids(queue.listed(group="b", user="you")) == mine
     assert queue.listed(states=(JobState.FAILED,)).counts == {"failed": 4}
-    assert _ids(queue.listed(name="eval_1")) == mine, "an underscore is no joker"
+    assert _ids(queue.listed(name="eval_1")) == mine, "an underscore stands for itself"
     assert len(queue.listed(name="eval?1").jobs) == 4
     assert len(queue.listed(name="*AIN").jobs) == 3
     assert queue.listed(name="%").jobs == []
