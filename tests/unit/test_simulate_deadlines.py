@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scheduler.planner.task import Task
+from scheduler.planner.task import Task, World
 from scheduler.simulate import Knowledge, LogJob, Policy, Rules, simulate
 from scheduler.simulate.reserve import Reserve
 
@@ -89,7 +89,7 @@ def test_a_job_without_room_leaves_neither_total() -> None:
 
 def _learned(arrivals: list[Task], capacity: int = 10) -> dict[float, int]:
     """Seconds ahead and the slots that are kept free from there on."""
-    reserve = Reserve(_known([100.0] * 24 * 9), Rules(capacity=capacity))
+    reserve = Reserve(World(START, HOUR, np.full((1, 24 * 9), 100.0)), Rules(capacity=capacity))
     now = START
     for task in arrivals:
         now = task.release_s
