@@ -94,3 +94,29 @@ def test_as_many_are_punctual_as_can_be(waits: bool) -> None:
         if len(tasks) - _plan(tasks, g, slots).late < most:
             wrong.append(seed)
     assert not wrong
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_long_queue_has_no_more_late_than_by_any_simple_rule(seed: int) -> None:
+    random, slots, cells = Random(seed), 3, 200
+    tasks = []
+    for _ in range(40):
+        release, length = random.randint(0, 60), random.randint(1, 5)
+        deadline = release + length + random.randint(0, 25)
+        width = random.randint(1, slots)
+        tasks.append(Task(release * CELL, deadline * CELL, length * CELL, slots=width))
+    g = np.array([[random.randint(1, 5) * 100.0 for _ in range(cells)]])
+    least = len(tasks)
+    for rank in (
+        lambda t: t.release_s,
+        lambda t: t.deadline_s,
+        lambda t: t.deadline_s - t.duration_s,
+    ):
+        board, late = Board(World(0.0, CELL, g, np.full(g.shape, slots, np.int32))), 0
+        for task in sorted(tasks, key=rank):
+            placed = board.soonest(task, task.release_s)
+            assert placed is not None
+            board.hold(task, placed)
+            late += placed.late
+        least = min(least, late)
+    assert _plan(tasks, g, slots).late <= least
