@@ -197,7 +197,7 @@ class Replay:
         self._waiting: dict[int, Placed] = {}
         # What a pausable task has run so far, and what it still needs (s).
         self._run: dict[int, tuple[tuple[float, float], ...]] = {}
-        self._reserve = Reserve(knowledge, rules)
+        self._reserve = Reserve(world, rules)
 
     def run(self, progress: Callable[[int, int], None]) -> list[Placed | None]:
         """All events in order; the schedule that came of them."""

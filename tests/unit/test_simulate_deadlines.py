@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scheduler.planner.task import Task
+from scheduler.planner.task import Task, World
 from scheduler.simulate import Knowledge, LogJob, Policy, Rules, simulate
 from scheduler.simulate.reserve import Reserve
 
@@ -89,7 +89,7 @@ def test_a_job_without_room_leaves_neither_total() -> None:
 
 def _learned(arrivals: list[Task], capacity: int = 10) -> dict[float, int]:
     """Seconds ahead and the slots that are kept free from there on."""
-    reserve = Reserve(_known([100.0] * 24 * 9), Rules(capacity=capacity))
+    reserve = Reserve(World(START, HOUR, np.full((1, 24 * 9), 100.0)), Rules(capacity=capacity))
     now = START
     for task in arrivals:
         now = task.release_s
@@ -122,12 +122,12 @@ def test_nothing_is_kept_before_a_day_of_arrivals_and_never_more_than_was_idle()
 
 
 def test_a_job_to_come_finds_room_that_long_ones_would_have_taken() -> None:
-    """Each day eight long jobs wait for the night, in which a wide one comes that cannot wait."""
-    days = 8
+    """Each day four long jobs wait for the night, in which a wide one comes that cannot wait."""
+    days = 4
     knowledge = _known(([400.0] * 18 + [50.0] * 6) * (days + 2))
     jobs: list[LogJob] = []
     for d in range(days):
-        jobs += [_job(f"long{d}.{n}", 24 * d, 14, 24 * d + 46) for n in range(8)]
+        jobs += [_job(f"long{d}.{n}", 24 * d, 14, 24 * d + 46, 2) for n in range(4)]
         jobs.append(_job(f"wide{d}", 24 * d + 19, 1, 24 * d + 21, 4))
     first = simulate(jobs, knowledge, Rules(policy="run-now", capacity=10))
     kept = simulate(jobs, knowledge, Rules(capacity=10))
