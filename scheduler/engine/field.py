@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from scheduler.engine.places import Field, Option
 from scheduler.errors import UsageError
-from scheduler.models import UNKNOWN_S
 from scheduler.store import sight as told
 
 if TYPE_CHECKING:
@@ -49,9 +47,8 @@ class Sight:
         """As far as any of ``specs`` may run; a baseline starts at release."""
         starts, ends = [now], [now]
         for spec in specs:
-            length = timedelta(seconds=spec.duration_s or UNKNOWN_S)
             starts.append(spec.release)
-            ends.append(max((spec.latest_start or spec.release), spec.release, now) + length)
+            ends.append(spec.looked_until(now))
         return cls(ctx, min(starts), max(ends), now)
 
     def option(self, region: Region, *, remember: bool, quiet: bool = False) -> Option:

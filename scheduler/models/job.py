@@ -18,6 +18,9 @@ Basis = Literal["operational", "total"]
 GIVEN = "given"
 # A job of unknown length is taken to need forecasts for so long (s).
 UNKNOWN_S = 3600.0
+# No start later than this after a release is looked at: what is known of a time so far ahead is a
+# climatology, which repeats every year. The latest safe start keeps to the deadline all the same.
+LOOKED_AHEAD = timedelta(days=366)
 
 
 def _aware(moment: datetime) -> datetime:
@@ -172,6 +175,13 @@ class JobSpec(BaseModel):
         if self.start_by is not None:
             bounds.append(self.start_by)
         return min(bounds, default=None)
+
+    def looked_until(self, now: datetime) -> datetime:
+        """The end of the last run that a plan made at ``now`` looks at."""
+        soonest = max(self.release, now)
+        latest = max(self.latest_start or soonest, soonest)
+        length = timedelta(seconds=self.duration_s or UNKNOWN_S)
+        return min(latest, soonest + LOOKED_AHEAD) + length
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from scheduler.models import UNKNOWN_S, JobState
+from scheduler.models import JobState
 from scheduler.store import values
 from scheduler.store.rows import EventRow, JobRow
 from scheduler.texts import printable_lines
@@ -24,7 +23,6 @@ OWN = "lowtide"
 def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
     """Put a job into the queue within the caller's transaction."""
     latest, release = spec.latest_start, spec.release
-    length = timedelta(seconds=spec.duration_s or UNKNOWN_S)
     session.add(
         JobRow(
             id=job_id,
@@ -38,7 +36,7 @@ def enqueue(session: Session, job_id: str, spec: JobSpec, at: datetime) -> None:
             host=spec.origin.host if spec.origin is not None else "",
             places=values.places(spec.home, spec.regions),
             release=release.timestamp(),
-            until=(max(latest or release, release) + length).timestamp(),
+            until=spec.looked_until(release).timestamp(),
             priority=spec.priority,
             waits=bool(spec.after),
             recurrence=spec.recurrence,

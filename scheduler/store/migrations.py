@@ -211,6 +211,14 @@ MIGRATIONS: tuple[tuple[str, tuple[Statement, ...]], ...] = (
             "CREATE INDEX forecast_by_zone ON forecast (zone, chain, known_at)",
         ),
     ),
+    (
+        # Plans look a year ahead at most (models/job.py), which is what this column is for.
+        "0011-looked-until",
+        (
+            "UPDATE job SET until = release + 31622400 + (until - latest_start) "
+            "WHERE latest_start > release + 31622400",
+        ),
+    ),
 )
 NAMES = tuple(name for name, _ in MIGRATIONS)
 

@@ -144,6 +144,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             },
         ),
     ],
+    "0011-looked-until": [],
 }  # fmt: skip
 # Since this version jobs are written with their user and group as columns.
 OF_USERS = "0005-many-machines"
