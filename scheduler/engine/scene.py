@@ -104,7 +104,9 @@ class Scene:
         self._regions = tuple(series)
         step = COARSEST_S
         first = now.timestamp() // step * step
-        ends = [m.case.request.deadline_s for m in members] + [m.end_s for m in members]
+        # A deadline may lie decades ahead; nothing is chosen beyond what is known.
+        known_s = max((float(s.ends[-1]) for s in series.values() if s is not None), default=first)
+        ends = [max(m.end_s, min(m.case.request.deadline_s, known_s)) for m in members]
         # One after the other they end by then: where one cannot be in time, that says when it can.
         last = max([*ends, *(hold.end_s for hold in holds), beside.end_s], default=first)
         ends.append(last + min(LOOK_PAST_S, sum(m.case.request.duration_s for m in members)))

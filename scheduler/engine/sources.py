@@ -203,7 +203,9 @@ class Asked:
                 raise NotAsked(f"{self.info.name} is not asked just now for {self._zone}")
             found = self._forecast(*self._reach(start, end, now), now)
         except OUTAGES as e:
-            if keeps and self.info.live and not self._quiet:
+            if not self.info.live:
+                raise  # one that learns says the same again from the same actuals
+            if keeps and not self._quiet:
                 forecasts.remember_failure(self._key, self._zone, str(e), self._now)
             last = forecasts.newest(self._key, self._zone, self._now)
             if last is None or self._now - last.checked_at > self._memory.max_age:
