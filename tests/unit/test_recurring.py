@@ -43,7 +43,7 @@ def test_a_series_comes_back_as_it_went_in(
     assert store.jobs.get("j1").spec.recurrence == series.id
     store.recurrences.stop(series.id, now)
     assert store.recurrences.active() == []
-    with pytest.raises(UsageError, match="none matches"):
+    with pytest.raises(UsageError, match="no active series"):
         store.recurrences.get(series.id)
 
 
@@ -52,7 +52,7 @@ def test_a_prefix_of_two_series_names_both(
 ) -> None:
     for n in (1, 2):
         store.recurrences.add(_series(make_spec(), now, f"r{n}"), f"j{n}", make_spec(), now)
-    with pytest.raises(UsageError, match="r1, r2 match"):
+    with pytest.raises(UsageError, match="matches 2 active series: r1, r2"):
         store.recurrences.get("r")
 
 
