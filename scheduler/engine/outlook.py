@@ -117,6 +117,7 @@ class Outlook:
         Nothing where no configured region uses one.
         """
         self._asks_until = self._here.clock() + ASKING
+        self._memory.forget_zones()
         used = {name for region in self._regions.configured for name in region.chain}
         return PATIENCE if any(self._is_live(name) for name in used) else timedelta()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from providers.series import IntensityProvider, Series, SourceInfo
     from scheduler.store import Actuals, Forecasts
+    from scheduler.store.forecasts import Remembered
 
 SOURCE = "source:"
 DAY_S = 86400.0
@@ -50,6 +51,19 @@ class Memory:
     actuals: Actuals
     max_age: timedelta
     faults: dict[str, str]
+    # Zones by source of which a forecast is kept: of most zones of the catalogue there is none,
+    # and a pass that compares regions would look each of them up.
+    _zones: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def last_forecast(self, key: str, zone: str, now: datetime) -> Remembered | None:
+        """The last forecast of a source that is kept."""
+        if key not in self._zones:
+            self._zones[key] = self.forecasts.zones(key)
+        return self.forecasts.newest(key, zone, now) if zone in self._zones[key] else None
+
+    def forget_zones(self) -> None:
+        """Look again at what is kept: other processes store forecasts, too."""
+        self._zones.clear()
 
 
 class Asked:
@@ -207,7 +221,7 @@ class Asked:
                 raise  # one that learns says the same again from the same actuals
             if keeps and not self._quiet:
                 forecasts.remember_failure(self._key, self._zone, str(e), self._now)
-            last = forecasts.newest(self._key, self._zone, self._now)
+            last = self._memory.last_forecast(self._key, self._zone, self._now)
             if last is None or self._now - last.checked_at > self._memory.max_age:
                 raise
             found = last.series
@@ -219,6 +233,7 @@ class Asked:
         else:
             if keeps and not self._quiet:
                 forecasts.remember(self._key, found, self._now)
+                self._memory.forget_zones()
         if found.starts[0] > low:
             # Of the time before it, what was believed then still stands.
             before = forecasts.in_force(self._key, self._zone, low, found.starts[0])

@@ -130,6 +130,12 @@ class Forecasts:
             newest = {(row.chain, row.zone): row for row in session.exec(query)}
             return [_answer(row) for row in newest.values()]
 
+    def zones(self, chain: str) -> frozenset[str]:
+        """Zones of which a forecast by a chain of sources is stored."""
+        query = select(ForecastRow.zone).where(ForecastRow.chain == chain, HAS_VALUES).distinct()
+        with self._db.read() as session:
+            return frozenset(session.exec(query))
+
     def newest(self, chain: str, zone: str, now: datetime | None = None) -> Remembered | None:
         """The last received forecast of a zone by a chain of sources.
 
