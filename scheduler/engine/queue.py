@@ -26,6 +26,7 @@ from scheduler.models import HOLDING, QueuePlan
 from scheduler.planner import fleet
 from scheduler.planner.board import TIE
 from scheduler.planner.punctual import EFFORT, better, lateness
+from scheduler.planner.task import INSTANT_S
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -161,7 +162,10 @@ def _together(
 ) -> Joint:
     """The joint plan of members that may be in each other's way."""
     scene = _scene(ctx, able, now, beside)
-    made, crowded = scene.beside(), scene.crowded()
+    crowded = scene.crowded()
+    if not crowded and scene.at_their_best():
+        return _alone(able, now, bounded=scene.is_whole)
+    made = scene.beside()
     bound = scene.bound(made)
     start = made
     if crowded or bound is None or scene.cost(made) > bound + TIE * abs(bound):
@@ -180,6 +184,17 @@ def _together(
         cost = bound = None  # without the power of each the sum has no unit
     whole = QueuePlan(now, len(able), crowded or not best, cost, bound, made.late)
     return Joint(scene.plans(made), whole)
+
+
+def _alone(members: Sequence[Member], now: datetime, *, bounded: bool) -> Joint:
+    """Each has the best plan of its own, to the second, and none is in another's way.
+
+    No plan of the whole costs less, where the whole is looked at (``bounded``).
+    """
+    grams = [m.plan.window.grams for m in members]
+    cost = sum(g.value for g in grams if g is not None) if None not in grams else None
+    late = sum(m.end_s > m.case.request.deadline_s + INSTANT_S for m in members)
+    return Joint({}, QueuePlan(now, len(members), False, cost, cost if bounded else None, late))
 
 
 def _sum(parts: Sequence[Joint], now: datetime) -> Joint:

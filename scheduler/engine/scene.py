@@ -128,7 +128,7 @@ class Scene:
                 if (slots_ or gpus) and b > first:
                     self._held.append((row, max(float(a), first), float(b), slots_, gpus))
         # Those beside the members are not planned with them, and no bound is known for them.
-        self._alone = not any(beside.levels(name)[:, 1:].any() for name in self._regions)
+        self.is_whole = not any(beside.levels(name)[:, 1:].any() for name in self._regions)
 
     @cached_property
     def tasks(self) -> list[Task]:
@@ -181,6 +181,10 @@ class Scene:
             if place is not None:
                 board.hold(task, place)
         return fleet.FleetPlan(tuple(found))
+
+    def at_their_best(self) -> bool:
+        """Whether no member has a better plan of its own, were it alone, nor waits for another."""
+        return all(not m.after and _is_best(m) for m in self._members)
 
     def settled(self, made: fleet.FleetPlan, now_s: float, least_percent: float) -> fleet.FleetPlan:
         """``made``, where jobs move one by one into what is free beside the others.
@@ -261,7 +265,7 @@ class Scene:
         What runs holds its slots until it is expected to end. None beside jobs that are planned
         apart from these, and for a queue too long to weigh all its starts at every look.
         """
-        if not self._alone:
+        if not self.is_whole:
             return None
         assert self._world.slots is not None
         loose = [self._as_asked(i, p) for i, p in enumerate(made.placed) if p is not None]
@@ -360,6 +364,20 @@ class Scene:
             # One that keeps its slots in its pauses is placed in one piece beside others.
             pausing=None if case.spec.stops else asked.pausing,
         )
+
+
+def _is_best(member: Member) -> bool:
+    case = member.case
+    own = window.decide(case.places, case.request, case.basis).chosen
+    if own is None or member.plan.start <= case.now:
+        return True
+    at = next((p for p in case.places if p.region == member.plan.window.region), None)
+    has = None if at is None else choice.price(at, member.spans, case.request, case.basis)
+    return (
+        has is not None
+        and has.score <= own.score + TIE * abs(own.score)
+        and has.end_s <= own.end_s + INSTANT_S
+    )
 
 
 def _has_rules(case: Case) -> bool:

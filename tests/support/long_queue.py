@@ -158,7 +158,9 @@ def _later(spec: JobSpec, plan: Plan, start: datetime, at: datetime) -> tuple[Jo
     window = replace(plan.window, start=start, end=start + length)
     deadline = start + length + timedelta(hours=SLACK_H - OVER_H)
     latest = deadline - length
-    spec = spec.model_copy(update={"deadline": deadline, "submitted_at": at})
+    # Released at its start: at equal carbon it would be moved ahead.
+    times = {"release": start, "deadline": deadline, "submitted_at": at}
+    spec = spec.model_copy(update=times)
     return spec, replace(plan, window=window, latest_safe_start=latest)
 
 
