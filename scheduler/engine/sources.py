@@ -197,14 +197,17 @@ class Asked:
         """An answer that a grid can be the cause of, else :class:`BadData`: so is any failure."""
         whose = f"{self.name} for {self._zone}"
         try:
-            found = ask()
+            found = believable(self.info, self._zone, ask())
+        except BadData as e:
+            self._memory.faults[whose] = str(e)
+            raise
         except LowtideError:
             raise
         except Exception as e:  # whatever a plugin makes of an answer stops no pass
             self._memory.faults[whose] = fault(e)
             raise BadData(f"{self.info.name} failed on {self._zone}: {fault(e)}") from e
         self._memory.faults.pop(whose, None)
-        return believable(self.info, self._zone, found)
+        return found
 
     def _remembered(self, start: datetime, end: datetime, now: datetime) -> Series:
         """A fresh forecast of all that the source reaches, or the last one while it is young."""

@@ -144,7 +144,7 @@ def test_an_export_is_of_the_zones_and_times_asked_for(
         (("export", "--zone", "XX"), 2, "nothing is stored of XX"),
         (("export", "--source", "nobody"), 2, "nothing is stored"),
         (("export", "--from", "soon"), 2, "--from"),
-        (("export", "--to", "2026-01-01T00:00"), 2, "no time zone"),
+        (("export", "--to", "2026-13-01T00:00"), 2, "is not a time"),
         (("export", "--from", "2026-01-02T00:00Z", "--to", "2026-01-01T00:00Z"), 2, "not before"),
         (("export", "--from", "2027-01-01T00:00Z"), 2, "nothing is stored"),
         (("export", "--out", "no/such/folder.csv"), 2, "cannot be written"),

@@ -197,7 +197,7 @@ def test_a_source_that_fails_on_one_zone_stops_no_job_elsewhere(
         assert job.plan is not None
         assert job.plan.window.g_per_kwh is not None
         assert settled is not None
-    said = "dict" if error is None else str(error.args[-1])
+    said = "a series" if error is None else str(error.args[-1])
     plan = ctx.store.jobs.get("b" * 8).plan
     assert plan is not None
     assert any(said in reason for reason in plan.nulls.values()), "its plan says why"
