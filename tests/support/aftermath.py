@@ -215,7 +215,7 @@ def _fault_of_settlement(store: Store, job: Job) -> str:
     if not versions:
         return "it has run, and is not settled"
     settlement = versions[-1].settlement
-    report = schema.report_json(job, settlement, zone=None, versions=versions)
+    report = schema.report_json(job, settlement, versions=versions)
     if len(report["attempts"]) != len(attempts):
         return f"{len(attempts)} attempts have run, {len(report['attempts'])} are settled"
     figures = {"energy_kwh.reserved": report["energy_kwh"]["reserved"]}
