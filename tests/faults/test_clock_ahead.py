@@ -67,4 +67,5 @@ def test_a_minutely_series_is_not_silent_until_the_next_day(
         for event in fleet.json("why", job["job_id"])["job"]["events"]
         if event["kind"] == "clock"
     ]
-    assert ("the clock was set back" in "\n".join(said)) == (off == "+1d")
+    # A clock that is a day behind is one that was set back, as it sees itself.
+    assert "the clock was set back" in "\n".join(said)
