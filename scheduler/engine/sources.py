@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from providers.errors import (
     OUTAGES,
-    BadData,
+    Implausible,
     LowtideError,
     ProviderError,
     TooLittle,
@@ -174,13 +174,13 @@ class Asked:
         return self._checked(lambda: self._source.actual(self._zone, start, end))
 
     def _checked(self, ask: Callable[[], Series]) -> Series:
-        """An answer that a grid can be the cause of, else :class:`BadData`: so is any failure."""
+        """An answer that a grid can be the cause of, else :class:`Implausible`: so is any fault."""
         try:
             found = ask()
         except LowtideError:
             raise
         except Exception as e:  # whatever a plugin makes of an answer stops no pass
-            raise BadData(
+            raise Implausible(
                 f"{self.info.name} failed on {self._zone}: {type(e).__name__}: {e}"
             ) from e
         return believable(self.info, self._zone, found)
