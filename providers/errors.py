@@ -4,6 +4,7 @@ LowtideError
 ├── ProviderError            carbon data: exit code 4
 │   ├── AccessDenied         a source refuses the key, or wants one
 │   ├── BadData              a source answered, but the answer cannot be trusted
+│   │   └── Implausible      its receiver refuses it: no series, or no grid can be so
 │   ├── NoData               a source does not cover this zone
 │   │   └── TooLittle        it covers the zone, and has nothing of this time
 │   └── Unavailable          a source does not answer now; it may later
@@ -42,6 +43,10 @@ class AccessDenied(ProviderError):
 
 class BadData(ProviderError):
     """A source answered, but its answer cannot be trusted."""
+
+
+class Implausible(BadData):
+    """A source's answer was refused by its receiver: no series, or not what a grid can emit."""
 
 
 class NoData(ProviderError):

@@ -33,21 +33,15 @@ LOOK_BACK = timedelta(hours=48)
 class ChainResult:
     """What a chain knows; ``notes`` say who failed and who filled which hole.
 
-    ``used`` are the sources that told a part of it, in order.
+    ``used`` are the sources that told a part of it, in order. ``outage``: one that covers the
+    zone had nothing usable, and may have later; a fault in a file of the user's own does not pass.
     """
 
     series: Series
     notes: tuple[str, ...] = ()
     failures: tuple[ProviderError, ...] = ()
     used: tuple[SourceInfo, ...] = ()
-
-    @property
-    def outage(self) -> bool:
-        """Whether a source that could have answered gave nothing usable.
-
-        False where all of them refuse for good: no such zone, no key.
-        """
-        return any(isinstance(e, OUTAGES) for e in self.failures)
+    outage: bool = False
 
     def error(self) -> ProviderError | None:
         """One error for all failures, of the gravest class: wrong data before none."""
@@ -104,6 +98,7 @@ class _Merge:
         self._level: Series = nothing
         self._notes: list[str] = []
         self._failures: list[ProviderError] = []
+        self._outage = False
         self._used: list[SourceInfo] = []
 
     def over(self, providers: Sequence[IntensityProvider]) -> ChainResult:
@@ -117,6 +112,8 @@ class _Merge:
                 found = self._ask(provider, *self._span)
             except ProviderError as e:
                 self._failures.append(e)
+                own_file = type(e) is BadData and not provider.info.live
+                self._outage |= isinstance(e, OUTAGES) and not own_file
                 # That nothing is stored to learn from is no news.
                 if not (provider.info.learns and isinstance(e, NoData)):
                     self._notes.append(str(e))
@@ -129,7 +126,7 @@ class _Merge:
                 f"nothing is known of {_spans(left)}: no window lies there"
             )
         notes, failures = tuple(dict.fromkeys(self._notes)), tuple(self._failures)
-        return ChainResult(self._known, notes, failures, tuple(self._used))
+        return ChainResult(self._known, notes, failures, tuple(self._used), self._outage)
 
     def _fits(self, provider: IntensityProvider, holes: Sequence[tuple[float, float]]) -> bool:
         known, info = self._known, provider.info

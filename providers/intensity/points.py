@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from providers.errors import BadData
+from providers.errors import BadData, Implausible
 from providers.intensity.fields import wrong
 from providers.series import Series, empty, from_unix
 
@@ -87,15 +87,16 @@ def series_of(
 def believable(info: SourceInfo, zone: str, found: object) -> Series:
     """What any source answered, a plugin or our own forecaster among them, if a grid can be so.
 
-    :class:`BadData` where it is not a series, or a value or an end of its band is not between 0
+    :class:`Implausible` where it is not a series, or a value or an end of its band is not between 0
     and :data:`MOST_G_PER_KWH`.
     """
     if not isinstance(found, Series):
-        raise wrong(info.name, f"the question for {zone} with", found, "a series")
+        answer = wrong(info.name, f"the question for {zone} with", found, "a series")
+        raise Implausible(str(answer))
     outside = (found.low < 0) | (found.high > MOST_G_PER_KWH)
     if np.any(outside):
         at = int(np.flatnonzero(outside)[0])
-        raise BadData(
+        raise Implausible(
             f"{info.name} says {found.g_per_kwh[at]:.4g} g/kWh ({found.low[at]:.4g} to "
             f"{found.high[at]:.4g}) for {zone} at {from_unix(found.starts[at]):%Y-%m-%dT%H:%MZ}; "
             f"a grid emits between 0 and {MOST_G_PER_KWH:g}: the answer is not used"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from providers.errors import (
     OUTAGES,
-    BadData,
+    Implausible,
     LowtideError,
     NotAsked,
     ProviderError,
@@ -194,18 +194,18 @@ class Asked:
         return self._checked(lambda: self._source.actual(self._zone, start, end))
 
     def _checked(self, ask: Callable[[], Series]) -> Series:
-        """An answer that a grid can be the cause of, else :class:`BadData`: so is any failure."""
+        """An answer that a grid can be the cause of, else :class:`Implausible`: so is any fault."""
         whose = f"{self.name} for {self._zone}"
         try:
             found = believable(self.info, self._zone, ask())
-        except BadData as e:
+        except Implausible as e:
             self._memory.faults[whose] = str(e)
             raise
         except LowtideError:
             raise
         except Exception as e:  # whatever a plugin makes of an answer stops no pass
             self._memory.faults[whose] = fault(e)
-            raise BadData(f"{self.info.name} failed on {self._zone}: {fault(e)}") from e
+            raise Implausible(f"{self.info.name} failed on {self._zone}: {fault(e)}") from e
         self._memory.faults.pop(whose, None)
         return found
 

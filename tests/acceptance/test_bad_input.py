@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,10 +124,6 @@ def test_a_wrong_job_file_is_exit_3(lowtide: Callable[..., Any], tmp_path: Path)
             "row 3",
         ),
         ("timestamp_utc,region,g_per_kwh\n2026-01-01T00:00Z,DE,x\n", "row 2"),
-        (
-            "timestamp_utc,region,g_per_kwh\n2020-01-01T00:00Z,DE,5\n2020-01-01T01:00Z,DE,5\n",
-            "2020",
-        ),
         ("timestamp_utc,region,g_per_kwh\n2026-01-01T00:00Z,FR,5\n2026-01-01T01:00Z,FR,5\n", "FR"),
     ],
 )
@@ -160,19 +157,26 @@ def test_a_wrong_trace_with_a_fallback_is_said_and_planned_on(
         assert "trace.csv" in made["reason"]
 
 
-def test_a_trace_full_of_holes_without_fallback_is_exit_4(
-    lowtide: Callable[..., Any], tmp_path: Path
+@pytest.mark.parametrize(
+    ("ago_h", "step", "said"),
+    [(0, 5, "without a hole in DE"), (9000, 1, "has nothing from")],
+)
+def test_a_trace_of_too_little_is_an_outage_and_said(
+    lowtide: Callable[..., Any], tmp_path: Path, ago_h: int, step: int, said: str
 ) -> None:
-    from datetime import UTC, datetime, timedelta
-
-    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    rows = [f"{start + timedelta(hours=h):%Y-%m-%dT%H:%MZ},DE,5" for h in range(60) if h % 5 != 2]
-    (tmp_path / "trace.csv").write_text("timestamp_utc,region,g_per_kwh\n" + "\n".join(rows) + "\n")
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    hours = [now + timedelta(hours=h - ago_h) for h in range(60) if step == 1 or h % step != 2]
+    rows = "".join(f"{at:%Y-%m-%dT%H:%MZ},DE,5\n" for at in hours)
+    (tmp_path / "trace.csv").write_text("timestamp_utc,region,g_per_kwh\n" + rows)
     (tmp_path / "config.yaml").write_text(
         "providers: [mine]\nsources: {mine: {type: trace, path: trace.csv}}\n"
         "regions: {local: {zone: DE}}\n"
     )
-    _refused(lowtide("submit", "--duration", "6h", *JOB), 4, "hole")
+    result = lowtide("submit", "--duration", "6h", "--json", *JOB)
+    assert result.code == 0, result.err
+    made = result.json["plan"]
+    assert said in made["reason"]
+    assert said in made["null_reasons"]["expected_g"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
