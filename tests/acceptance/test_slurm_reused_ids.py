@@ -73,7 +73,9 @@ def test_another_job_with_our_number_lives_and_ours_is_handed_over_again(
     _lose_state(cluster)
     begin = ["--begin=now+3600"] if waits else []
     for number in ("1", "2"):
-        said = cluster.run("sbatch", "--parsable", "-J", "theirs", *begin, "--wrap", "sleep 600")
+        said = cluster.run(
+            "sbatch", "--parsable", "-J", "theirs", *begin, "-o", "/dev/null", "--wrap", "sleep 600"
+        )
         assert said.strip() == number
 
     def theirs() -> list[list[str]]:

@@ -54,7 +54,7 @@ def test_a_minutely_series_is_not_silent_until_the_next_day(
         now = datetime.now(UTC)
         return any(corrected <= datetime.fromisoformat(at) <= now for at in begun if at)
 
-    until(goes_on, 150)
+    until(goes_on, 300)
     fleet.run("tick")
     waiting = [job for job in _jobs(fleet) if job["state"] in {"queued", "planned"}]
     assert all(
