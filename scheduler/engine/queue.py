@@ -174,6 +174,7 @@ def _together(
     bound = bound if made.placed == start.placed else scene.bound(made)
     cost: float | None = scene.cost(made)
     best = bound is not None and cost is not None and cost <= bound + TIE * abs(bound)
+    bound = cost if best else bound  # they differ by rounding alone
     if any(m.plan.window.grams is None for m in able):
         cost = bound = None  # without the power of each the sum has no unit
     whole = QueuePlan(now, len(able), crowded or not best, cost, bound, made.late)
