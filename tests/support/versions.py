@@ -131,6 +131,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("promised", {"region": "local", "host": "h", "cell": 7, "slots": -2, "gpus": 0}),
     ],
     "0007-seconds": [],
+    "0008-free": [],
 }  # fmt: skip
 # Since this version jobs are written with their user and group as columns.
 OF_USERS = "0005-many-machines"
