@@ -56,7 +56,7 @@ def test_every_row_of_an_earlier_version_keeps_its_values(
     jobs = {row["id"]: row for row in _rows(store, "job")}
     assert (jobs["j"]["user"], jobs["j"]["group"]) == ("me", "g")
     assert jobs["q"]["group"] is None
-    if last != NAMES[-1]:
+    if last < "0006-long-queues":
         columns = ("host", "places", "priority", "waits", "recurrence", "release", "until")
         submitted = datetime(2026, 3, 2, 8, tzinfo=UTC).timestamp()
         found = [jobs["q"][name] for name in columns]
