@@ -16,6 +16,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -26,6 +27,7 @@ from providers.errors import LONGEST, ExecutorError, LowtideError
 from providers.executors.local import build as build_local
 from providers.executors.slurm import batch, jobs
 from providers.executors.slurm.commands import Commands
+from providers.executors.slurm.handle import Handle
 from providers.intensity import trace
 from providers.intensity.points import MOST_G_PER_KWH
 from providers.meters.replay import KIND as REPLAY
@@ -34,7 +36,17 @@ from providers.runner.runner import read_launch
 from providers.runner.units import read_units
 from providers.series import from_unix
 from providers.surroundings import Surroundings
-from scheduler import address, checked, config, config_files, cron, quantities, sci, zones
+from scheduler import (
+    address,
+    checked,
+    config,
+    config_files,
+    cron,
+    quantities,
+    sci,
+    wall_clock,
+    zones,
+)
 from scheduler.engine import submission
 from scheduler.errors import UsageError
 from scheduler.sci.energy import tally
@@ -399,6 +411,9 @@ class Printed(Commands):
         return self.text
 
 
+HANDLE = Handle("7", None, None, None, marks=("lowtide:a:1:token",))
+
+
 @SEED
 @given(
     documents(QUEUE) | documents(ACCOUNTED) | documents(SHOWN) | documents("17;grid2\n")
@@ -413,8 +428,8 @@ def test_whatever_slurm_prints_is_a_value_or_an_error(content: bytes) -> None:
     asked: tuple[Callable[[], object], ...] = (
         lambda: jobs.parse_queue(text), lambda: jobs.parse_accounting(text),
         lambda: jobs.parse_lines(text), lambda: batch.parse_id(text), lambda: said.cpus(None),
-        lambda: said.gpus(None), lambda: said.by_comment("lowtide:a"), lambda: said.job("7"),
-        lambda: said.accounted("7"),
+        lambda: said.gpus(None), lambda: said.by_comment("lowtide:a"), lambda: said.job(HANDLE),
+        lambda: said.accounted(HANDLE),
     )  # fmt: skip
     for ask in asked:
         with suppress(ExecutorError):
@@ -423,9 +438,14 @@ def test_whatever_slurm_prints_is_a_value_or_an_error(content: bytes) -> None:
 
 # --- words ---------------------------------------------------------------------------------------
 
+
+def read_moment(text: str) -> datetime:
+    return wall_clock.moment(text, NOW, ZoneInfo("Europe/Berlin"))
+
+
 PARSERS: tuple[Callable[[str], object], ...] = (
     quantities.duration_s, quantities.span_s, quantities.percent, quantities.power_w,
-    quantities.energy_kwh, quantities.data_gb, lambda t: quantities.moment(t, NOW), cron.parse,
+    quantities.energy_kwh, quantities.data_gb, read_moment, cron.parse,
     zones.checked, lambda t: address.parse(t, Path("/"))
 )  # fmt: skip
 GOOD = ("1d12h", "5%", "350W", "1.2kWh", "40GB", "2026-03-02T10:00+02:00",
@@ -453,6 +473,6 @@ def test_any_word_is_a_value_or_a_value_error_in_one_line(
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/mem", "/"])
 def test_what_is_no_file_is_no_config(path: str) -> None:
-    with pytest.raises(LowtideError, match=r"cannot be read|longer than"):
+    with pytest.raises(LowtideError, match=r"cannot be read|longer than|is a folder"):
         checked.read_yaml(Path(path))
     assert os.path.exists(path)  # noqa: PTH110
