@@ -155,7 +155,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
 
     Passes of one home take turns at planning and at their engines: :class:`BusyError` where
     another one is at it. Sources are asked between two turns, and by one process at a time: who
-    comes meanwhile goes by what is remembered. So nobody ever waits for a source but who asks.
+    comes meanwhile goes by what is remembered. So only the process that asks waits for a source.
     What goes wrong in one step is raised after the last one.
     """
     soon, steps = next_pass or now + CRON_STEP, _Steps(ctx, now)

@@ -251,7 +251,7 @@ class Scene:
         return window.refusal(case.places, later, sooner, case.request) is not None
 
     def cost(self, made: fleet.FleetPlan) -> float:
-        """What a plan costs in grams, with what else is weighed told in grams."""
+        """What a plan costs in grams, with what else is weighed converted to grams."""
         board = Board(self._world)
         return sum(
             board.priced(self._as_asked(i, p), p.region, p.spans).cost
