@@ -33,7 +33,7 @@ def write_trace(path: Path, zone: str, seed: str) -> None:
     lines = ["timestamp_utc,region,g_per_kwh"]
     for n in range(TRACE_S // STEP_S):
         at = begin + timedelta(seconds=n * STEP_S)
-        lines.append(f"{at.isoformat()},{zone},{4000 - n + rng.uniform(-2, 2):.1f}")
+        lines.append(f"{at.isoformat()},{zone},{(4000 - n + rng.uniform(-2, 2)) / 4:.2f}")
     path.write_text("\n".join(lines) + "\n")
 
 
