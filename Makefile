@@ -14,6 +14,8 @@ help: ## List the verbs
 demo: $(VENV)/.examples ## Run the main job: submit, plan, run under the meter, report (ZONE=DE)
 	$(BIN)/python examples/demo.py --zone $(ZONE)
 
+# Tests start lowtide hundreds of times: none of these is to compile it again.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.dev ## Run the whole test suite with coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)

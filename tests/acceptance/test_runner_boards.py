@@ -31,9 +31,9 @@ def test_the_board_that_was_assigned_is_the_one_that_is_metered(tmp_path: Path) 
     ]
     assert [(c.name, c.method) for c in found.components] == [("gpu:GPU-b", "measured")]
     last = found.samples[-1].readings[0]
-    ran_s = receipt.ended_at - receipt.started_at
     assert last.energy_j.value / last.covered_s == pytest.approx(300, rel=0.05)
-    assert last.covered_s == pytest.approx(ran_s, abs=1.0)
+    # The command runs for two seconds; what a busy machine adds at either end is not its own.
+    assert 1.5 < last.covered_s <= receipt.ended_at - receipt.started_at + 0.5
     assert last.facts["power_limit_w"] == 400
     assert found.notes == ()
 
@@ -65,7 +65,7 @@ def test_what_a_counter_counted_while_the_driver_hung_is_told_later(tmp_path: Pa
         gpus=("GPU-a",),
     )
     last = found.samples[-1].readings[0]
-    assert last.covered_s == pytest.approx(receipt.ended_at - receipt.started_at, abs=1.5)
+    assert 6.5 < last.covered_s <= receipt.ended_at - receipt.started_at + 0.5
     assert last.energy_j.value / last.covered_s == pytest.approx(300, rel=0.05)
     assert "NVML did not answer" in "".join(found.notes)
 

@@ -18,7 +18,7 @@ from providers.executors.local import Local, build
 from providers.runner import journal, proc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PATIENCE_S = 60.0
 TRAIN = Path(__file__).parents[2] / "examples" / "train_digits.py"
@@ -46,7 +46,7 @@ class Job:
     @property
     def states(self) -> set[str]:
         """The states of its processes, as ``/proc`` names them."""
-        found = [proc.stat(pid) for pid in proc.marked(self.launch.token)]
+        found = [proc.stat(each.pid) for each in proc.marked(self.launch.token)]
         return {each.state for each in found if each is not None}
 
     @property
@@ -86,8 +86,9 @@ class Job:
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Callable[..., Job]:
-    """Starts a job and waits for its first process."""
+def begin(tmp_path: Path) -> Iterator[Callable[..., Job]]:
+    """Starts a job and waits for its first process; nothing of it outlives the test."""
+    begun: list[Job] = []
 
     def start(*argv: str, ready: str | None = None, **fields: Any) -> Job:
         number = len(list(tmp_path.glob("env-*")))
@@ -112,11 +113,16 @@ def begin(tmp_path: Path) -> Callable[..., Job]:
             }
         )
         job = Job(build({}, tmp_path), launch)
+        begun.append(job)
         job.executor.start(launch)
         _until((job.folder / "process.json" if ready is None else tmp_path / ready).exists)
         return job
 
-    return start
+    yield start
+    for job in begun:
+        while left := proc.marked(job.launch.token):
+            for each in left:
+                each.send(signal.SIGKILL)
 
 
 def _until(done: Callable[[], bool]) -> None:
