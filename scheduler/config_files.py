@@ -48,7 +48,7 @@ def candidates(named: str | None, environ: Mapping[str, str], cwd: Path) -> Iter
         path = cwd / Path(given).expanduser()
         why = "LOWTIDE_CONFIG" if given == environ.get("LOWTIDE_CONFIG") else "--config"
         if not path.is_file():
-            raise ConfigError(f"config {path} is no file: check --config or LOWTIDE_CONFIG")
+            raise ConfigError(f"config {path} is not a file: check --config or LOWTIDE_CONFIG")
         yield Candidate(path, why)
         return
     folder = cwd.absolute()

@@ -53,7 +53,7 @@ def parse(text: str) -> Cron:
     try:
         next(CronSim(found.fields, datetime(2000, 1, 1)))  # noqa: DTZ001 -- a clock without a zone
     except (CronSimError, StopIteration) as e:
-        raise ValueError(f"{text!r} never comes: there is no such day in any year") from e
+        raise ValueError(f"{text!r} never comes: no year has such a day") from e
     return found
 
 

@@ -171,7 +171,7 @@ def read_sacct(
             raise UsageError(f"{path}, row {number}: {e}") from e
         told = (job.id, job.submitted_s, job.deadline_s)
         if told in seen:
-            left["told_twice"] += 1
+            left["listed_twice"] += 1
             continue
         seen.add(told)
         names[job.id] += 1

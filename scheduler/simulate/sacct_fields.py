@@ -21,7 +21,7 @@ REASONS = {
     "gpus_unknown": "jobs that seem to have had GPUs, with no AllocTRES that counts them",
     "start_before_submit": "Start is before Submit",
     "elapsed_beyond_end": "Elapsed is longer than from Start to End",
-    "told_twice": "told twice",
+    "listed_twice": "listed twice",
 }
 _SPAN = re.compile(r"(?:(\d{1,6})-)?(?:(\d{1,4}):)?(\d{1,4}):(\d{2})(?:\.\d+)?", re.ASCII)
 # All boards; where a site counts them by kind only, those of each kind.
@@ -48,7 +48,7 @@ def span_s(name: str, text: str) -> float:
     """A span as sacct writes it, ``[days-][hours:]minutes:seconds``, in seconds."""
     found = _SPAN.fullmatch(text)
     if found is None:
-        raise ValueError(f"{name} {text!r} is no span of time as sacct writes it")
+        raise ValueError(f"{name} {text!r} is not a span of time as sacct writes it")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
@@ -78,7 +78,7 @@ def cpus(row: Mapping[str, str]) -> int:
     if text in NEVER:
         return 0
     if not re.fullmatch(r"\d{1,7}", text, re.ASCII):
-        raise ValueError(f"AllocCPUS {text!r} is no number of CPUs")
+        raise ValueError(f"AllocCPUS {text!r} is not a number of CPUs")
     return int(text)
 
 

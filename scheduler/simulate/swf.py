@@ -78,7 +78,7 @@ def read_swf(
         try:
             job = _job(numbers, slack_s, per_slot_w)
             if job.id in seen:
-                raise LeftOut("told_twice")
+                raise LeftOut("listed_twice")
         except LeftOut as e:
             left[str(e)] += 1
             continue

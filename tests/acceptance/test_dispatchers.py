@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from support.database import open_store
 from support.fleet import LOWTIDE, Fleet, until
+from support.witness import watching
 
 from scheduler.engine.leading import NAME
+from scheduler.models import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +56,9 @@ def _starts(fleet: Fleet) -> Counter[str]:
     return Counter(path.read_text().split() if path.exists() else [])
 
 
-def test_of_many_dispatchers_one_starts_each_job_once(fleet: Fleet) -> None:
+def test_of_many_dispatchers_one_starts_each_job_once(
+    fleet: Fleet, database: dict[str, str]
+) -> None:
     for home in range(3):
         fleet.up(home)
     ids = [fleet.submit("sh", "-c", _start(fleet), home=n % 3) for n in range(9)]
@@ -64,7 +68,8 @@ def test_of_many_dispatchers_one_starts_each_job_once(fleet: Fleet) -> None:
         for n in range(6)
     ]
     assert [tick.wait() for tick in ticks] == [0] * 6
-    until(lambda: all(fleet.state(job_id) == "succeeded" for job_id in ids))
+    with watching(fleet.folder / "look", database["LOWTIDE_DATABASE"]) as seen:
+        seen.until("succeeded", *ids)
     assert _starts(fleet) == Counter(ids)
 
 
@@ -98,8 +103,7 @@ def test_when_the_leader_is_killed_another_takes_over_within_the_lease(
     assert held.until <= died + whole
     assert taken.until >= held.until + whole
     (fleet.folder / "go").touch()
-    home = int(second.removeprefix("h"))
-    until(lambda: fleet.state(job_id, home) == "succeeded")
+    until(lambda: store.jobs.get(job_id).state is JobState.SUCCEEDED)
     store.close()
 
 

@@ -220,7 +220,7 @@ def test_embodied_carbon_may_come_from_a_boavizta_server(
         (("--instances", NEW, "--speed", f"{OLD}=2"), "it is not compared"),
         (("--instances", NEW, "--unit", "epochs"), "--unit 'epochs' is no name"),
         (("--instances", NEW, "--boavizta", "localhost:5000"), "is no address"),
-        (("--instances", NEW, "--duration", "soon"), "'soon' is no span"),
+        (("--instances", NEW, "--duration", "soon"), "invalid duration 'soon': use e.g. 90s"),
     ],
 )
 def test_bad_input_is_one_clear_line(

@@ -23,7 +23,7 @@ regions:
 tick: 1s
 grace: 2s
 """
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 class Shell:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOWTIDE = str(Path(sys.executable).with_name("lowtide"))
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 BURN = "import os,time\nwhile time.process_time() < {s}: pass\nos._exit(0)"
 # Says when it can be interrupted, and what became of it.
 HEEDS = "import signal, time; print('ready', flush=True); time.sleep(60)"

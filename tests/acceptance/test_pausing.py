@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TRAIN = Path(__file__).parents[2] / "examples" / "train_digits.py"
 LOWTIDE = (sys.executable, "-P", "-m", "scheduler")
 EPOCHS = 14
-PATIENCE_S = 150.0
+PATIENCE_S = 300.0
 CONFIG = """
 providers: [history]
 sources: {history: {type: trace, path: trace.csv}}
@@ -30,8 +30,10 @@ tick: 1s
 regions:
   local: {zone: DE}
 """
-# In steps of 6 s: two segments of 6 s and 34 s are the cheapest for whoever submits within 24 s.
-LOW = {4, *range(6, 12)}
+# In steps of 6 s: from EARLIEST on two segments of 6 s and 34 s are the cheapest. A busy machine has
+# until then to submit.
+EARLIEST = 10
+LOW = {EARLIEST, *range(EARLIEST + 2, EARLIEST + 8)}
 JOB = (
     "--pausable", "--resume-overhead", "0s", "--min-run", "3s", "--duration", "40s",
     "--deadline", "10m", "--power", "50W", "--unit", "epochs",
@@ -50,6 +52,8 @@ class Home:
             for i in range(-20, 200)
         ]
         (folder / "trace.csv").write_text("\n".join(["timestamp_utc,region,g_per_kwh", *rows]))
+        earliest = begin + timedelta(seconds=6 * EARLIEST)
+        self.job_options = (*JOB, "--earliest", earliest.isoformat())
         kept = {k: v for k, v in os.environ.items() if not k.startswith("LOWTIDE")}
         self.env = kept | {"LOWTIDE_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
 
@@ -106,7 +110,7 @@ def test_a_training_pauses_by_its_checkpoint_and_ends_as_an_unbroken_one(
     tmp_path: Path, accuracy: str
 ) -> None:
     home = Home(tmp_path)
-    child = home.start("run", *JOB, "--", *_train())
+    child = home.start("run", *home.job_options, "--", *_train())
     out, err = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 0, err
     lines = out.splitlines()
@@ -131,7 +135,7 @@ def test_a_training_pauses_by_its_checkpoint_and_ends_as_an_unbroken_one(
 @pytest.mark.parametrize("mode", ["checkpoint", "stop"])
 def test_a_pause_outlives_its_watcher(tmp_path: Path, accuracy: str, mode: str) -> None:
     home = Home(tmp_path)
-    watcher = home.start("run", *JOB, "--pause-signal", mode, "--", *_train())
+    watcher = home.start("run", *home.job_options, "--pause-signal", mode, "--", *_train())
     home.until(lambda: [j for j in home.json("status")["jobs"] if j["state"] == "paused"])
     watcher.kill()
     watcher.communicate()

@@ -20,7 +20,7 @@ from providers.runner import journal, proc
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 TRAIN = Path(__file__).parents[2] / "examples" / "train_digits.py"
 
 

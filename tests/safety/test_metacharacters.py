@@ -22,7 +22,7 @@ from scheduler.testing import FakeProvider
 EVIL = (
     "'; DROP TABLE job; -- \" $(touch owned) `touch owned` ; & | > owned \\ %s {0} {x!r} \t,=:é\n#"
 )
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 ECHO = (
     "import json, os, sys; e = os.environ; print(json.dumps([sys.argv[1:], os.getcwd(), "
     "{k: e[k] for k in e if 'EVIL' in k}, e['LOWTIDE_REGION']]))"

@@ -18,7 +18,7 @@ from providers.runner import journal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 PACKAGES = Path(__file__).parents[2]
 HEAD = "import sys\nfrom pathlib import Path"
 PYTHON = [sys.executable, "-I", "-S", "-c"]

@@ -16,7 +16,7 @@ from support.engines import absent
 
 REMEDY = "apt-get install --no-install-recommends slurm-wlm slurmctld slurmd slurm-client munge"
 NODES = ("se-n1", "de-n1")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 CONF = """ClusterName=lowtide{port}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={port}

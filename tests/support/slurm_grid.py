@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REMEDY = "apt-get install --no-install-recommends slurmdbd mariadb-server"
 CLUSTERS = ("stockholm", "frankfurt")
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 # What ended is forgotten by the controller after so long, and known to accounting alone.
 MIN_JOB_AGE_S = 3
 # Lines of the one cluster's configuration that are other ones here.

@@ -95,7 +95,7 @@ def test_compressed_with_a_byte_order_mark_and_twice_in_one_file(tmp_path: Path)
     path.write_bytes(gzip.compress((REAL + REAL).replace("\n", "\r\n").encode("utf-8-sig")))
     again = read_sacct(path, "UTC", 3600.0, Rates(10.0))
     assert again.jobs == plain.jobs
-    assert again.left_out["told_twice"] == len(plain.jobs)
+    assert again.left_out["listed_twice"] == len(plain.jobs)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_what_is_no_job_is_left_out_by_its_reason(tmp_path: Path, row: str, why:
         (HEAD + "1|a|b|COMPLETED|1|01:00||\n", "row 2: 'a' is no time"),
         (HEAD + "1|0001-01-01T00:00:00|0001-01-01T00:00:00|FAILED|1|01:00||\n", "is no time"),
         (HEAD + "|2026-05-01|2026-05-01|FAILED|1|01:00||\n", "a row without a JobID"),
-        (HEAD + "1|2026-05-01|2026-05-01|FAILED|two|01:00||\n", "'two' is no number of CPUs"),
+        (HEAD + "1|2026-05-01|2026-05-01|FAILED|two|01:00||\n", "'two' is not a number of CPUs"),
         (HEAD + "1|2026-05-01|2026-05-01|FAILED|1|INVALID||\n", "'INVALID' is no span of time"),
         (HEAD + "1|2026-05-02|2026-05-01|FAILED|1|01:00||\n", "1: Start is before Submit"),
         (HEAD, "no job in it that is over and ran .no row"),

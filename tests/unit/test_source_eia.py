@@ -167,7 +167,7 @@ def test_the_sun_may_set() -> None:
     assert len(parsed(body_of(*day(*night, NG=500, SUN=500)))) == 22
 
 
-def test_of_a_row_told_twice_the_last_word_counts_in_any_order() -> None:
+def test_of_a_row_listed_twice_the_last_word_counts_in_any_order() -> None:
     rows = [row("NG", "2026-03-01T02", 1), row("NG", "2026-03-01T01", 1),
             row("WND", "2026-03-01T01", 7), row("WND", "2026-03-01T01", 1)]  # fmt: skip
     assert parsed(body_of(*rows)).g_per_kwh.tolist() == [pytest.approx((555 + 11) / 2)]

@@ -141,7 +141,7 @@ def test_the_step_is_the_spacing_and_a_hole_is_no_long_interval(
     assert lengths(spaced(*minutes, *minutes)) == expected
 
 
-def test_of_a_time_told_twice_a_value_counts_more_than_none() -> None:
+def test_of_a_time_listed_twice_a_value_counts_more_than_none() -> None:
     body = body_of([T0, T0 + 900, T0], [None, 410.0, 400.0], [None] * 3)
     assert parsed(body).g_per_kwh.tolist() == [400, 410]
 

@@ -74,7 +74,7 @@ def _line(**fields: float) -> str:
         (_line(status=2), "parts_of_jobs"),
         (_line(status=3), "parts_of_jobs"),
         (_line(status=4), "parts_of_jobs"),
-        (_line(n=1), "told_twice"),
+        (_line(n=1), "listed_twice"),
     ],
 )
 def test_what_cannot_be_run_is_left_out_by_its_reason(tmp_path: Path, line: str, why: str) -> None:
