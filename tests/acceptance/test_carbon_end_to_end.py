@@ -119,7 +119,6 @@ class Scene:
         return schema.report_json(
             store.jobs.get(job_id),
             store.settlements.latest(job_id),
-            zone="GB",
             versions=store.settlements.versions(job_id),
         )
 
