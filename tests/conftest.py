@@ -37,6 +37,9 @@ settings.load_profile("lowtide")
 # Whoever runs the tests may have a configuration of their own: none is read.
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="lowtide-no-config-")
 
+# Nor does the width of whoever's terminal decide where lines are folded.
+os.environ.pop("COLUMNS", None)
+
 # A shell's background ignores Ctrl-C, and so would the commands that are tested on it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

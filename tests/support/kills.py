@@ -90,7 +90,7 @@ def strays(folder: Path) -> list[int]:
     """Processes that were started by or for a lowtide below ``folder``: runners, jobs, daemons."""
     mark, me = str(folder).encode(), os.getpid()
     found = []
-    for pid, variables in proc._environments():
+    for pid, _, variables in proc._environments():
         if pid != me and any(v.startswith(b"LOWTIDE_") and mark in v for v in variables):
             found.append(pid)
     return [*dict.fromkeys([*found, *runners(folder)])]

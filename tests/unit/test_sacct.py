@@ -171,7 +171,7 @@ def test_what_is_no_job_is_left_out_by_its_reason(tmp_path: Path, row: str, why:
         (HEAD + "1|0001-01-01T00:00:00|0001-01-01T00:00:00|FAILED|1|01:00||\n", "is no time"),
         (HEAD + "|2026-05-01|2026-05-01|FAILED|1|01:00||\n", "a row without a JobID"),
         (HEAD + "1|2026-05-01|2026-05-01|FAILED|two|01:00||\n", "'two' is not a number of CPUs"),
-        (HEAD + "1|2026-05-01|2026-05-01|FAILED|1|INVALID||\n", "'INVALID' is no span of time"),
+        (HEAD + "1|2026-05-01|2026-05-01|FAILED|1|INVALID||\n", "'INVALID' is not a span of time"),
         (HEAD + "1|2026-05-02|2026-05-01|FAILED|1|01:00||\n", "1: Start is before Submit"),
         (HEAD, "no job in it that is over and ran .no row"),
     ],
