@@ -43,14 +43,15 @@ def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
 
 def before_asking(ctx: Context, now: datetime, by: datetime) -> None:
     """Start or resume what cannot wait for sources: every job whose latest safe start would pass
-    before ``by``, and every one whose start has come just now by a plan that is up to date.
+    before ``by``, and every one whose start has come just now by a plan that is up to date. One
+    made in this very pass is not: it goes by what is remembered.
     """
     late = timedelta(seconds=rest.PASSES * ctx.config.settings.tick)
     round_ = Round.of(ctx, now)
     for job, free in round_.due(None if ctx.outlook.pending else now, by):
         assert job.plan is not None  # it is due by it
         latest = job.spec.latest_start
-        up_to_date = now - job.plan.start <= late
+        up_to_date = job.plan.made_at < now and now - job.plan.start <= late
         if free and (up_to_date or (latest is not None and latest < by)):
             with alone(ctx, job.id, now):
                 _take_turn(ctx, job, round_, now)
