@@ -15,6 +15,7 @@ from providers.transport import contact
 from scheduler.engine.sources import Asked, Memory, source_key
 from scheduler.errors import ConfigError, PendingError, fault
 from scheduler.locks import held
+from scheduler.models import LOOKED_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -185,6 +186,8 @@ class Outlook:
         """
         if region.zone is None:
             return Known(None, self._no_zone(region))
+        if as_of is None:
+            start, end = _looked_at(start, end, now)
         sources = self._chain(region, now, quiet=quiet)
         result = Chain(sources).forecast(region.zone, start, end, as_of or now)
         notes = (*(note for source in sources for note in source.notes), *result.notes)
@@ -197,6 +200,7 @@ class Outlook:
         """What is known after asking, unless the last answer is young enough; remembered."""
         if region.zone is None:
             return Known(None, self._no_zone(region))
+        start, end = _looked_at(start, end, now)
         key, settings = _key(region), self._config.settings
         newest = self._forecasts.newest(key, region.zone, now)
         if newest is not None:
@@ -365,6 +369,11 @@ class Outlook:
             f"region {region.name} has no grid zone: set regions.{region.name}.zone "
             f"{self._config.edit}, e.g. zone: DE; a place is never guessed"
         )
+
+
+def _looked_at(start: datetime, end: datetime, now: datetime) -> tuple[datetime, datetime]:
+    """The part of a span that is asked for: what is known does not grow with a far deadline."""
+    return max(start, now - LOOKED_AHEAD), min(end, now + LOOKED_AHEAD)
 
 
 def _key(region: Region) -> str:
