@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from providers import registry
@@ -19,7 +19,6 @@ from scheduler.models import LOOKED_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
     from providers.series import IntensityProvider, Series
     from providers.surroundings import Surroundings
@@ -91,7 +90,7 @@ class Outlook:
         self._memory = Memory(
             store.forecasts, store.actuals, timedelta(seconds=max_age), self.faults
         )
-        self._here = here
+        self._here = replace(here, asks_until=self._asked_until)
         self._store, self._stand_ins = store, dict(sources or {})
         self._sources = dict(self._stand_ins)
         # How far ahead each zone's chain was last asked: a short horizon is no reason to ask
@@ -139,6 +138,12 @@ class Outlook:
         made = copy(self)
         made._mode, made.has_asked, made.pending = mode, False, False
         return made
+
+    def _asked_until(self) -> datetime:
+        """When the last question of this pass must have ended."""
+        if self._asks_until is None:
+            return datetime.max.replace(tzinfo=UTC)
+        return self._asks_until - ASKING + PATIENCE
 
     def _is_live(self, name: str) -> bool:
         try:
