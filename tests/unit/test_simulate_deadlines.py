@@ -56,7 +56,7 @@ def test_an_arrival_that_does_not_fit_is_planned_with_those_that_wait_at_once() 
 
 
 @pytest.mark.parametrize("length", [1.0, 0.7])
-def test_a_refresh_of_a_second_plans_no_oftener_than_something_new_is_known(
+def test_a_refresh_of_a_second_plans_only_when_something_new_is_known(
     length: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the lattice is; and the plan is that of an hourly look."""
