@@ -16,6 +16,10 @@ from yaml.constructor import ConstructorError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from yaml import SafeLoader as _Fastest
+else:
+    _Fastest = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 # A config of every cloud region with all its settings has some hundred kilobytes.
 LIMIT_BYTES = 1 << 20
 # Keys, values, lists and mappings, each counted wherever an alias repeats it: all 163 regions of
@@ -87,9 +91,6 @@ def parse(content: bytes, *, words: bool = False) -> Any:
 _NULL, _MERGE, _TEXT, _INT, _FLOAT = (
     f"tag:yaml.org,2002:{name}" for name in ("null", "merge", "str", "int", "float")
 )
-
-
-_Fastest: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Fastest):

@@ -41,12 +41,12 @@ class Bounded(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Connections whose lines are known."""
-        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools()
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """The same through a proxy of HTTP."""
-        manager = super().proxy_manager_for(*args, **kwargs)  # type: ignore[no-untyped-call]
+        manager = super().proxy_manager_for(*args, **kwargs)
         if isinstance(manager, urllib3.ProxyManager):
             manager.pool_classes_by_scheme = self._pools()
         return manager
@@ -73,7 +73,7 @@ class Bounded(HTTPAdapter):
     def close(self) -> None:
         """End every connection."""
         self._cut()
-        super().close()  # type: ignore[no-untyped-call]
+        super().close()
 
     def _cut(self) -> None:
         while self._lines:
