@@ -215,7 +215,7 @@ TOLD = "issued_utc,target_utc,region,forecast_g_per_kwh\n"
         ("jobs.csv", HEAD + f"a,{_at(1)},60,{_at(2)},1,5\n" * 2, 2, "row 3: job a stands in row 2"),
         ("trace.csv", "", 4, "is empty"),
         ("trace.csv", f"timestamp_utc,region\n{_at(1)},DE\n", 4, "g_per_kwh"),
-        ("trace.csv", TIME + f"{_at(1)},DE,5\n{_at(0)},DE,5\n", 4, "row 3"),
+        ("trace.csv", TIME + f"{_at(1)},DE,5\n{_at(1)},DE,5\n", 4, "row 3"),
         ("forecast.csv", "", 2, "it has none"),
         ("forecast.csv", f"issued_utc,region\n{_at(1)},DE\n", 2, "target_utc"),
         ("forecast.csv", TOLD + f"{_at(0)},{_at(1)},DE,5\n{_at(0)},soon,DE,5\n", 2, "row 3"),
