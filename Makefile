@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ZONE ?= DE
 EXTRAS ?= dev
+# A file of exact versions and hashes: nothing else is installed then.
+LOCK ?=
 PYTEST_ARGS ?= -n auto --dist loadgroup
 
 .PHONY: help demo test check bench faults build clean
@@ -47,8 +49,13 @@ $(VENV)/.examples: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[examples]'
 	touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml $(LOCK)
+ifdef LOCK
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCK)
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+else
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+endif
 	touch $@
 
 $(VENV)/.bench: $(VENV)/bin/python pyproject.toml

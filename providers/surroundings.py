@@ -36,7 +36,7 @@ class Surroundings:
     Relative paths in settings start at ``base_dir`` (the config file's folder); answers and
     models are kept under ``cache_dir`` and may be deleted at any time; keys come from
     ``environ`` and nowhere else. By ``clock`` answers grow old and a silent source is left alone.
-    Where nobody ``asks``, kept answers have to do.
+    Where nobody ``asks``, kept answers have to do, and so they do from ``asks_until`` on.
     """
 
     base_dir: Path
@@ -45,6 +45,7 @@ class Surroundings:
     history: History = field(default_factory=NoHistory)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     asks: bool = True
+    asks_until: Callable[[], datetime] = lambda: datetime.max.replace(tzinfo=UTC)
 
     @classmethod
     def at(cls, folder: Path) -> Surroundings:

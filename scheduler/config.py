@@ -26,6 +26,7 @@ from scheduler import address, checked, config_files, documents, quantities, zon
 from scheduler.address import Address
 from scheduler.errors import ConfigError
 from scheduler.hardware_settings import HardwareSettings
+from scheduler.models import MOST
 from scheduler.sections import Bounds, Seconds, Section, text
 
 if TYPE_CHECKING:
@@ -67,9 +68,10 @@ Country = Annotated[str, BeforeValidator(_country), Field(pattern="^[A-Z]{2}$")]
 
 
 # Slots all day, or 24 numbers: of each hour in UTC.
-Slots = Annotated[int, Field(ge=0)]
+Slots = Annotated[int, Field(ge=0, le=MOST)]
 Capacity = (
-    Annotated[int, Field(ge=1)] | Annotated[tuple[Slots, ...], Field(min_length=24, max_length=24)]
+    Annotated[int, Field(ge=1, le=MOST)]
+    | Annotated[tuple[Slots, ...], Field(min_length=24, max_length=24)]
 )
 
 
@@ -136,7 +138,7 @@ class Defaults(Section):
 
     slack: Seconds = 86400.0
     min_saving: Percent = 0.0
-    retries: Annotated[int, Field(ge=0)] = 0
+    retries: Annotated[int, Field(ge=0, le=MOST)] = 0
     resume_overhead: Span = 60.0
     min_run: Span = 600.0
 

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "greater_than_equal": lambda c: f"must be at least {c['ge']:g}",
-    "greater_than": lambda c: f"must be above {c['gt']:g}",
-    "less_than_equal": lambda c: f"must be at most {c['le']:g}",
-    "less_than": lambda c: f"must be below {c['lt']:g}",
+    "greater_than_equal": lambda c: f"must be at least {c['ge']:.10g}",
+    "greater_than": lambda c: f"must be above {c['gt']:.10g}",
+    "less_than_equal": lambda c: f"must be at most {c['le']:.10g}",
+    "less_than": lambda c: f"must be below {c['lt']:.10g}",
     "finite_number": lambda _: "must be a finite number",
     "literal_error": lambda c: f"must be {c['expected']}",
     "missing": lambda _: "is missing",

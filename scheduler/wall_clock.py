@@ -31,16 +31,24 @@ def moment(
 
     A day alone is its ``edge``: the first instant of that day, or of the next one. A time alone is
     its next occurrence, or with ``past`` the last one, as a span counts from now or back from it.
-    :class:`ValueError` for anything else, in one line.
+    :class:`ValueError` for anything else, and for a time that lies further ahead than the longest
+    span of time, in one line.
     """
     words = text.strip()
     if quantities.has_unit(words):
         span = timedelta(seconds=quantities.duration_s(words))
         return now - span if past else now + span
+    last = now + timedelta(seconds=quantities.LONGEST_S)
     try:
-        return _instant(words, now, zone, edge, past).astimezone(UTC)
+        found = _instant(words, now, zone, edge, past).astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{text!r} lies outside of all calendars") from None
+    if found > last:
+        raise ValueError(
+            f"{text!r} is more than a hundred years ahead: is the year right? The last time that "
+            f"is accepted is {last:%Y-%m-%dT%H:%MZ}"
+        )
+    return found
 
 
 def is_local(text: str) -> bool:

@@ -80,7 +80,8 @@ class Climatology:
             # A skewed month can have its mean outside the percentiles of its days.
             low=np.minimum(values[:, 1], mean),
             high=np.maximum(values[:, 2], mean),
-            sources=np.full(count, NAME),
+            # A view of one string: a year of names would outweigh the numbers.
+            sources=np.broadcast_to(np.array(NAME), count),
             factors="lifecycle",
             flow="consumption",
         )

@@ -47,7 +47,8 @@ class Rows:
     """One zone's rows as they stand in the file, by column; the header is row 1.
 
     ``ends`` is empty where the file does not have that column. ``blank`` rows are left out;
-    ``estimated`` is how many of the rest are estimates by the file's own word.
+    ``estimated`` is how many of the rest are estimates by the file's own word, ``moved`` how many
+    were moved to stand in order of time.
     """
 
     numbers: array[int] = field(default_factory=lambda: array("q"))
@@ -56,6 +57,14 @@ class Rows:
     ends: list[str] = field(default_factory=list)
     blank: int = 0
     estimated: int = 0
+    moved: int = 0
+
+    def sort(self, order: Sequence[int]) -> None:
+        """Put them in another order."""
+        self.moved = sum(i != j for i, j in enumerate(order))
+        self.numbers = array("q", (self.numbers[i] for i in order))
+        for column in (self.stamps, self.values, self.ends):
+            column[:] = [column[i] for i in order if column]
 
 
 class Settings(ProviderSettings):
@@ -178,6 +187,8 @@ class Trace:
                 f"{zone}: {moved} of {len(moved_s)} time stamps lie beside round times and are "
                 f"moved to them, by {np.max(moved_s):.3g} s at most"
             )
+        if rows.moved:
+            yield f"{zone}: {rows.moved} rows were not in order of time: the rows are sorted by it"
         if rows.blank:
             yield f"{zone}: rows without a value, which are gaps: {rows.blank}"
         if rows.estimated:
@@ -284,9 +295,13 @@ def _add(zone: Rows, number: int, row: Sequence[str], layout: Layout) -> None:
 
 
 def _parse(rows: Rows, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Unix seconds and g/kWh of one zone's rows, in order; every fault names its row."""
+    """Unix seconds and g/kWh of one zone's rows, sorted by time; every fault names its row."""
+    times = np.fromiter(_seconds(rows.numbers, rows.stamps, name), np.float64, len(rows.stamps))
+    if (np.diff(times) < 0).any():
+        order = np.argsort(times, kind="stable")
+        times = times[order]
+        rows.sort(order.tolist())
     numbers, texts = rows.numbers, rows.values
-    times = np.fromiter(_seconds(numbers, rows.stamps, name), np.float64, len(texts))
     try:
         values = np.array(texts, dtype=np.float64)
     except ValueError:
@@ -298,14 +313,12 @@ def _parse(rows: Rows, name: str) -> tuple[NDArray[np.float64], NDArray[np.float
         if not math.isnan(values[i]):
             fault = f"an intensity {points.impossible(float(values[i]))}"
         raise BadData(f"trace {name}, row {numbers[i]}: g_per_kwh {texts[i]!r} is {fault}")
-    order = np.diff(times)
-    wrong = np.flatnonzero(order <= 0)
-    if len(wrong):
-        i = int(wrong[0]) + 1
-        fault = "repeats" if order[i - 1] == 0 else "comes before"
+    repeated = np.flatnonzero(np.diff(times) == 0)
+    if len(repeated):
+        i = int(repeated[0]) + 1
         raise BadData(
-            f"trace {name}, row {numbers[i]}: {rows.stamps[i]} {fault} row {numbers[i - 1]} of the "
-            "same region: sort the file by time and keep each period once"
+            f"trace {name}, row {numbers[i]}: {rows.stamps[i]} repeats row {numbers[i - 1]} of the "
+            "same region: keep each period once"
         )
     return times, values
 

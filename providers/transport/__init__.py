@@ -19,8 +19,9 @@ from providers.errors import (
     ProviderError,
     Unavailable,
 )
+from providers.transport.bodies import Excess, parsed
 from providers.transport.ledger import Contact, Ledger, contact
-from providers.transport.question import Later, Question, parsed, patience_s
+from providers.transport.question import Later, Question, patience_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -86,9 +87,11 @@ class Answer:
     where: str = ""
 
     def json(self) -> Any:
-        """The body as JSON; :class:`BadData` where it is none (empty, HTML, torn)."""
+        """The body as JSON; :class:`BadData` where it is none (empty, HTML, torn) or too much."""
         try:
             return parsed(self.text)
+        except Excess as e:
+            raise BadData(f"{self.source} answered {e} at {self.where}") from None
         except (ValueError, RecursionError):
             text = self.text.strip()
             found = "an empty body" if not text else "HTML" if text[0] == "<" else "broken JSON"
@@ -185,6 +188,12 @@ class Http:
     def _try(self, wire: Wire, question: Question, in_vain: list[Later]) -> tuple[Reply, datetime]:
         policy = self._policy
         try:
+            # A wait for its place, and a try.
+            if self._clock() + timedelta(seconds=2 * policy.timeout_s) > self._here.asks_until():
+                raise NotAsked(
+                    f"{policy.source} is not asked just now: sources have taken all the time that "
+                    "a pass has for them"
+                )
             wait_s = self._ledger.place_s(
                 self._clock(), policy.calls, policy.per_s, policy.timeout_s
             )

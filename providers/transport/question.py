@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 from providers.errors import Unavailable
+from providers.transport.bodies import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,8 @@ SECRET = re.compile(r"key|token|auth|secret|passw|signature|cookie|credential", 
 SHORTEST_SECRET = 4
 # A reason fits on a line of the terminal or two; the rest is a page or a stack trace.
 LONGEST_WORDS = 200
+# So much of the body of a refusal is looked at (characters): JSON errors have some hundred.
+LONGEST_REFUSAL = 2**16
 # Where JSON errors keep their words.
 SAID_IN = ("message", "error", "detail", "error_description", "description", "errors")
 
@@ -100,22 +102,13 @@ class Question:
         return (*parse_qsl(query), *self.params.items())
 
 
-def parsed(text: str) -> Any:
-    """JSON by the standard, which has no NaN; ValueError or RecursionError where it is none."""
-    return json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number)
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
-
-
 def words(body: str) -> str:
     """What a source says in a refusal: one printable line, nothing of an HTML page."""
-    text = body.strip()
+    text = body[:LONGEST_REFUSAL].strip()
     if text.startswith("<"):
         return ""
     with suppress(ValueError, RecursionError):
-        text = _said(json.loads(text)) or text
+        text = _said(parsed(text)) or text
     line = next((line for line in text.splitlines() if line.strip()), "")
     return "".join(filter(str.isprintable, line)).strip()
 

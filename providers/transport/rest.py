@@ -16,9 +16,10 @@ import requests
 import urllib3
 
 from providers.errors import BadData, Unavailable
+from providers.transport.bodies import Excess, parsed
 from providers.transport.bounded import Bounded
 from providers.transport.faults import CONNECT_S, as_it_is, fault
-from providers.transport.question import Later, Question, parsed
+from providers.transport.question import Later, Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +41,8 @@ class Said:
         """The body as JSON; :class:`BadData` where it is none."""
         try:
             return parsed(self.text)
+        except Excess as e:
+            raise BadData(f"{self.where} answered {e}") from None
         except (ValueError, RecursionError):
             raise BadData(f"{self.where} answered {self.text[:80]!r}, which is not JSON") from None
 

@@ -21,9 +21,9 @@ from requests_cache.models.response import CachedResponse
 
 from providers.errors import BadData
 from providers.transport.answers import kept_in
+from providers.transport.bodies import decoded, parsed
 from providers.transport.bounded import Bounded
 from providers.transport.faults import CONNECT_S, as_it_is, fault
-from providers.transport.question import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,8 +166,4 @@ def _is_readable(response: requests.Response) -> bool:
 def _text(response: requests.Response) -> str:
     """The body in the charset that it declares, otherwise in UTF-8; requests would guess."""
     declared = "charset=" in response.headers.get("Content-Type", "").lower()
-    charset = (declared and response.encoding) or "utf-8"
-    try:
-        return response.content.decode(charset, errors="replace")
-    except (LookupError, ValueError):  # no charset of this world
-        return response.content.decode(errors="replace")
+    return decoded(response.content, response.encoding if declared else None)

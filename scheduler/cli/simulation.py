@@ -66,10 +66,16 @@ def simulate_command(trace: str, as_json: bool, out: str | None, **given: Any) -
     _compare_spans(jobs, knowledge)
     with click.progressbar(length=1000, label=f"{len(jobs)} jobs", file=sys.stderr) as bar:
         outcome = simulate.simulate(
-            jobs, knowledge, rules, lambda done, every: bar.update(done * 1000 // every - bar.pos)
+            jobs,
+            knowledge,
+            rules,
+            lambda done, every: bar.update(1000 * done // max(every, 1) - bar.pos),
         )
     if not outcome.jobs:
         said = ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in outcome.refused.items())
+        if rules.capacity is not None:
+            least = min(job.slots for job in jobs)
+            said += f" (--capacity {rules.capacity}; the smallest job holds {least} slots)"
         raise NoData(f"of {len(jobs)} jobs none can be simulated: {said}")
     if out is not None:
         with options.written(Path(out)) as file:
@@ -111,11 +117,14 @@ def _day(time_s: float) -> str:
 
 def _rules(given: dict[str, Any]) -> Any:
     from scheduler import simulate
+    from scheduler.models import MOST
     from scheduler.planner.segments import Pausing
 
     spans = {name: span(name, given[name]) for name in ("refresh", "resume_overhead", "min_run")}
     if spans["refresh"] <= 0:
         raise UsageError("--refresh 0s: plans need some time between them, e.g. 1h")
+    if given["capacity"] is not None and given["capacity"] > MOST:
+        raise UsageError(f"--capacity must be at most {MOST}, not {given['capacity']}")
     return simulate.Rules(
         policy=given["policy"],
         capacity=given["capacity"],

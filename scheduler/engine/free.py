@@ -17,6 +17,7 @@ from providers.errors import LowtideError
 from scheduler.engine import queue
 from scheduler.engine.promises import Promised
 from scheduler.engine.scene import boards_of, capacity
+from scheduler.models import LOOKED_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,8 @@ HOUR_S, DAY_S = 3600.0, 86400.0
 class Free:
     """Slots and boards that nothing holds on a region's host, from each of ``times`` on (Unix s).
 
-    Nothing is held over the last day of ``times``, which stands for all days after it.
+    The last day of ``times`` stands for all days after it: nothing is held then, or it is as far
+    away as is looked at.
     """
 
     region: str
@@ -69,10 +71,11 @@ def _of(
     region, first = spot[0], now.timestamp()
     levels = promised.of({spot}).levels(region)
     mine = [hold for hold in held if (hold.region, hold.host) == spot]
-    last = max([first, *levels[-1:, 0], *(hold.end_s for hold in mine)]) + DAY_S
+    until = max([first, *levels[-1:, 0], *(hold.end_s for hold in mine)])
+    last = min(until, first + LOOKED_AHEAD.total_seconds()) + DAY_S
     hours = np.arange(first // HOUR_S + 1, last // HOUR_S + 1) * HOUR_S
     times = np.unique([first, *levels[:, 0], *(hold.end_s for hold in mine), *hours, last])
-    times = times[times >= first]
+    times = times[(times >= first) & (times <= last)]
     row = np.searchsorted(levels[:, 0], times, side="right")
     slots, gpus = np.vstack(([0, 0], levels[:, 1:]))[row].T.copy()
     for hold in mine:

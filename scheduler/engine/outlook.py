@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from providers import registry
@@ -15,10 +15,10 @@ from providers.transport import contact
 from scheduler.engine.sources import Asked, Memory, source_key
 from scheduler.errors import ConfigError, PendingError, fault
 from scheduler.locks import held
+from scheduler.models import LOOKED_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
     from providers.series import IntensityProvider, Series
     from providers.surroundings import Surroundings
@@ -90,7 +90,7 @@ class Outlook:
         self._memory = Memory(
             store.forecasts, store.actuals, timedelta(seconds=max_age), self.faults
         )
-        self._here = here
+        self._here = replace(here, asks_until=self._asked_until)
         self._store, self._stand_ins = store, dict(sources or {})
         self._sources = dict(self._stand_ins)
         # How far ahead each zone's chain was last asked: a short horizon is no reason to ask
@@ -139,6 +139,12 @@ class Outlook:
         made._mode, made.has_asked, made.pending = mode, False, False
         return made
 
+    def _asked_until(self) -> datetime:
+        """When the last question of this pass must have ended."""
+        if self._asks_until is None:
+            return datetime.max.replace(tzinfo=UTC)
+        return self._asks_until - ASKING + PATIENCE
+
     def _is_live(self, name: str) -> bool:
         try:
             return self.source(name).info.live
@@ -185,6 +191,8 @@ class Outlook:
         """
         if region.zone is None:
             return Known(None, self._no_zone(region))
+        if as_of is None:
+            start, end = _looked_at(start, end, now)
         sources = self._chain(region, now, quiet=quiet)
         result = Chain(sources).forecast(region.zone, start, end, as_of or now)
         notes = (*(note for source in sources for note in source.notes), *result.notes)
@@ -197,6 +205,7 @@ class Outlook:
         """What is known after asking, unless the last answer is young enough; remembered."""
         if region.zone is None:
             return Known(None, self._no_zone(region))
+        start, end = _looked_at(start, end, now)
         key, settings = _key(region), self._config.settings
         newest = self._forecasts.newest(key, region.zone, now)
         if newest is not None:
@@ -365,6 +374,11 @@ class Outlook:
             f"region {region.name} has no grid zone: set regions.{region.name}.zone "
             f"{self._config.edit}, e.g. zone: DE; a place is never guessed"
         )
+
+
+def _looked_at(start: datetime, end: datetime, now: datetime) -> tuple[datetime, datetime]:
+    """The part of a span that is asked for: what is known does not grow with a far deadline."""
+    return max(start, now - LOOKED_AHEAD), min(end, now + LOOKED_AHEAD)
 
 
 def _key(region: Region) -> str:

@@ -38,8 +38,10 @@ def front(spec: JobSpec, field: Field, now: datetime, *, currency: str) -> tuple
     case = planning.prepare(plain, field, now, currency=currency)
     asked = case.request
     found = []
+    known_s = max((float(p.series.ends[-1]) for p in case.places if p.series), default=0.0)
+    last_s = max(asked.earliest_s, min(asked.latest_s, known_s - asked.duration_s))
     for place, option in zip(case.places, case.field.candidates, strict=True):
-        for latest_s in np.linspace(asked.earliest_s, asked.latest_s, LIMITS).tolist():
+        for latest_s in np.linspace(asked.earliest_s, last_s, LIMITS).tolist():
             if latest_s < asked.earliest_s + place.ready_s:
                 continue
             request = replace(asked, latest_s=latest_s)

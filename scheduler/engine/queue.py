@@ -22,7 +22,7 @@ from scheduler.engine.scene import Held, Member, Scene, boards_of, capacity
 from scheduler.engine.submission import iso
 from scheduler.engine.turns import expected_end
 from scheduler.errors import UsageError
-from scheduler.models import HOLDING, QueuePlan
+from scheduler.models import HOLDING, LOOKED_AHEAD, QueuePlan
 from scheduler.planner import fleet
 from scheduler.planner.board import TIE
 from scheduler.planner.punctual import EFFORT, better, lateness
@@ -119,7 +119,7 @@ def _over(
     """From each of some moments on (Unix seconds, in order): whether a place holds too much."""
     region, first = spot[0], now.timestamp()
     levels, holds = promised.of({spot}).levels(region), held(ctx, now, {spot})
-    until = max(first, promised.end_s)
+    until = min(max(first, promised.end_s), first + LOOKED_AHEAD.total_seconds())
     hours = np.arange(first // 3600 + 1, until // 3600 + 1) * 3600.0
     times = np.unique([first, *levels[:, 0], *hours, *(hold.end_s for hold in holds)])
     times = times[(times >= first) & (times <= until)]
@@ -308,6 +308,6 @@ def _refuse(newcomer: Member, place: Placed | None, others: int, *, complete: bo
 
 
 def _known(member: Member) -> bool:
-    """Whether it can be placed on the lattice: it has a length, and a forecast somewhere."""
-    window = member.plan.window
-    return window.end is not None and window.g_per_kwh is not None
+    """Whether it can be placed on the lattice: it has a length, and a forecast where it lies."""
+    window, last = member.plan.window, member.case.now + LOOKED_AHEAD
+    return window.end is not None and window.end <= last and window.g_per_kwh is not None

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from providers.base import PauseSignal
+from scheduler.models import MOST
 from scheduler.texts import storable
 
 
@@ -15,6 +16,7 @@ def _several(value: Any) -> Any:
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Count = Annotated[int, Field(ge=-MOST, le=MOST)]
 
 
 class Request(BaseModel):
@@ -51,21 +53,21 @@ class Request(BaseModel):
     home: str | None = None
     power: str | None = None
     energy: str | None = None
-    gpus: int | None = None
-    slots: int | None = None
+    gpus: Count | None = None
+    slots: Count | None = None
     unit: str | None = None
     time_limit: str | None = None
-    retries: int | None = None
+    retries: Count | None = None
     env: Texts = ()
     no_env: bool = False
     cwd: str | None = None
     pausable: bool = False
     resume_overhead: str | None = None
     min_run: str | None = None
-    max_segments: Annotated[int, Field(ge=1)] | None = None
+    max_segments: Annotated[int, Field(ge=1, le=MOST)] | None = None
     pause_signal: PauseSignal | None = None
     data: str | None = None
-    priority: int = 0
+    priority: Count = 0
     weigh: Texts = ()
     max_cost: str | None = None
     max_delay: str | None = None

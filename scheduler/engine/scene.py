@@ -13,6 +13,7 @@ import numpy as np
 
 from scheduler.engine import planning, promises, rest
 from scheduler.engine.promises import Promised
+from scheduler.models import LOOKED_AHEAD
 from scheduler.planner import choice, fleet, window
 from scheduler.planner.board import TIE, Board
 from scheduler.planner.bound import lower_bound
@@ -108,7 +109,8 @@ class Scene:
         known_s = max((float(s.ends[-1]) for s in series.values() if s is not None), default=first)
         ends = [max(m.end_s, min(m.case.request.deadline_s, known_s)) for m in members]
         # One after the other they end by then: where one cannot be in time, that says when it can.
-        last = max([*ends, *(hold.end_s for hold in holds), beside.end_s], default=first)
+        taken_s = max([hold.end_s for hold in holds] + [beside.end_s])
+        last = max([*ends, min(taken_s, first + LOOKED_AHEAD.total_seconds())], default=first)
         ends.append(last + min(LOOK_PAST_S, sum(m.case.request.duration_s for m in members)))
         cells = int((max(ends) - first) / step) + 2
         grid = first + step * np.arange(cells + 1, dtype=np.float64)
@@ -314,10 +316,10 @@ class Scene:
 
     def _candidates(self, tasks: Sequence[Task]) -> int:
         """How many starts one look at all prices has to weigh."""
-        step = self._world.step_s
+        step, end_s = self._world.step_s, self._world.end_s
         return sum(
             len(t.regions or self._regions)
-            * int(2 + 2 * max(0.0, t.deadline_s - t.release_s - t.duration_s) / step)
+            * int(2 + 2 * max(0.0, min(t.deadline_s, end_s) - t.release_s - t.duration_s) / step)
             for t in tasks
         )
 

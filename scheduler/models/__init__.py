@@ -6,6 +6,8 @@ Times are aware datetimes in UTC; units stand in names.
 from scheduler.models.job import (
     GIVEN,
     HOLDING,
+    LOOKED_AHEAD,
+    MOST,
     UNKNOWN_S,
     Attempt,
     AwareDatetime,
@@ -42,6 +44,8 @@ from scheduler.models.settlement import (
 __all__ = [
     "GIVEN",
     "HOLDING",
+    "LOOKED_AHEAD",
+    "MOST",
     "UNKNOWN_S",
     "Attempt",
     "AttemptEnergy",

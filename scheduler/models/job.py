@@ -18,9 +18,14 @@ Basis = Literal["operational", "total"]
 GIVEN = "given"
 # A job of unknown length is taken to need forecasts for so long (s).
 UNKNOWN_S = 3600.0
-# No start later than this after a release is looked at: what is known of a time so far ahead is a
-# climatology, which repeats every year. The latest safe start keeps to the deadline all the same.
+# Nothing further away than this is looked at, and no start later than this after a release: what
+# is known of a time so far ahead is a climatology, which repeats every year. The latest safe start
+# keeps to the deadline all the same.
 LOOKED_AHEAD = timedelta(days=366)
+# The largest count that is accepted. The store's integers have 32 bits (PostgreSQL's `integer`),
+# and so have the planner's, which adds up what jobs hold: this leaves room for twenty such jobs at
+# once. The largest machine on the TOP500 list has 11 million cores (El Capitan, June 2025).
+MOST = 100_000_000
 
 
 def _aware(moment: datetime) -> datetime:

@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 ERROR = 0.5
 # So many times by which a pausable job may be done are tried where its delay weighs.
 ENDS = 24
+# So many intervals, over all regions of a grid, are evaluated together: all regions over a month
+# of hours. A year at once would take 130 MB and be no faster.
+AT_ONCE = 2**17
 
 
 def decide(places: Sequence[Place], request: Request, basis: Basis | None = None) -> Decision:
@@ -111,7 +114,9 @@ def _best(place: Place, found: _Found, request: Request, basis: Basis) -> Choice
     best = _priced(place, found.best_s, found.best_mean, request, basis)
     if request.pausing is None:
         return best
-    first, last = request.earliest_s + place.ready_s + request.duration_s, request.deadline_s
+    assert place.series is not None  # a window was found in it
+    first = request.earliest_s + place.ready_s + request.duration_s
+    last = min(request.deadline_s, float(place.series.ends[-1]))
     # Where delay weighs, the best segments that end by each of some times are compared.
     ends = np.linspace(first, last, ENDS).tolist() if request.delay_g_per_s else [last]
     for end_s in ends:
@@ -199,9 +204,13 @@ def _search(places: Sequence[Place], request: Request, basis: Basis) -> list[_Fo
                   else 0.0 for i in rows]  # fmt: skip
         bounds = (request.earliest_s + ready_s, request.latest_s)
         held = held_share(request) if request.stopped else 0.0
-        made = _search_grid(series, request.duration_s, bounds, np.array(slopes), held)
-        for i, one in zip(rows, made, strict=True):
-            found[i] = one
+        at_once = max(1, AT_ONCE // len(series[0]))
+        for k in range(0, len(rows), at_once):
+            part = slice(k, k + at_once)
+            weights = np.array(slopes[part])
+            made = _search_grid(series[part], request.duration_s, bounds, weights, held)
+            for i, one in zip(rows[part], made, strict=True):
+                found[i] = one
     return found
 
 

@@ -222,12 +222,17 @@ class Replay:
         return self._placed
 
     def _looks(self) -> set[float]:
-        """When plans are looked at again: at each refresh, and when a forecast is issued."""
+        """When plans are looked at again: at each refresh, and when a forecast is issued.
+
+        Between two values of the trace a refresh knows nothing new: arrivals are placed as they
+        come.
+        """
         if self._rules.policy == "run-now":
             return set()
         looks = set(self._knowledge.moments)
         if self._rules.policy == "fleet" and self._tasks:
-            first, step = self._knowledge.start_s, self._rules.refresh_s
+            first = self._knowledge.start_s
+            step = max(self._rules.refresh_s, self._knowledge.step_s)
             last = max(task.release_s for task in self._tasks)
             looks |= {first + step * n for n in range(int((last - first) // step) + 2)}
         return looks

@@ -215,7 +215,7 @@ TOLD = "issued_utc,target_utc,region,forecast_g_per_kwh\n"
         ("jobs.csv", HEAD + f"a,{_at(1)},60,{_at(2)},1,5\n" * 2, 2, "row 3: job a stands in row 2"),
         ("trace.csv", "", 4, "is empty"),
         ("trace.csv", f"timestamp_utc,region\n{_at(1)},DE\n", 4, "g_per_kwh"),
-        ("trace.csv", TIME + f"{_at(1)},DE,5\n{_at(0)},DE,5\n", 4, "row 3"),
+        ("trace.csv", TIME + f"{_at(1)},DE,5\n{_at(1)},DE,5\n", 4, "row 3"),
         ("forecast.csv", "", 2, "it has none"),
         ("forecast.csv", f"issued_utc,region\n{_at(1)},DE\n", 2, "target_utc"),
         ("forecast.csv", TOLD + f"{_at(0)},{_at(1)},DE,5\n{_at(0)},soon,DE,5\n", 2, "row 3"),
@@ -255,6 +255,7 @@ def test_a_wrong_file_is_one_line_and_leaves_the_schedule_that_was_there(
         (("--forecast", "nowhere.csv"), 2, "nowhere.csv"),
         (("--region", "XX"), 4, "has no zone XX: it has"),
         (("--capacity", "0"), 2, "--capacity"),
+        (("--capacity", "2147483648"), 2, "--capacity must be at most 100000000"),
         (("--policy", "best"), 2, "--policy"),
         (("--refresh", "0s"), 2, "--refresh"),
         (("--resume-overhead", "soon"), 2, "--resume-overhead"),
@@ -269,6 +270,19 @@ def test_a_wrong_option_is_one_line_and_writes_nothing(
     result = lowtide("simulate", *FILES, *options, "--json", "--out", "out.csv")
     _one_line(result, code, said)
     assert not (folder / "out.csv").exists()
+
+
+def test_a_region_too_small_for_every_job_is_said_in_one_line(
+    lowtide: Callable[..., Any], folder: Path
+) -> None:
+    log = (folder / "jobs.csv").read_text().splitlines()
+    wide = next(row for row in log if row.startswith("wide,"))
+    (folder / "wide.csv").write_text(f"{log[0]}\n{wide}\n")
+    result = lowtide("simulate", "--jobs", "wide.csv", *FILES[2:], "--capacity", "8")
+    assert result.code == 4, result
+    said = "1 larger than a region (--capacity 8; the smallest job holds 99 slots)"
+    assert f"of 1 jobs none can be simulated: {said}" in result.err
+    assert "Traceback" not in result.err
 
 
 def _one_line(result: Any, code: int, *said: str) -> None:

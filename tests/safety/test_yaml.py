@@ -35,13 +35,17 @@ BOMBS = {
     "itself as a value": ("a: &a {b: *a}\n", "stands for more than"),
     "chain": ("a0: &a0 1\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}]\n" for n in range(60)), "deep"),
     "deep": ("a: " + "[" * (LIMIT_DEPTH + 1) + "]" * (LIMIT_DEPTH + 1), "nested more than"),
-    "very deep": ("a: " + "[" * 5000, "nested too deeply"),
+    "very deep": ("a: " + "[" * 5000, "maximum nesting depth"),
     "huge": ("a: " + "x" * LIMIT_BYTES, "longer than 1 MiB"),
     "a command": ("a: !!python/object/apply:os.system [touch owned]", "could not determine"),
     "a module": ("a: !!python/module:os", "could not determine"),
     "a date that is none": ("deadline: 2026-02-31", "line 1"),
     "a number beyond all": ("a: " + "9" * 5000, "line 1"),
-    "a control": ("a: \x07", "special characters"),
+    "sexagesimal": ("a: !!int " + "1:" * 500_000 + "1", "more than 1000 digits"),
+    "brackets": ("[" * 1_000_000, "maximum nesting depth"),
+    "values": ("[" + "a," * 500_000 + "]", "stands for more than"),
+    "directives": ("%TAG !a! b\n" * 80_000 + "---\na: 1", "lines begin with %"),
+    "a control": ("a: \x07", "control characters"),
 }
 
 

@@ -158,6 +158,24 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
 T0, T1 = "2026-03-02T00:00Z,DE,1", "2026-03-02T01:00Z,DE,2"
 
 
+def test_rows_out_of_order_are_sorted_and_said(tmp_path: Path) -> None:
+    """As portals write them: the newest first, or one day after another mixed up."""
+    rows = [f"2026-03-02T{hour:02}:00Z,{zone},{hour}" for hour in range(6) for zone in ("DE", "FR")]
+    path = _write(tmp_path, *rows)
+    straight = trace.build({"path": path.name}, Surroundings.at(tmp_path))
+    for mixed in (rows[::-1], rows[4:] + rows[:4], sorted(rows, key=lambda r: (int(r[-1]) % 2, r))):
+        _write(tmp_path, *mixed, name="mixed.csv")
+        source = trace.build({"path": "mixed.csv"}, Surroundings.at(tmp_path))
+        for zone in ("DE", "FR"):
+            whole, before = source.whole(zone), straight.whole(zone)
+            assert whole.starts.tolist() == before.starts.tolist()
+            assert whole.ends.tolist() == before.ends.tolist()
+            assert whole.g_per_kwh.tolist() == before.g_per_kwh.tolist()
+            (said,) = source.notes(zone)
+            assert "rows were not in order of time: the rows are sorted by it" in said
+            assert not straight.notes(zone)
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
@@ -171,8 +189,8 @@ T0, T1 = "2026-03-02T00:00Z,DE,1", "2026-03-02T01:00Z,DE,2"
         ([T0, "2026-03-02T01:00Z,DE,1e9"], r"row 3: .*'1e9'.*\(from 0 to 2000 g/kWh\)$"),
         ([T0, "1970-01-02T01:00Z,DE,1"], "row 3: '1970-01-02T01:00Z' is outside 1973 to 2286"),
         ([T0, "yesterday,DE,1"], "row 3: 'yesterday' is no ISO 8601 time"),
-        ([T1, "2026-03-02T00:30Z,FR,1", T0], "row 4: .* comes before row 2 .* sort the file"),
         ([T0, T1, T1], "row 4: .* repeats row 3"),
+        ([T1, "2026-03-02T00:30Z,FR,1", T0, T1], "row 5: .* repeats row 2"),
         ([T0, "2026-03-02T01:00Z,DE"], "row 3: 2 columns, too few"),
         ([], "a header and no rows"),
     ],
@@ -187,8 +205,8 @@ T0, T1 = "2026-03-02T00:00Z,DE,1", "2026-03-02T01:00Z,DE,2"
         "far too many",
         "before there were data",
         "no time",
-        "unsorted",
         "twice",
+        "twice and unsorted",
         "short row",
         "no rows",
     ],

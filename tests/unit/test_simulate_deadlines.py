@@ -7,6 +7,7 @@ import pytest
 
 from scheduler.planner.task import Task, World
 from scheduler.simulate import Knowledge, LogJob, Policy, Rules, simulate
+from scheduler.simulate.replay import Replay
 from scheduler.simulate.reserve import Reserve
 
 HOUR, MINUTE = 3600.0, 60.0
@@ -52,6 +53,29 @@ def test_an_arrival_that_does_not_fit_is_planned_with_those_that_wait_at_once() 
     made = simulate(jobs, _known(cheap), Rules(capacity=1, refresh_s=12 * HOUR))
     assert made.missed_deadlines == 0
     assert {row.job_id: row.start_s for row in made.schedule}["waits"] > START + 5 * HOUR
+
+
+@pytest.mark.parametrize("length", [1.0, 0.7])
+def test_a_refresh_of_a_second_plans_only_when_something_new_is_known(
+    length: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the lattice is; and the plan is that of an hourly look."""
+    looks = []
+    jobs = [_job(str(n), n * 0.9, length, n + 8, 1 + n % 2) for n in range(15)]
+    seen = Replay._look
+    monkeypatch.setattr(Replay, "_look", lambda *args: (looks.append(args), seen(*args)))
+    made = []
+    for refresh_s in (HOUR, 1.0):
+        looks.clear()
+        made.append(simulate(jobs, _known(DAY + UNEVEN), Rules(capacity=3, refresh_s=refresh_s)))
+        assert len(looks) < 2 * len(DAY)
+    assert made[0].schedule == made[1].schedule
+
+
+def test_a_log_of_which_no_job_fits_is_no_fault() -> None:
+    made = simulate([_job("wide", 0, 1, 5, 9)], _known(DAY), Rules(capacity=8))
+    assert made.jobs == 0
+    assert made.refused == {"larger_than_a_region": 1}
 
 
 def test_short_jobs_are_not_rounded_up_to_a_lattice() -> None:
