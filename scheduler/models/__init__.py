@@ -4,12 +4,16 @@ Times are aware datetimes in UTC; units stand in names.
 """
 
 from scheduler.models.job import (
+    END_YEAR,
     GIVEN,
     HOLDING,
+    LOOKED_AHEAD,
+    MOST,
     UNKNOWN_S,
     Attempt,
     AwareDatetime,
     Basis,
+    Damaged,
     Event,
     Job,
     JobSpec,
@@ -40,8 +44,11 @@ from scheduler.models.settlement import (
 )
 
 __all__ = [
+    "END_YEAR",
     "GIVEN",
     "HOLDING",
+    "LOOKED_AHEAD",
+    "MOST",
     "UNKNOWN_S",
     "Attempt",
     "AttemptEnergy",
@@ -49,6 +56,7 @@ __all__ = [
     "Basis",
     "ComponentEnergy",
     "Contributor",
+    "Damaged",
     "Deviation",
     "Event",
     "FunctionalUnit",

@@ -15,6 +15,9 @@ from sqlalchemy import text
 from sqlmodel import col, delete, func, select
 
 from providers.series import from_unix
+from scheduler.models import MOST
+from scheduler.quantities import LONGEST_S
+from scheduler.store import values
 from scheduler.store.rows import PromisedRow, ReservationRow
 
 if TYPE_CHECKING:
@@ -35,6 +38,34 @@ ADD = text(
 _CLEAN = text(
     "DELETE FROM promised WHERE region = :region AND host = :host AND at_s = :at_s "
     "AND slots = 0 AND gpus = 0"
+)
+
+# What a plan can hold, also where a file of SQLite has other types in a column: a text is above
+# every number there, and bytes with nothing added to them are a text, which they do not equal.
+_IS_TEXT = "(region || '') = region AND (host || '') = host"
+_NO_PLAN = (
+    f"WHERE CASE WHEN {_IS_TEXT} AND (job_id || '') = job_id AND begins BETWEEN 0 AND :end_s "
+    "AND ends BETWEEN begins + 1 AND :end_s AND slots BETWEEN 0 AND :most "
+    "AND gpus BETWEEN 0 AND :most AND late BETWEEN 0 AND 1 AND made_at BETWEEN 0 AND :end_s "
+    "THEN 0 ELSE 1 END = 1"
+)
+_NO_STEP = (
+    f"CASE WHEN {_IS_TEXT} AND at_s BETWEEN 0 AND :end_s AND slots BETWEEN -:largest AND :largest "
+    "AND gpus BETWEEN -:largest AND :largest THEN 0 ELSE 1 END = 1"
+)
+# What is held from some moment on is given back at another: all steps add up to nothing.
+_WRONG = (
+    text(f"SELECT count(*) FROM reservation {_NO_PLAN}"),  # noqa: S608 -- no word of anybody's
+    text(f"SELECT count(*) FROM promised WHERE {_NO_STEP}"),  # noqa: S608
+    text("SELECT coalesce(sum(slots), 0) <> 0 OR coalesce(sum(gpus), 0) <> 0 FROM promised"),
+)
+_DROP = text(f"DELETE FROM reservation {_NO_PLAN}")  # noqa: S608
+_RECOUNT = text(
+    "INSERT INTO promised (region, host, at_s, slots, gpus) "
+    "SELECT region, host, at_s, sum(slots), sum(gpus) FROM ("
+    "SELECT region, host, begins AS at_s, slots, gpus FROM reservation UNION ALL "
+    "SELECT region, host, ends, -slots, -gpus FROM reservation) AS part "
+    "GROUP BY region, host, at_s HAVING sum(slots) <> 0 OR sum(gpus) <> 0"
 )
 
 
@@ -108,6 +139,37 @@ class Reservations:
         with self._db.read() as session:
             jobs, late, made_at = session.exec(query).one()
         return Whole(jobs, late, None if made_at is None else from_unix(made_at))
+
+    def mend(self, now: datetime) -> bool:
+        """Take away what no plan holds, and add up the rest again where the sum is wrong.
+
+        A figure that is none would plan the whole queue wrongly, or not at all; the job's plan
+        itself is not touched. Whether anything was wrong.
+        """
+        with self._db.read() as session:
+            wrong = any(session.connection().scalar(query, _bounds(now)) for query in _WRONG)
+        if wrong:
+            with self._db.write() as session:
+                session.connection().execute(_DROP, _bounds(now))
+                _recount(session)
+        return wrong
+
+
+def release(session: Session, job_id: str) -> None:
+    """Take away what a job holds, whatever its rows say, within the caller's transaction."""
+    session.exec(delete(ReservationRow).where(col(ReservationRow.job_id) == job_id))
+    _recount(session)
+
+
+def _recount(session: Session) -> None:
+    session.connection().execute(text("DELETE FROM promised"))
+    session.connection().execute(_RECOUNT)
+
+
+def _bounds(now: datetime) -> dict[str, float]:
+    """What a plan goes by: none ends later than the longest wait and the longest run."""
+    end_s = int(now.timestamp() + 3 * LONGEST_S)
+    return {"end_s": end_s, "most": MOST, "largest": values.LARGEST}
 
 
 def keep(session: Session, job_id: str, held: Sequence[Reservation], made_at_s: float) -> None:
