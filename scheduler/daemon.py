@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 AT_ONCE = 2
 # What became due while another pass was at the engines waits for that one, not for the next tick.
 AGAIN = timedelta(seconds=1)
-# Whatever goes wrong in a pass is said by :class:`Outage`.
-logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
+logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def serve(context: Context) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlmodel import col, delete, func, select
 
 from providers.series import from_unix
+from scheduler.errors import DamagedRow
 from scheduler.models import MOST
 from scheduler.quantities import LONGEST_S
 from scheduler.store import values
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlmodel import Session
+    from sqlmodel.sql.expression import SelectOfScalar
 
     from scheduler.store.database import Database
 
@@ -60,13 +62,13 @@ _WRONG = (
     text("SELECT coalesce(sum(slots), 0) <> 0 OR coalesce(sum(gpus), 0) <> 0 FROM promised"),
 )
 _DROP = text(f"DELETE FROM reservation {_NO_PLAN}")  # noqa: S608
-_RECOUNT = text(
-    "INSERT INTO promised (region, host, at_s, slots, gpus) "
+_SUMS = (
     "SELECT region, host, at_s, sum(slots), sum(gpus) FROM ("
     "SELECT region, host, begins AS at_s, slots, gpus FROM reservation UNION ALL "
     "SELECT region, host, ends, -slots, -gpus FROM reservation) AS part "
     "GROUP BY region, host, at_s HAVING sum(slots) <> 0 OR sum(gpus) <> 0"
 )
+_RECOUNT = text(f"INSERT INTO promised (region, host, at_s, slots, gpus) {_SUMS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +111,28 @@ class Reservations:
         self._db = database
 
     def promised(self) -> list[Step]:
-        """What is held by all together, in order of place and time."""
+        """What is held by all together, in order of place and time.
+
+        Where that is damaged, and until a pass has mended it, it is added up from what can be read.
+        """
         where = (col(PromisedRow.region), col(PromisedRow.host), col(PromisedRow.at_s))
         with self._db.read() as session:
-            return [
-                Step(r.region, r.host, r.at_s, r.slots, r.gpus)
-                for r in session.exec(select(PromisedRow).order_by(*where))
-            ]
+            rows = session.exec(select(PromisedRow).order_by(*where)).all()
+            try:
+                return [_step(r.region, r.host, r.at_s, r.slots, r.gpus) for r in rows]
+            except (TypeError, ValueError):
+                sums = session.connection().execute(text(_SUMS)).all()
+        return list(values.readable(self._db, sums, lambda row: _sum(*row)))
 
     def of(self, job_ids: Iterable[str]) -> list[Reservation]:
         """Those of some jobs."""
         ids = sorted(job_ids)
         with self._db.read() as session:
             return [
-                _value(row)
+                part
                 for i in range(0, len(ids), NAMED)
-                for row in session.exec(
-                    select(ReservationRow).where(col(ReservationRow.job_id).in_(ids[i : i + NAMED]))
+                for part in values.readable(
+                    self._db, session.exec(_of(ids[i : i + NAMED])), _readable
                 )
             ]
 
@@ -134,11 +141,11 @@ class Reservations:
         query = select(
             func.count(func.distinct(ReservationRow.job_id)),
             func.coalesce(func.sum(ReservationRow.late), 0),
-            func.max(ReservationRow.made_at),
+            func.max(values.sane(ReservationRow.made_at)),
         )
         with self._db.read() as session:
             jobs, late, made_at = session.exec(query).one()
-        return Whole(jobs, late, None if made_at is None else from_unix(made_at))
+        return Whole(jobs, int(late), None if made_at is None else from_unix(made_at))
 
     def mend(self, now: datetime) -> bool:
         """Take away what no plan holds, and add up the rest again where the sum is wrong.
@@ -174,8 +181,12 @@ def _bounds(now: datetime) -> dict[str, float]:
 
 def keep(session: Session, job_id: str, held: Sequence[Reservation], made_at_s: float) -> None:
     """Replace what a job holds, within the caller's transaction."""
-    query = select(ReservationRow).where(ReservationRow.job_id == job_id)
-    before = [_value(r) for r in session.exec(query.order_by(col(ReservationRow.begins)))]
+    rows = session.exec(_of([job_id]).order_by(col(ReservationRow.begins))).all()
+    try:
+        before = [_readable(row) for row in rows]
+    except DamagedRow:
+        release(session, job_id)
+        before = []
     if list(held) == before:
         return
     if before:
@@ -211,5 +222,32 @@ def keep(session: Session, job_id: str, held: Sequence[Reservation], made_at_s: 
         session.connection().execute(_CLEAN, steps)
 
 
-def _value(r: ReservationRow) -> Reservation:
-    return Reservation(r.region, r.host, r.begins, r.ends, r.slots, r.gpus, bool(r.late))
+def _of(job_ids: Sequence[str]) -> SelectOfScalar[ReservationRow]:
+    return select(ReservationRow).where(col(ReservationRow.job_id).in_(job_ids))
+
+
+def _step(region: object, host: object, at_s: object, slots: object, gpus: object) -> Step:
+    """A step whose figures are some; else :class:`TypeError` or :class:`ValueError`."""
+    counts = (values.whole(n, -values.LARGEST) for n in (slots, gpus))
+    at = values.number(at_s)
+    if not 0 <= at < values.END_S:
+        raise ValueError(f"{at_s} is no time")
+    return Step(values.text(region), values.text(host), int(at), *counts)
+
+
+def _sum(region: str, host: str, at_s: int, slots: float, gpus: float) -> Step:
+    return values.reading(
+        "reservation", f"of {region}", lambda: _step(region, host, at_s, int(slots), int(gpus))
+    )
+
+
+def _readable(r: ReservationRow) -> Reservation:
+    def read() -> Reservation:
+        begin = _step(r.region, r.host, r.begins, r.slots, r.gpus)
+        end = _step(r.region, r.host, r.ends, r.slots, r.gpus)
+        late = bool(values.whole(r.late))
+        return Reservation(
+            begin.region, begin.host, begin.at_s, end.at_s, begin.slots, begin.gpus, late
+        )
+
+    return values.reading("reservation", f"of {r.job_id}", read)

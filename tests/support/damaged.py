@@ -193,7 +193,7 @@ class Home:
         environ |= dict(self.environ) | {"LOWTIDE_CONFIG": config_file}
         with (
             mock.patch.dict(os.environ, environ, clear=True),
-            mock.patch("scheduler.cli.options.utc_now", lambda: self.clock.now),
+            mock.patch("scheduler.cli.options.utc_now", return_value=self.clock.now),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(io.StringIO()),
         ):

@@ -71,7 +71,7 @@ WORDS = st.one_of(
             b"[" * 100_000,
             b'{"pauses": [[9e9, 1], [1, null], ["x", 2]]}',
             b'{"pauses": [[1772439300.0, null]]}',
-            b'{"components": [{"name": "\\ud800", "method": "measured", "source": "x"}], "meta": {}}',
+            b'{"components": [{"name": "\\ud800", "method": "measured", "source": ""}], "meta": 1}',
             b'{"note": "\\udfff"}\n{"meta": {"attribution": {"counted_by": []}}}',
         ]
     ),

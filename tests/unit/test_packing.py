@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from providers.series import Series, empty
-from scheduler.errors import StoreError
+from scheduler.errors import DamagedRow
 from scheduler.store.forecasts import same
 from scheduler.store.packing import pack, unpack
 
@@ -201,7 +201,7 @@ def test_a_torn_row_is_an_error_that_names_it() -> None:
         zlib.compress(json.dumps(json.loads(zlib.decompress(old)) | {"issued_at": 1e30}).encode()),
     ]
     for payload in torn:
-        with pytest.raises(StoreError, match="forecast 7 of DE of the database") as caught:
-            unpack(payload, "forecast 7 of DE")
+        with pytest.raises(DamagedRow, match="forecast 7 of the database") as caught:
+            unpack(payload, "forecast", 7)
         assert caught.value.exit_code == 5
         assert "\n" not in str(caught.value)
