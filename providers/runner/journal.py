@@ -165,11 +165,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_json(path: Path, limit_bytes: int = JSON_LIMIT_BYTES) -> dict[str, Any] | None:
-    """A JSON object whose texts are texts; None where it is absent or damaged."""
+    """A JSON object; None where it is absent or damaged."""
     try:
-        content = json.loads(text := read_bounded(path, limit_bytes))
-        if b"\\u" in text:
-            json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        content = json.loads(read_bounded(path, limit_bytes))
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
@@ -200,10 +198,11 @@ def read_receipt(run_dir: Path) -> Receipt | None:
     if content is None:
         return None
     try:
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text
         pauses = _in_order((_time(begin), _time(end)) for begin, end in content.pop("pauses", ()))
         receipt = Receipt(**content, pauses=pauses)
         return receipt if _is_sound(receipt) else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None
 
 

@@ -54,7 +54,7 @@ def by_receipt(
     One that no runner can have left here is a damaged file of its job, which is lost.
     """
     if said := _fault(job, attempt, receipt, now):
-        said = f"its processes are gone, and its receipt is damaged ({said})"
+        said = f"its receipt is damaged: {said}"
         outcome = JobState.CANCELLED if job.cancel_requested else JobState.LOST
         return of(ctx, job, attempt, outcome, now, said)
     closed = replace(

@@ -103,15 +103,14 @@ class Jobs:
     def found(self, prefix: str) -> Job | Damaged:
         """The same, also where its row cannot be read."""
         with self._db.read() as session:
-            row = _named(session, prefix)
-            return values.as_damaged(row) or values.job(row)
+            return values.found(_named(session, prefix))
 
     def damaged_in(self, states: Collection[JobState]) -> list[Damaged]:
         """Those in some states whose rows cannot be read."""
         query = select(JobRow).where(col(JobRow.state).in_([str(s) for s in states]))
         with self._db.read() as session:
-            found = map(values.as_damaged, session.exec(query))
-            return [each for each in found if each is not None]
+            found = map(values.found, session.exec(query))
+            return [each for each in found if isinstance(each, Damaged)]
 
     def end_damaged(self, damaged: Damaged, after: JobState, at: datetime, said: str) -> bool:
         """End a job whose row cannot be read; False where it stands elsewhere by now."""

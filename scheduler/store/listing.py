@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, func, select
 
-from scheduler.models import JobState
+from scheduler.models import Damaged, JobState
 from scheduler.store import values
 from scheduler.store.rows import JobRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from scheduler.models import Damaged, Job
+    from scheduler.models import Job
     from scheduler.store.database import Database
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -77,16 +77,16 @@ class Listings:
                     first = col(JobRow.planned_start).asc().nulls_first()
                     query = query.order_by(first).limit(waiting)
                 for row in session.exec(query):
-                    hurt = values.as_damaged(row)
-                    if hurt is not None:
-                        damaged.append(hurt)
+                    job = values.found(row, compared=compared)
+                    if isinstance(job, Damaged):
+                        damaged.append(job)
                         counts[state] -= 1
                     else:
-                        found.append(values.job(row, compared=compared))
+                        found.append(job)
             if set(wanted.states) == set(JobState):
                 unknown = select(JobRow).where(col(JobRow.state).not_in([str(s) for s in JobState]))
-                hurt_too = map(values.as_damaged, session.exec(unknown))
-                damaged += [each for each in hurt_too if each is not None]
+                others = map(values.found, session.exec(unknown))
+                damaged += [each for each in others if isinstance(each, Damaged)]
         over = sorted((j for j in found if j.state.ended), key=lambda j: j.ended_at or _NEVER)
         kept = over if ended is None else over[max(0, len(over) - ended) :]
         jobs = [job for job in found if not job.state.ended] + kept

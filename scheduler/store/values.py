@@ -202,13 +202,12 @@ def _job(row: JobRow, compared: bool) -> Job:
     )
 
 
-def as_damaged(row: JobRow) -> Damaged | None:
-    """A job whose row cannot be read, as far as it can; None where it is a job."""
+def found(row: JobRow, *, compared: bool = False) -> Job | Damaged:
+    """The same, also where the row cannot be read, as far as it can."""
     try:
-        job(row)
+        return job(row, compared=compared)
     except DamagedRow as e:
         return Damaged(str(row.id), str(row.state), str(e), bool(row.cancel_requested))
-    return None
 
 
 def attempt(row: AttemptRow) -> Attempt:

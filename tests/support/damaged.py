@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from providers.base import Launch
 
 SETTINGS = """
-providers: [climatology]
+providers: [mine]
+sources: {mine: {type: trace, path: mine.csv}}
 timezone: UTC
 regions:
   local: {zone: DE, slots: 8}
@@ -91,6 +92,9 @@ class Home:
     def made(cls, folder: Path, now: datetime, database: Mapping[str, str]) -> Home:
         folder.mkdir(exist_ok=True)
         (folder / "config.yaml").write_text(SETTINGS)
+        hours = (now + timedelta(hours=h) for h in range(-24, 48))
+        lines = [f"{at:%Y-%m-%dT%H:%M:%SZ},DE,{300 - at.hour}" for at in hours]
+        (folder / "mine.csv").write_text("\n".join(["timestamp_utc,region,g_per_kwh", *lines, ""]))
         environ = {"LOWTIDE_HOME": str(folder / "home")} | dict(database)
         clock = FixedClock(now)
         executor = Folders(clock=clock, run_s=3600, watts=100.0)

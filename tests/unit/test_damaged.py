@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 FEW = settings(
-    max_examples=8,
+    max_examples=4,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
