@@ -61,7 +61,7 @@ class Series:
             and np.all(self.ends[:-1] <= self.starts[1:])
             and self.starts[0] > -END_S
             and self.ends[-1] < END_S
-            and np.all(np.isfinite(self.low) & np.isfinite(self.high))
+            and np.all(np.isfinite(self.g_per_kwh))
             and np.all((self.low <= self.g_per_kwh) & (self.g_per_kwh <= self.high))
         ):
             raise ValueError(f"{self.zone}: intervals overlap, run backwards or hold no number")
