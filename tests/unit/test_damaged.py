@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 FEW = settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -114,10 +114,11 @@ def damaged_specs(home: Home) -> Any:
     return [each["id"] for each in json.loads(home.command("status", "--json")[1])["damaged"]]
 
 
-@pytest.mark.parametrize("column", ["spec", "plan"])
-@pytest.mark.parametrize("whose", ["settled", "runs", "waits"])
+@pytest.mark.parametrize(
+    ("whose", "column"), [("settled", "plan"), ("runs", "spec"), ("waits", "spec")]
+)
 def test_a_damaged_row_is_named_can_be_cancelled_and_deleted(
-    tmp_path: Path, now: datetime, database: dict[str, str], column: str, whose: str
+    tmp_path: Path, now: datetime, database: dict[str, str], whose: str, column: str
 ) -> None:
     home = Home.made(tmp_path / "work", now, database)
     victim = home.ids[whose]
@@ -130,7 +131,8 @@ def test_a_damaged_row_is_named_can_be_cancelled_and_deleted(
     code, out = home.command("db", "check")
     assert code == 5
     assert f"{victim} (Invalid JSON" in out
-    assert [e.job_id for e in home.ctx.store.jobs.troubled(home.clock.now, 9)] == [victim]
+    if whose == "runs":  # a pass reads it
+        assert [e.job_id for e in home.ctx.store.jobs.troubled(home.clock.now, 9)] == [victim]
     if whose != "settled":
         # Its processes run on, until somebody wants them ended.
         state = home.ctx.store.jobs.found(victim).state
