@@ -11,7 +11,8 @@ LowtideError
 │       └── NotAsked         it is not asked just now
 ├── SettingsError            a provider was configured wrongly: exit code 3
 ├── ExecutorError            an engine refused or failed to take a job: exit code 1
-└── in scheduler.errors      UsageError (2), ConfigError (3), StoreError (5), JobFailed (1)
+└── in scheduler.errors      UsageError (2), ConfigError (3), StoreError (5), DamagedRow (5),
+                             JobFailed (1)
 
 A message says what was asked, what was found and what to do, in one line.
 """

@@ -6,7 +6,6 @@ Reading never fails on rubbish: what cannot be read becomes a note.
 from __future__ import annotations
 
 import json
-import math
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -22,6 +21,10 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 256 << 20
 # What is made of it takes more memory: lines and readings, ten thousand times 64 and a margin.
 LIMIT_READINGS = 700_000
+# No figure is larger: 100 MW, more than any machine draws, for a hundred years are 3e17 J.
+MOST = 1e18
+# The end of the year 2399, in Unix seconds.
+LAST_S = 13_569_465_599.0
 
 
 def read(path: Path) -> Journal:
@@ -47,6 +50,8 @@ def read(path: Path) -> Journal:
             break
         try:
             line = json.loads(text)
+            if "\\u" in text:
+                json.dumps(line, ensure_ascii=False).encode()  # half a surrogate pair is no text
             if "components" in line:
                 components = tuple(_component(c) for c in line["components"])
                 meta = dict(line["meta"])
@@ -77,16 +82,23 @@ def read(path: Path) -> Journal:
     return Journal(components, tuple(samples), tuple(notes), meta)
 
 
+def _bounded(*figures: Any) -> list[float]:
+    """Numbers from 0 to :data:`MOST`; else :class:`ValueError`."""
+    found = [float(figure) for figure in figures]
+    if not all(0 <= figure <= MOST for figure in found):
+        raise ValueError(f"a figure is a number from 0 to {MOST:g}")
+    return found
+
+
 def _component(told: dict[str, Any]) -> Component:
     """As a meter would tell it; else :class:`ValueError` or :class:`TypeError`."""
     made = Component(**told)
-    figures = (made.max_w, made.poll_s)
+    _bounded(*(figure for figure in (made.max_w, made.poll_s) if figure is not None))
     if not (
         isinstance(made.name, str)
         and made.method in get_args(Method)
         and isinstance(made.source, str)
         and isinstance(made.replayed, bool)
-        and all(f is None or (isinstance(f, (int, float)) and 0 <= f < math.inf) for f in figures)
     ):
         raise ValueError("a component is a name, a method and a source")
     return made
@@ -97,13 +109,8 @@ def _sample(line: dict[str, Any], components: Sequence[Component], last: Sample 
     readings = []
     for index, *numbers in line["read"]:
         told = numbers.pop() if isinstance(numbers[-1], dict) else {}
-        values = [float(x) for x in numbers]
-        if len(values) != 7 or not all(math.isfinite(x) and x >= 0 for x in values):
-            raise ValueError("a reading is seven finite numbers from 0 up")
-        low, value, high, e_low, e_value, e_high, covered = values
-        facts = {str(name): float(x) for name, x in told.items()}
-        if not all(math.isfinite(x) for x in facts.values()):
-            raise ValueError("facts are finite numbers")
+        low, value, high, e_low, e_value, e_high, covered = _bounded(*numbers)
+        facts = dict(zip(map(str, told), _bounded(*told.values()), strict=True))
         readings.append(
             Reading(
                 components[index].name,
@@ -113,9 +120,7 @@ def _sample(line: dict[str, Any], components: Sequence[Component], last: Sample 
                 facts,
             )
         )
-    at, cpu_s = float(line["at"]), float(line["cpu_s"])
-    if not math.isfinite(at) or (last is not None and at < last.at):
+    at, cpu_s = _bounded(line["at"], line["cpu_s"])
+    if at > LAST_S or (last is not None and at < last.at):
         raise ValueError("samples stand in order of time")
-    if not math.isfinite(cpu_s) or cpu_s < 0:
-        raise ValueError("CPU seconds are finite, from 0 up")
     return Sample(at, cpu_s, tuple(readings))

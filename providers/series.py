@@ -25,6 +25,8 @@ Kind = Literal["forecast", "actual", "estimate"]
 Factors = Literal["direct", "lifecycle"]
 Flow = Literal["consumption", "production"]
 T = TypeVar("T")
+# A little before the end of the year 9999, where calendars end (Unix seconds).
+END_S = 2.5e11
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Series:
         if n and not (
             np.all(self.starts < self.ends)
             and np.all(self.ends[:-1] <= self.starts[1:])
+            and self.starts[0] > -END_S
+            and self.ends[-1] < END_S
             and np.all(np.isfinite(self.g_per_kwh))
             and np.all((self.low <= self.g_per_kwh) & (self.g_per_kwh <= self.high))
         ):

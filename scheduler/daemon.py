@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 
-from providers.errors import LowtideError
 from scheduler import engine
-from scheduler.errors import BusyError, StoreError, StoreUnreachable
+from scheduler.errors import BusyError, StoreError, StoreUnreachable, fault
 from scheduler.texts import printable
 
 if TYPE_CHECKING:
@@ -57,9 +56,11 @@ def serve(context: Context) -> None:
             due = engine.tick(context, now, now + period)
         except BusyError:
             due = now + AGAIN
-        except (LowtideError, OSError) as e:
+        except Exception as e:  # noqa: BLE001 -- the last resort: the clock goes on
             outage.goes_on(e, now)
-            return
+            due = None
+            with suppress(Exception):
+                due = engine.next_moment(context, now)
         else:
             outage.is_over(now)
         if due is not None and due < now + period:
@@ -133,13 +134,13 @@ class Outage:
         self._since: datetime | None = None
         self._said = ""
 
-    def goes_on(self, error: LowtideError | OSError, now: datetime) -> None:
+    def goes_on(self, error: Exception, now: datetime) -> None:
         """A pass at ``now`` has failed."""
         # One fault is often told in different words at different places.
-        fault = type(error).__name__ + str(getattr(error, "errno", ""))
-        if self._since is None or fault != self._said:
-            self._since, self._said = self._since or now, fault
-            _log(f"{error}; running jobs go on, and so does the queue once this is over")
+        kind = type(error).__name__ + str(getattr(error, "errno", ""))
+        if self._since is None or kind != self._said:
+            self._since, self._said = self._since or now, kind
+            _log(f"{fault(error)}; running jobs go on, and so does the queue once this is over")
 
     def is_over(self, now: datetime) -> None:
         """A pass at ``now`` has not."""

@@ -29,6 +29,22 @@ class StoreUnreachable(StoreError):
     """The database's server does not answer now; it may later."""
 
 
+class DamagedRow(LowtideError):
+    """A row of the database cannot be read; all others can, so it costs only what it is about.
+
+    ``table`` and ``key`` say which one it is, ``why`` what is wrong with it.
+    """
+
+    exit_code = 5
+
+    def __init__(self, table: str, key: object, why: str) -> None:
+        self.table, self.key, self.why = table, str(key), why
+        super().__init__(
+            f"{table} {key} of the database cannot be read ({why}): `lowtide db check` names all "
+            "such rows, `lowtide db delete` takes one away"
+        )
+
+
 class BusyError(LowtideError):
     """Another pass of the same home does the work just now."""
 

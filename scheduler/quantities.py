@@ -25,6 +25,14 @@ _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 # Slurm's form of a span of time, with days before a dash: 2:00:00 and 1-12:00:00.
 _CLOCK_SPAN = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
 _TWO_PARTS = re.compile(r"\d+:\d+")
+# More than any machine draws: the hungriest of the TOP500 (November 2024), Aurora, takes 39 MW.
+MOST_W = 100e6
+# That power for some fourteen months.
+MOST_KWH = 1e9
+# An exabyte: all that CERN kept on disk in 2023.
+MOST_GB = 1e9
+# Less than any meter tells from nothing, in watts, kWh and gigabytes alike.
+LEAST = 1e-12
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 # Small letters stand for their unit where no other is written so: mW is not MW.
 _DATA_GB = {"TB": 1e3, "GB": 1.0, "MB": 1e-3, "tb": 1e3, "gb": 1.0, "mb": 1e-3}
@@ -112,26 +120,29 @@ def significant(value: float) -> str:
 
 
 def data_gb(text: str) -> float:
-    """``40GB`` or ``1.5TB`` in gigabytes (10^9 bytes); above zero."""
-    return _with_unit(text, _DATA_GB, "40GB or 1.5TB")
+    """``40GB`` or ``1.5TB`` in gigabytes (10^9 bytes); above zero, at most :data:`MOST_GB`."""
+    return _with_unit(text, _DATA_GB, "40GB or 1.5TB", MOST_GB, "GB")
 
 
 def power_w(text: str) -> float:
-    """``350W`` or ``1.2kW`` in watts, as is a number alone; above zero."""
-    return _with_unit(f"{text}W" if _NUMBER.fullmatch(text.strip()) else text, _POWER_W, "350W")
+    """``350W`` or ``1.2kW`` in watts, as is a number alone; above zero, at most :data:`MOST_W`."""
+    given = f"{text}W" if _NUMBER.fullmatch(text.strip()) else text
+    return _with_unit(given, _POWER_W, "350W or 1.2kW", MOST_W, "W")
 
 
 def energy_kwh(text: str) -> float:
-    """``1.2kWh`` or ``800Wh`` in kWh; above zero."""
-    return _with_unit(text, _ENERGY_KWH, "1.2kWh or 800Wh")
+    """``1.2kWh`` or ``800Wh`` in kWh; above zero, at most :data:`MOST_KWH`."""
+    return _with_unit(text, _ENERGY_KWH, "1.2kWh or 800Wh", MOST_KWH, "kWh")
 
 
-def _with_unit(text: str, units: dict[str, float], example: str) -> float:
+def _with_unit(text: str, units: dict[str, float], example: str, most: float, unit: str) -> float:
     match = re.fullmatch(rf"({_NUMBER.pattern})\s*([A-Za-z]+)", text.strip())
     if not match or match[2] not in units:
         known = ", ".join(name for name in units if not name.islower() and name[0] != "K")
         raise ValueError(f"{text!r} is not a number with a unit ({known}): write e.g. {example}")
     value = float(match[1]) * units[match[2]]
-    if not 0 < value < math.inf:
-        raise ValueError(f"{text!r} must be above zero and finite: write e.g. {example}")
+    if not LEAST <= value <= most:
+        raise ValueError(
+            f"{text!r} must be above zero and at most {most:,.0f} {unit}: write e.g. {example}"
+        )
     return value

@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import time
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from providers.base import ZERO, Component, EndReason, Journal, Reading, Receipt, Triple
 from providers.files import read_bounded
 from providers.journal import read
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 NAME = "journal.jsonl"
 FSYNC_S = 20.0
 # The longest is a launch: 2 MiB of words (Linux' own limit for all of them), each byte escaped.
 JSON_LIMIT_BYTES = 16 << 20
-# The end of the year 9999, in Unix seconds: no later time can be told.
-LAST_S = 253_402_300_799.0
+# What a runner says of an attempt: a receipt takes some hundred bytes, each pause some forty more.
+WORD_LIMIT_BYTES = 1 << 20
+# The end of the year 2399, in Unix seconds: no attempt is of a later time.
+LAST_S = 13_569_465_599.0
+# More CPU seconds than the largest machines (some ten million cores) have in a year.
+MOST_CPU_S = 1e15
 
 
 class JournalWriter:
@@ -161,10 +164,10 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path, limit_bytes: int = JSON_LIMIT_BYTES) -> dict[str, Any] | None:
     """A JSON object; None where it is absent or damaged."""
     try:
-        content = json.loads(read_bounded(path, JSON_LIMIT_BYTES))
+        content = json.loads(read_bounded(path, limit_bytes))
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
@@ -191,28 +194,31 @@ def noted_s(path: Path, now_s: float) -> float:
 
 def read_receipt(run_dir: Path) -> Receipt | None:
     """The runner's last word, or None."""
-    content = read_json(run_dir / "receipt.json")
+    content = read_json(run_dir / "receipt.json", WORD_LIMIT_BYTES)
     if content is None:
         return None
     try:
-        pauses = tuple((_time(begin), _time(end)) for begin, end in content.pop("pauses", ()))
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        pauses = _in_order((_time(begin), _time(end)) for begin, end in content.pop("pauses", ()))
         receipt = Receipt(**content, pauses=pauses)
         return receipt if _is_sound(receipt) else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None
 
 
 def _is_sound(receipt: Receipt) -> bool:
     """Whether it is one of a runner: a job could have left it, with anything in it."""
     numbers = (receipt.exit_code, receipt.signal)
+    known = sum(n is not None for n in numbers)
     return (
         isinstance(receipt.job_id, str)
         and isinstance(receipt.attempt, int)
+        and known == (0 if receipt.reason == "not_started" else 1)
         and receipt.reason in get_args(EndReason)
         and _time(receipt.started_at) <= _time(receipt.ended_at)
         and all(n is None or (isinstance(n, int) and 0 <= n < 1 << 16) for n in numbers)
         and isinstance(receipt.cpu_s, (int, float))
-        and 0 <= receipt.cpu_s < math.inf
+        and 0 <= receipt.cpu_s <= MOST_CPU_S
         and (receipt.error is None or isinstance(receipt.error, str))
     )
 
@@ -233,7 +239,21 @@ def read_pauses(run_dir: Path) -> tuple[tuple[float, float | None], ...]:
     if receipt is not None:
         return receipt.pauses
     try:
-        told = (read_json(run_dir / "pauses.json") or {}).get("pauses", ())
-        return tuple((_time(a), None if b is None else _time(b)) for a, b in told)
+        told = (read_json(run_dir / "pauses.json", WORD_LIMIT_BYTES) or {}).get("pauses", ())
+        return _in_order((_time(a), None if b is None else _time(b)) for a, b in told)
     except (TypeError, ValueError):
         return ()
+
+
+End = TypeVar("End", float, float | None)
+
+
+def _in_order(pauses: Iterable[tuple[float, End]]) -> tuple[tuple[float, End], ...]:
+    """Pauses one after the other, of which only the last may last; else :class:`ValueError`."""
+    found = tuple(pauses)
+    after = 0.0
+    for begin, end in found:
+        if begin < after or (end is not None and end < begin):
+            raise ValueError("pauses come one after the other")
+        after = LAST_S if end is None else end
+    return found

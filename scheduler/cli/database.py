@@ -1,4 +1,4 @@
-"""``db upgrade``, ``db check``, ``db backup``."""
+"""``db upgrade``, ``db check``, ``db delete``, ``db backup``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 )
 @options.config_option
 def db_command() -> None:
-    """Upgrade, check or back up the database."""
+    """Upgrade, check, mend or back up the database."""
 
 
 @db_command.command("upgrade", epilog=example("lowtide db upgrade"))
@@ -73,6 +73,24 @@ def check_command(ctx: click.Context, as_json: bool) -> int:
         for name, ok, detail in health.findings:
             options.show(f"{'ok  ' if ok else 'bad '}  {name}: {detail}")
     return 0 if health.ok else 5
+
+
+@db_command.command("delete", epilog=example("lowtide db delete job 3f2a91bc"))
+@click.argument("table", metavar="TABLE")
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@options.config_option
+@click.pass_context
+def delete_command(ctx: click.Context, table: str, keys: tuple[str, ...]) -> None:
+    """Delete rows that cannot be read; `lowtide db check` names them by table and key.
+
+    With a job (or series: recurrence) all rows that belong to it go. What can be read stays, and so
+    does a job that may still run: cancel it first.
+    """
+    from scheduler.store import upkeep
+
+    for key in keys:
+        for line in upkeep.delete(_address(ctx), os.environ, table, key, options.utc_now()):
+            options.show(f"deleted: {line}")
 
 
 @db_command.command("backup", epilog=example("lowtide db backup lowtide-monday.db"))

@@ -15,7 +15,7 @@ from scheduler.cli import options
 from scheduler.cli.options import example, opened, print_json, say
 from scheduler.cli.views import local_zone, plan_lines, plan_series
 from scheduler.errors import UsageError
-from scheduler.models import JobState
+from scheduler.models import Damaged, JobState
 from scheduler.texts import Calm
 
 if TYPE_CHECKING:
@@ -85,11 +85,13 @@ def status_command(
         jobs = [engine.seen(context, job, now) for job in listing.jobs]
         listing = replace(listing, jobs=jobs)
         series = context.store.recurrences.active()
+        damaged = [*listing.damaged, *context.store.recurrences.damaged()]
         queue = context.store.queue_plans.latest()
         if as_json:
             content = {
                 "schema_version": schema.SCHEMA_VERSION,
                 **schema.listing_json(listing),
+                "damaged": [schema.damaged_json(each) for each in damaged],
                 "queue": schema.queue_json(queue),
             }
             if series:
@@ -105,6 +107,8 @@ def status_command(
             options.show(f"{job_id}  {plan_lines(context, plan, now)[0]}")
         if queue is not None and queue.jobs > 1:
             options.show(terminal.queue_line(queue, now, local_zone()))
+        for each in damaged:
+            options.show(f"{each.id}  damaged ({each.stored}): {each.reason}")
         if said := terminal.left_out(listing):
             say(said)
         if series:
@@ -226,7 +230,8 @@ def cancel_command(ctx: click.Context, job_ids: tuple[str, ...]) -> None:
         for job_id in job_ids:
             if recurring.is_series(job_id):
                 series, last = engine.cancel_series(context, job_id, options.utc_now())
-                options.show(f"{series.id} stopped: {series.template.name} repeats no more")
+                name = "it" if isinstance(series, Damaged) else series.template.name
+                options.show(f"{series.id} stopped: {name} repeats no more")
                 if last is not None:
                     options.show(f"{last.id} {last.state}: {last.reason}")
                 continue
@@ -238,7 +243,7 @@ def cancel_command(ctx: click.Context, job_ids: tuple[str, ...]) -> None:
                 if not engine.follow(context, job.id, options.utc_now()):
                     say(f"{job.id}: a pass is at work just now; it or the next one stops the job")
                     break
-                job = context.store.jobs.get(job.id)
+                job = context.store.jobs.found(job.id)
             options.show(f"{job.id} {job.state}: {job.reason}")
 
 

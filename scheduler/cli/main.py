@@ -36,7 +36,7 @@ COMMANDS = {
     "simulate": ("simulation", "Replay a job log: what would have been saved."),
     "up": ("daemon", "Run the daemon, or install it."),
     "tick": ("daemon", "Do one pass: for cron, or by hand."),
-    "db": ("database", "Upgrade, check or back up the database."),
+    "db": ("database", "Upgrade, check, mend or back up the database."),
     "doctor": ("doctor", "Check the installation."),
     "completion": ("doctor", "Print a shell completion script."),
 }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler.engine.context import Context
-    from scheduler.models import Job, JobSpec
+    from scheduler.models import Damaged, Job, JobSpec
 
 
 def resolve(ctx: Context, spec: JobSpec, prefixes: Sequence[str], now: datetime) -> JobSpec:
@@ -65,12 +65,12 @@ def ready_at(ctx: Context, spec: JobSpec, now: datetime) -> datetime:
     return max(ends)
 
 
-def before(ctx: Context, spec: JobSpec) -> list[Job]:
+def before(ctx: Context, spec: JobSpec) -> list[Job | Damaged]:
     """The jobs that it waits for."""
-    return [ctx.store.jobs.get(job_id) for job_id in spec.after]
+    return [ctx.store.jobs.found(job_id) for job_id in spec.after]
 
 
-def missing(ctx: Context, spec: JobSpec) -> list[Job]:
+def missing(ctx: Context, spec: JobSpec) -> list[Job | Damaged]:
     """The jobs that it waits for and that have not succeeded."""
     return [job for job in before(ctx, spec) if job.state is not JobState.SUCCEEDED]
 
@@ -102,13 +102,17 @@ def cancel_orphans(ctx: Context, now: datetime) -> None:
 
 
 def _cancel_orphan(ctx: Context, job: Job, now: datetime) -> None:
-    failed = next((b for b in before(ctx, job.spec) if _failed(b)), None)
-    if failed is None:
-        return
-    said = f"it was to run after {failed.id}, which is {failed.state} ({failed.reason})"
+    try:
+        failed = next((b for b in before(ctx, job.spec) if _failed(b)), None)
+    except UsageError as e:  # one was deleted
+        said = f"it was to run after a job that is not there any more: {e}"
+    else:
+        if failed is None:
+            return
+        said = f"it was to run after {failed.id}, which is {failed.state} ({failed.reason})"
     if ctx.store.jobs.transition(job.id, job.state, JobState.CANCELLED, now, said, ended_at=now):
         ctx.runs.forget_environment(job.id)
 
 
-def _failed(job: Job) -> bool:
+def _failed(job: Job | Damaged) -> bool:
     return job.state.ended and job.state is not JobState.SUCCEEDED

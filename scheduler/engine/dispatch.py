@@ -41,6 +41,17 @@ def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
                 ctx.store.jobs.tell(job.id, now, "waiting", said)
 
 
+def before_planning(ctx: Context, now: datetime, by: datetime) -> None:
+    """Start or resume every job whose latest safe start would pass before ``by``, where it was
+    planned to be: no other plan may hold it up.
+    """
+    round_ = Round.of(ctx, now)
+    for job, free in round_.due(None, by):
+        if free and job.spec.latest_start is not None:
+            with alone(ctx, job.id, now):
+                _take_turn(ctx, job, round_, now)
+
+
 def before_asking(ctx: Context, now: datetime, by: datetime) -> None:
     """Start or resume what cannot wait for sources: every job whose latest safe start would pass
     before ``by``, and every one whose start has come just now by a plan that is up to date. One

@@ -6,6 +6,7 @@ Deciding reads run folders, which may lie on a slow file system; recording does 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from providers.base import CHECKPOINTED
@@ -17,13 +18,14 @@ from scheduler.quantities import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from providers.base import Receipt
     from scheduler.engine.context import Context
 
 # The runner's exit code for a command that could not be started, as a shell would give it.
 NOT_STARTED_EXIT = 127
+# By so much a clock may be set wrongly, or a pass come late, while an attempt runs.
+AMISS = timedelta(days=366)
 # A job that checkpoints so often in a row without progress has failed.
 IDLE_STARTS = 3
 
@@ -47,7 +49,14 @@ class Ending:
 def by_receipt(
     ctx: Context, job: Job, attempt: Attempt, receipt: Receipt, now: datetime
 ) -> Ending | None:
-    """What a receipt says; None where another dispatcher was there first."""
+    """What a receipt says; None where another dispatcher was there first.
+
+    One that no runner can have left here is a damaged file of its job, which is lost.
+    """
+    if said := _fault(job, attempt, receipt, now):
+        said = f"its receipt is damaged: {said}"
+        outcome = JobState.CANCELLED if job.cancel_requested else JobState.LOST
+        return of(ctx, job, attempt, outcome, now, said)
     closed = replace(
         attempt,
         started_at=from_unix(receipt.started_at),
@@ -56,7 +65,8 @@ def by_receipt(
         signal=receipt.signal,
     )
     if receipt.reason == "time_limit":
-        limit = duration(job.spec.time_limit_s or 0.0)
+        assert job.spec.time_limit_s is not None
+        limit = duration(job.spec.time_limit_s)
         outcome, said = JobState.FAILED, f"stopped at its time limit ({limit})"
     elif receipt.reason == "paused" and not job.cancel_requested:
         return _checkpointed(ctx, job, closed, now)
@@ -67,6 +77,26 @@ def by_receipt(
     if outcome is JobState.CANCELLED and not job.cancel_requested:
         said = "stopped by a signal to its runner"
     return of(ctx, job, closed, outcome, now, said)
+
+
+def believable(at_s: float, attempt: Attempt, now: datetime) -> bool:
+    """Whether a time in a run folder (Unix seconds) can be one of this attempt's."""
+    low, high = (attempt.claimed_at - AMISS).timestamp(), (now + AMISS).timestamp()
+    return low <= at_s <= high
+
+
+def _fault(job: Job, attempt: Attempt, receipt: Receipt, now: datetime) -> str:
+    """Why no runner can have left it for this attempt; empty where one can."""
+    if (receipt.job_id, receipt.attempt) != (job.id, attempt.number):
+        return f"it is that of {receipt.job_id}, attempt {receipt.attempt}"
+    for at_s in (receipt.started_at, receipt.ended_at):
+        if not believable(at_s, attempt, now):
+            return f"{at_s:.0f} is no time of this attempt"
+    if receipt.reason == "time_limit" and job.spec.time_limit_s is None:
+        return "it has no time limit that could be reached"
+    if receipt.reason == "paused" and job.spec.pausable is None:
+        return "it may not pause"
+    return ""
 
 
 def of(

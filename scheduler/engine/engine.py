@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from providers.errors import LowtideError
 from scheduler.engine import (
     accuracy,
+    damaged,
     dependencies,
     dispatch,
     handover,
@@ -30,7 +31,7 @@ from scheduler.engine import (
 from scheduler.engine.promises import Promised
 from scheduler.errors import BusyError, StoreError, StoreUnreachable, UsageError, fault
 from scheduler.locks import held
-from scheduler.models import HOLDING, Job, JobState
+from scheduler.models import HOLDING, Damaged, Job, JobState
 from scheduler.store import OWN
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _wholly(ctx: Context, ids: Sequence[str]) -> Iterator[None]:
     except StoreUnreachable:
         # It may be there: the answer to the commit alone may have been lost.
         raise
-    except (StoreError, _Overtaken):
+    except BaseException:
         for each in ids:
             ctx.runs.discard(each)
         raise
@@ -166,12 +167,17 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
         ctx.store.refuse_other_versions()
         ctx.keep_config()
         ctx.store.beats.beat(_watch(ctx), now, ctx.config.digest)
+        ctx.store.damaged.clear()
         steps.do("follow handed-over jobs", lambda: handover.look(ctx, now))
         steps.do("follow jobs", lambda: reap.reap(ctx, now))
+        # What frees slots comes first; then, whatever else fails, what can wait no longer.
+        steps.do("start due jobs", lambda: dispatch.before_planning(ctx, now, soon))
         steps.do("cancel", lambda: dispatch.cancel_asked(ctx, now))
         steps.do("repeat series", lambda: recurring.spawn(ctx, now))
         steps.do("cancel orphans", lambda: dependencies.cancel_orphans(ctx, now))
         leads, planned = leading.take(ctx, now), False
+        if leads:
+            steps.do("mend reservations", lambda: _mend(ctx, now))
         # Sources may take their time; neither a start that is due nor a deadline waits for them.
         if patience := ctx.outlook.begin_pass():
             planned = steps.do("plan", lambda: planner.replan(quiet, now, leads=leads))
@@ -195,10 +201,17 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     if leads:
         steps.do("judge forecasts", lambda: accuracy.judge(quiet, now))
     steps.over()
-    return _next_moment(ctx, now)
+    return next_moment(ctx, now)
 
 
-def _next_moment(ctx: Context, now: datetime) -> datetime | None:
+def _mend(ctx: Context, now: datetime) -> None:
+    """What is held by plans is added up again where the sum cannot be."""
+    if ctx.store.reservations.mend(now):
+        said = "what plans hold was damaged in the database: it was added up again"
+        ctx.store.jobs.trouble(OWN, now, said, "reservations")
+
+
+def next_moment(ctx: Context, now: datetime) -> datetime | None:
     """When the next job is to start, to go on or to pause, after ``now``."""
     moments = [
         job.plan.start
@@ -238,9 +251,13 @@ class _Steps:
         return True
 
     def over(self) -> None:
-        """Note the faults of sources; raise the first of a step."""
+        """Note the faults of sources and damaged rows; raise the first of a step."""
         for name, said in self._ctx.outlook.faults.items():
             self._ctx.store.jobs.trouble(OWN, self._now, said, f"source {name}")
+        for (table, key), damaged_row in tuple(self._ctx.store.damaged.items()):
+            kind = "trouble" if table in {"job", "recurrence"} else f"{table} {key}"
+            whose = key if kind == "trouble" else OWN
+            self._ctx.store.jobs.trouble(whose, self._now, str(damaged_row), kind)
         if isinstance(self._first, (LowtideError, OSError)):
             raise self._first
         if self._first is not None:
@@ -265,21 +282,28 @@ def follow(ctx: Context, job_id: str, now: datetime) -> bool:
     """
     with _turn(ctx) as mine:
         if mine:
-            job = ctx.store.jobs.get(job_id)
-            reap.reap(ctx, now, [job] if job.state in HOLDING else [])
+            job = ctx.store.jobs.found(job_id)
+            if isinstance(job, Damaged):
+                damaged.follow(ctx, job, now)
+            else:
+                reap.reap(ctx, now, [job] if job.state in HOLDING else [])
         return mine
 
 
-def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
+def cancel(ctx: Context, job_id: str, now: datetime) -> Job | Damaged:
     """Cancel a job: at once where it waits; where it runs its tree is asked to stop, by the next
     pass where one is at its engines just now.
 
     One of another home of ours is marked, for the lowtide there; that of another account is
     refused with :class:`UsageError`.
     """
-    job = ctx.store.jobs.get(job_id)
-    if job.state.ended:
+    job = ctx.store.jobs.found(job_id)
+    nowhere = isinstance(job, Damaged) and job.stored != job.state
+    if job.state.ended and not nowhere:
         raise UsageError(f"job {job.id} has ended ({job.state}): nothing to cancel")
+    if isinstance(job, Damaged):
+        damaged.cancel(ctx, job, now)
+        return ctx.store.jobs.found(job.id)
     origin = job.spec.origin
     if origin is not None and origin.account != ctx.here.origin.account:
         raise UsageError(f"job {job.id} is {origin.account}'s: only they may cancel it")
@@ -290,7 +314,9 @@ def cancel(ctx: Context, job_id: str, now: datetime) -> Job:
     return ctx.store.jobs.get(job.id)
 
 
-def cancel_series(ctx: Context, prefix: str, now: datetime) -> tuple[Recurrence, Job | None]:
+def cancel_series(
+    ctx: Context, prefix: str, now: datetime
+) -> tuple[Recurrence | Damaged, Job | Damaged | None]:
     """Stop a series and cancel its job that waits; one that runs goes on. Returns the job."""
     series = recurring.stop(ctx, prefix, now)
     job = recurring.instances(ctx).get(series.id)

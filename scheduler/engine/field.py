@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from scheduler.engine.outlook import Known
 from scheduler.engine.places import Field, Option
 from scheduler.errors import UsageError
 from scheduler.store import sight as told
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler.engine.context import Context
-    from scheduler.engine.outlook import Known
     from scheduler.models import JobSpec
     from scheduler.regions import Region
 
@@ -63,6 +63,17 @@ class Sight:
                 found = self._ctx.outlook.ask(region, *self._span, self._now, quiet=quiet)
             self._known[key] = found
         return Option(region, self._known[key])
+
+
+class Blind:
+    """Knows nothing of any region, for the ``reason`` given: for a plan that needs no data."""
+
+    def __init__(self, reason: str) -> None:
+        self._known = Known(None, reason)
+
+    def option(self, region: Region, *, remember: bool, quiet: bool = False) -> Option:
+        """The region, of which nothing is known."""
+        return Option(region, self._known)
 
 
 def told_of(ctx: Context, home: str, regions: Sequence[str], sight: Looks) -> str:

@@ -109,5 +109,15 @@ def dumped(free: tuple[Free, ...]) -> str:
 
 
 def loaded(text: str) -> tuple[Free, ...]:
-    """The same from text; nothing where none was kept."""
-    return tuple(Free(**each) for each in json.loads(text or "[]"))
+    """The same from text; nothing where none was kept, or what was cannot be read."""
+    try:
+        found = tuple(Free(**each) for each in json.loads(text or "[]"))
+        for each in found:
+            sizes = {np.array(part, float).shape for part in (each.times, each.slots, each.gpus)}
+            if len(sizes) != 1 or not np.isfinite([*each.times, *each.slots, *each.gpus]).all():
+                raise ValueError("no steps")
+            if not (isinstance(each.region, str) and isinstance(each.host, str) and each.times):
+                raise ValueError("no place")
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError):
+        return ()
+    return found

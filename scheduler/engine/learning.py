@@ -9,6 +9,7 @@ from scheduler.errors import UsageError
 from scheduler.models import GIVEN
 from scheduler.planner import history
 from scheduler.planner.history import PastRun
+from scheduler.quantities import LONGEST_S, MOST_W
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ def past_runs(ctx: Context, user: str, group: str | None) -> tuple[PastRun, ...]
     found = []
     for job in ctx.store.jobs.succeeded(user, group, NEWEST):
         seconds = job.ran_s
-        if seconds:
+        if seconds and seconds <= LONGEST_S:
             watts = _watts(ctx.store.settlements.latest(job.id), seconds)
             found.append(PastRun(seconds, watts, job.spec.slots, job.spec.gpus))
     return tuple(found)
@@ -52,7 +53,9 @@ def _watts(settlement: Settlement | None, seconds: float) -> Triple | None:
     # A meter that counted nothing was too coarse for the run.
     if unread or settlement.reserved_kwh.value <= 0:
         return None
-    return settlement.reserved_kwh.scaled(JOULES_PER_KWH / seconds)
+    watts = settlement.reserved_kwh.scaled(JOULES_PER_KWH / seconds)
+    # A journal is its job's own file: what no machine draws teaches nothing.
+    return watts if watts.high <= MOST_W else None
 
 
 def duration(

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from providers import registry
 from providers.errors import LowtideError, NoData, ProviderError
 from providers.intensity.chain import Chain
+from providers.series import SourceInfo
 from providers.transport import contact
 from scheduler.engine.sources import Asked, Memory, source_key
-from scheduler.errors import ConfigError, PendingError, fault
+from scheduler.errors import ConfigError, PendingError, StoreError, fault
 from scheduler.locks import held
 from scheduler.models import LOOKED_AHEAD
 
@@ -148,7 +149,7 @@ class Outlook:
     def _is_live(self, name: str) -> bool:
         try:
             return self.source(name).info.live
-        except LowtideError:
+        except Exception:  # noqa: BLE001 -- whoever asks it says what is wrong
             return False
 
     def source(self, name: str) -> IntensityProvider:
@@ -164,7 +165,10 @@ class Outlook:
                 )
             build = registry.load("intensity", kind)
             try:
-                self._sources[name] = build(settings, self._here)
+                made = build(settings, self._here)
+                if not isinstance(made.info, SourceInfo):
+                    raise TypeError(f"its info is a {type(made.info).__name__}")
+                self._sources[name] = made
             except LowtideError:
                 raise
             except Exception as e:
@@ -277,8 +281,11 @@ class Outlook:
             if asked.info.live and asked.info.has_actuals:
                 try:
                     asked.top_up(timedelta(days=self._config.settings.history.days))
-                except ProviderError:
-                    continue
+                except StoreError:
+                    raise
+                except Exception as e:  # noqa: BLE001 -- asked again at the next refresh
+                    if not isinstance(e, ProviderError):
+                        self.faults[f"{asked.name} for {region.zone}"] = fault(e)
 
     def realized(self, region: Region, start: datetime, end: datetime, now: datetime) -> Realized:
         """Actual intensity over ``[start, end)``; where no source has it, the last forecast."""

@@ -20,10 +20,10 @@ from scheduler.engine import (
     submission,
 )
 from scheduler.engine.context import alone
-from scheduler.engine.field import Sight, field_of, told_of
+from scheduler.engine.field import Blind, Sight, field_of, told_of
 from scheduler.engine.promises import Promised
 from scheduler.engine.scene import Member
-from scheduler.errors import StoreError, UsageError
+from scheduler.errors import PendingError, StoreError, UsageError, fault
 from scheduler.models import UNKNOWN_S, JobState, QueuePlan
 from scheduler.store import Planned
 
@@ -230,11 +230,16 @@ def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
             return None
         field = field_of(ctx, spec, now, to_run=True, sight=sight)
         made = _make(ctx, spec, field, now, job.plan, left.done)
-    except (ExecutorError, ProviderError, UsageError) as e:
-        ctx.store.jobs.tell(job.id, now, "no plan", str(e))
+    except (StoreError, PendingError):
+        raise
+    except Exception as e:  # noqa: BLE001 -- a job that cannot be planned starts all the same
+        if isinstance(e, (ExecutorError, ProviderError, UsageError)):
+            ctx.store.jobs.tell(job.id, now, "no plan", str(e))
+        else:
+            ctx.store.jobs.trouble(job.id, now, fault(e))
         if job.plan is not None and not paused:
             return None
-        made = rest.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now)
+        made = rest.carried_on(job.plan, now) if job.plan else _earliest(ctx, spec, now, fault(e))
     if job.plan is None or paused:
         return made
     # A plan on a forecast outlives an outage.
@@ -375,7 +380,7 @@ def _with_outage_policy(
     )
 
 
-def _earliest(ctx: Context, spec: JobSpec, now: datetime) -> Plan:
+def _earliest(ctx: Context, spec: JobSpec, now: datetime, why: str) -> Plan:
     """A plan that needs no data: the earliest time in the first region that can run the job."""
-    field = field_of(ctx, spec, now, to_run=True)
-    return planning.make(spec, planning.blind(field), now)
+    field = field_of(ctx, spec, now, to_run=True, sight=Blind(why), compare=False)
+    return planning.make(spec, field, now)

@@ -177,16 +177,6 @@ def moved(plan: Plan, shift: timedelta, reason: str) -> Plan:
     return replace(plan, window=window, reason=reason)
 
 
-def blind(field: Field) -> Field:
-    """The same regions as if nothing were known of them."""
-    return replace(
-        field,
-        candidates=tuple(replace(o, known=replace(o.known, series=None)) for o in field.candidates),
-        compared=(),
-        home=replace(field.home, known=replace(field.home.known, series=None)),
-    )
-
-
 def _kept(case: Case, decision: Decision, previous: Plan, percent: float) -> Decision:
     """The decision, or the window that the job had, where moving it is not worth it."""
     held = previous.window

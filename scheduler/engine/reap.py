@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.series import from_unix
-from scheduler.engine import endings
+from scheduler.engine import damaged, endings
 from scheduler.engine.context import alone
 from scheduler.engine.dispatch import launch
-from scheduler.models import HOLDING, Attempt, Job, JobState
+from scheduler.errors import DamagedRow
+from scheduler.models import HOLDING, Attempt, Damaged, Job, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +31,21 @@ BATCH = 100
 
 def reap(ctx: Context, now: datetime, jobs: Sequence[Job] | None = None) -> None:
     """Look at every job that holds slots, or at ``jobs``, and record what became of it."""
-    jobs = ctx.store.jobs.find(HOLDING) if jobs is None else jobs
+    if jobs is None:
+        jobs = ctx.store.jobs.find(HOLDING)
+        for hurt in ctx.store.jobs.damaged_in(HOLDING) if ctx.store.damaged else ():
+            with alone(ctx, hurt.id, now):
+                damaged.follow(ctx, hurt, now)
     for first in range(0, len(jobs), BATCH):
         found = []
         for job in jobs[first : first + BATCH]:
             with alone(ctx, job.id, now):
-                found.append(_reap(ctx, job, now))
+                try:
+                    found.append(_reap(ctx, job, now))
+                except DamagedRow as e:  # of an attempt
+                    hurt = Damaged(job.id, str(job.state), str(e), job.cancel_requested)
+                    damaged.follow(ctx, hurt, now)
+                    raise
         endings.record(ctx, [ending for ending in found if ending is not None])
 
 
@@ -81,8 +91,9 @@ def _follow(
             launch(ctx, job, attempt, now)
         return None
     begun = attempt.started_at
-    if begun is None and state.started_at is not None:
-        begun = from_unix(state.started_at)
+    told_s = state.started_at
+    if begun is None and told_s is not None and endings.believable(told_s, attempt, now):
+        begun = from_unix(told_s)
         attempt = replace(attempt, started_at=begun)
     if begun is not None and job.state is JobState.STARTING and state.phase in ALIVE:
         jobs.transition(

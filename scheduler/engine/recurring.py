@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from scheduler.engine.context import Context
     from scheduler.engine.request import Request
-    from scheduler.models import Job, JobSpec
+    from scheduler.models import Damaged, Job, JobSpec
 
 # Ids of jobs are hexadecimal: one letter keeps those of series apart.
 PREFIX = "r"
@@ -180,7 +180,7 @@ def _newest(series: Recurrence, now: datetime) -> datetime:
     return at
 
 
-def stop(ctx: Context, prefix: str, now: datetime) -> Recurrence:
+def stop(ctx: Context, prefix: str, now: datetime) -> Recurrence | Damaged:
     """Make no more jobs of a series; those that it made are left as they are."""
     series = ctx.store.recurrences.get(prefix)
     ctx.store.recurrences.stop(series.id, now)

@@ -31,6 +31,15 @@ class RunFolders:
         """The folder of one start (0700)."""
         return _own(self.of(job_id) / str(number))
 
+    def newest(self, job_id: str) -> Path | None:
+        """The folder of the last start of a job, whatever its row says; None where none is ours."""
+        folder = self._root / job_id
+        if folder.parent != self._root or job_id in {"", ".."} or not folder.is_dir():
+            return None
+        starts = [each for each in folder.iterdir() if each.name.isdecimal()]
+        mine = [each for each in starts if each.is_dir() and each.lstat().st_uid == os.geteuid()]
+        return max(mine, key=lambda each: int(each.name), default=None)
+
     def units(self, job_id: str) -> Path:
         """Where the job appends ``name=value`` lines, over all its attempts."""
         return self._root / job_id / "units"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from providers.runner import journal
 from providers.series import from_unix
 from scheduler.engine import endings
+from scheduler.errors import DamagedRow, StoreError
 from scheduler.models import HOLDING, JobState
 from scheduler.texts import printable_lines
 
@@ -26,8 +27,13 @@ ENDED = frozenset(state for state in JobState if state.ended)
 
 
 def seen(ctx: Context, job: Job, now: datetime) -> Job:
-    """A stored job as its run folder shows it now."""
-    return look(ctx, job, now)[0]
+    """A stored job as its run folder shows it now; as it is stored where that fails."""
+    try:
+        return look(ctx, job, now)[0]
+    except StoreError:
+        raise
+    except Exception:  # noqa: BLE001 -- whatever lies there, a list of jobs is answered
+        return job
 
 
 def ended(
@@ -42,7 +48,10 @@ def ended(
 
 def look(ctx: Context, job: Job, now: datetime) -> tuple[Job, list[Attempt]]:
     """A stored job and its attempts, as its run folder shows them."""
-    attempts = ctx.store.jobs.attempts(job.id)
+    try:
+        attempts = ctx.store.jobs.attempts(job.id)
+    except DamagedRow:
+        return job, []
     at = next((i for i, a in enumerate(attempts) if a.number == job.attempt), None)
     if job.state not in HOLDING or at is None or attempts[at].ended_at is not None:
         return job, attempts
@@ -58,6 +67,7 @@ def look(ctx: Context, job: Job, now: datetime) -> tuple[Job, list[Attempt]]:
             job = replace(job, state=ending.after, reason=said, **ending.changes)
         return job, attempts
     begun = journal.moment_s(journal.read_json(Path(attempt.run_dir) / "started"))
+    begun = begun if begun is not None and endings.believable(begun, attempt, now) else None
     if begun is not None and job.state is JobState.STARTING and not job.cancel_requested:
         attempts[at] = replace(attempt, started_at=from_unix(begun))
         started = job.started_at or from_unix(begun)

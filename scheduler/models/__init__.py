@@ -4,6 +4,7 @@ Times are aware datetimes in UTC; units stand in names.
 """
 
 from scheduler.models.job import (
+    END_YEAR,
     GIVEN,
     HOLDING,
     LOOKED_AHEAD,
@@ -12,6 +13,7 @@ from scheduler.models.job import (
     Attempt,
     AwareDatetime,
     Basis,
+    Damaged,
     Event,
     Job,
     JobSpec,
@@ -42,6 +44,7 @@ from scheduler.models.settlement import (
 )
 
 __all__ = [
+    "END_YEAR",
     "GIVEN",
     "HOLDING",
     "LOOKED_AHEAD",
@@ -53,6 +56,7 @@ __all__ = [
     "Basis",
     "ComponentEnergy",
     "Contributor",
+    "Damaged",
     "Deviation",
     "Event",
     "FunctionalUnit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,9 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from providers.base import PauseSignal, Triple
+from providers.base import JOULES_PER_KWH, PauseSignal, Triple
 from providers.series import Signal
+from scheduler.errors import UsageError
 from scheduler.origin import Origin
+from scheduler.quantities import LEAST, LONGEST_S, MOST_GB, MOST_KWH, MOST_W
 
 Basis = Literal["operational", "total"]
 # The source of a duration that the user gave; that of a learned one is a sentence.
@@ -26,15 +29,24 @@ LOOKED_AHEAD = timedelta(days=366)
 # and so have the planner's, which adds up what jobs hold: this leaves room for twenty such jobs at
 # once. The largest machine on the TOP500 list has 11 million cores (El Capitan, June 2025).
 MOST = 100_000_000
+# No job is of this year or later. It leaves room for the longest wait and the longest run
+# (LONGEST_S each), and every calendar can add another century to it.
+END_YEAR = 2400
 
 
 def _aware(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone: write e.g. {moment}+01:00")
+    if not 1970 <= moment.year < END_YEAR:
+        raise ValueError(f"{moment.isoformat()} is no time of a job: is the year right?")
     return moment
 
 
 AwareDatetime = Annotated[datetime, AfterValidator(_aware)]
+# Figures of a job, wherever they come from: the command line, a file, the database, past runs.
+Span = Annotated[float, Field(ge=0, le=LONGEST_S)]
+Duration = Annotated[float, Field(gt=0, le=LONGEST_S)]
+Watts = Annotated[float, Field(ge=LEAST, le=MOST_W)]
 
 
 class JobState(StrEnum):
@@ -84,8 +96,8 @@ class Pausable(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    resume_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    min_run_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    resume_s: Span = 0.0
+    min_run_s: Span = 0.0
     max_segments: Annotated[int, Field(ge=1)] | None = None
     signal: PauseSignal = "checkpoint"
 
@@ -133,7 +145,7 @@ class JobSpec(BaseModel):
     user: str
     group: str | None = None
     project: str | None = None
-    duration_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    duration_s: Duration | None
     duration_source: str = GIVEN
     submitted_at: AwareDatetime
     release: AwareDatetime
@@ -143,19 +155,19 @@ class JobSpec(BaseModel):
     min_saving_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
     regions: tuple[str, ...] = ()
     home: str
-    power_w: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    energy_kwh: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    power_w: Watts | None = None
+    energy_kwh: Annotated[float, Field(ge=LEAST, le=MOST_KWH)] | None = None
     learned_power: Power | None = None
-    gpus: Annotated[int, Field(ge=0)] = 0
-    slots: Annotated[int, Field(ge=1)] = 1
+    gpus: Annotated[int, Field(ge=0, le=MOST)] = 0
+    slots: Annotated[int, Field(ge=1, le=MOST)] = 1
     unit: str | None = None
-    time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    time_limit_s: Duration | None = None
     retries: Annotated[int, Field(ge=0)] = 0
     recurrence: str | None = None
     after: tuple[str, ...] = ()
     pausable: Pausable | None = None
     objective: Objective = Objective()
-    data_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    data_gb: Annotated[float, Field(ge=0, le=MOST_GB)] = 0.0
     priority: int = 0
     origin: Origin | None = None
     config: str | None = None
@@ -164,6 +176,16 @@ class JobSpec(BaseModel):
     def _one_figure(self) -> JobSpec:
         if self.power_w is not None and self.energy_kwh is not None:
             raise ValueError("give --power or --energy, not both")
+        if self.energy_kwh is not None and self.duration_s is not None:
+            watts = self.energy_kwh * JOULES_PER_KWH / self.duration_s
+            if watts > MOST_W:
+                raise ValueError(
+                    f"--energy over --duration is {watts:.3g} W, more than any machine draws: "
+                    "write the energy of one run, e.g. 1.2kWh or 800Wh"
+                )
+        learned = None if self.learned_power is None else self.learned_power.watts
+        if learned is not None and not 0 <= learned.low <= learned.high <= MOST_W:
+            raise ValueError("the power learned from past runs is no power that a machine draws")
         return self
 
     @property
@@ -208,6 +230,21 @@ class Window:
     segments: tuple[tuple[datetime, datetime], ...] = ()
     cost: float | None = None
     told: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be added up, compared or stored: :class:`UsageError`."""
+        for what, found in (("carbon", self.grams), ("intensity", self.g_per_kwh)):
+            if found is not None and not (math.isfinite(found.low) and math.isfinite(found.high)):
+                raise UsageError(
+                    f"the {what} of this job in {self.region} is not a finite number: give a "
+                    "smaller --power, --energy or --data, and look at pue and hardware in the "
+                    "config"
+                )
+        if self.cost is not None and not math.isfinite(self.cost):
+            raise UsageError(
+                f"the cost of this job in {self.region} is not a finite number: look at the "
+                "region's price in the config"
+            )
 
     @property
     def spans(self) -> tuple[tuple[datetime, datetime | None], ...]:
@@ -355,6 +392,27 @@ class Job:
             return ""
         begun = "" if self.attempt else " before it began"
         return f"it ended as {self.state}{begun}: only a success meets a deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A job or series whose row cannot be read: ``reason`` says why, in a sentence.
+
+    ``stored`` is the state as it is stored, and may be any text.
+    """
+
+    id: str
+    stored: str
+    reason: str
+    cancel_requested: bool = False
+    plan: None = None
+    ended_at: None = None
+
+    @property
+    def state(self) -> JobState:
+        """Where it stands; a state that there is not is lost."""
+        known = self.stored in {str(state) for state in JobState}
+        return JobState(self.stored) if known else JobState.LOST
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.address import Address
+    from scheduler.errors import DamagedRow
 
 __all__ = [
     "LEGAL_MOVES",
@@ -92,6 +93,11 @@ class Store:
     def shown(self) -> str:
         """Where the database is, without secrets."""
         return self._database.dialect.shown
+
+    @property
+    def damaged(self) -> dict[tuple[str, str], DamagedRow]:
+        """Rows (by table and key) that could not be read so far, and were left out."""
+        return self._database.damaged
 
     def check(self) -> str:
         """``ok``, or what is wrong with the database, as far as a few seconds of looking tell."""

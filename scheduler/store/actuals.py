@@ -12,6 +12,7 @@ import sqlalchemy
 from sqlmodel import col, func, select
 
 from providers.series import Series, joined
+from scheduler.store import values
 from scheduler.store.forecasts import same
 from scheduler.store.packing import pack, unpack
 from scheduler.store.rows import ActualRow
@@ -68,7 +69,9 @@ class Actuals:
     def remember_all(self, source: str, every: Sequence[Series], at: datetime) -> list[Counts]:
         """Keep what ``source`` tells of several zones, one series each: all of it or nothing."""
         with self._db.write() as session:
-            return [_remember(session, source, series, at.timestamp()) for series in every]
+            return [
+                _remember(self._db, session, source, series, at.timestamp()) for series in every
+            ]
 
     def known(
         self,
@@ -84,7 +87,7 @@ class Actuals:
             rows = session.exec(
                 select(ActualRow).where(col(ActualRow.id).in_(ids)).order_by(col(ActualRow.day))
             ).all()
-        days = [_content(row) for row in rows]
+        days = list(values.readable(self._db, rows, read))
         # A day on another basis, from before a change of settings, is not mixed in.
         alike = [day for day in days if _basis(day) == _basis(days[-1])]
         if not alike:
@@ -129,7 +132,7 @@ class Actuals:
         by = col(ActualRow.zone), col(ActualRow.source)
         with self._db.read() as session:
             found = session.connection().execute(query.group_by(*by).order_by(*by))
-            return [Stored(r[0], r[1], r[2], r[3], r[4], r[5]) for r in found]
+            return list(values.readable(self._db, found, _stored))
 
     def vintages(
         self, zone: str, source: str, start_s: float, end_s: float, *, newest: bool = False
@@ -146,10 +149,10 @@ class Actuals:
             self._db.read() as session,
             closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows,
         ):
-            for row in rows:
-                found = _content(row).clip(start_s, end_s)
+            for fetched_at, series in values.readable(self._db, rows, _vintage):
+                found = series.clip(start_s, end_s)
                 if len(found):
-                    yield row.fetched_at, found
+                    yield fetched_at, found
 
 
 class StoredHistory:
@@ -195,7 +198,7 @@ def _counts(old: Series | None, new: Series) -> Counts:
     return Counts(fresh, len(found) - fresh - equal, equal)
 
 
-def _remember(session: Session, source: str, series: Series, now_s: float) -> Counts:
+def _remember(db: Database, session: Session, source: str, series: Series, now_s: float) -> Counts:
     counts, days = Counts(), _days(series)
     if not days:
         return counts
@@ -205,7 +208,8 @@ def _remember(session: Session, source: str, series: Series, now_s: float) -> Co
     for day in days:
         part = series.clip(day * DAY_S, (day + 1) * DAY_S)
         row = newest.get(day)
-        old = None if row is None else _content(row)
+        # A block that cannot be read is as if it had never been told: this one replaces it.
+        old = next(values.readable(db, [] if row is None else [row], read), None)
         if old is not None and _basis(old) != _basis(part):
             old = None
         counts += _counts(old, part)
@@ -238,8 +242,23 @@ def _row(source: str, day: int, series: Series, now_s: float, checked_s: float) 
     )
 
 
-def _content(row: ActualRow) -> Series:
-    return unpack(row.payload, f"actual {row.id} of {row.zone} from {row.source}")[0]
+def read(row: ActualRow) -> Series:
+    """What was told of a day; :class:`scheduler.errors.DamagedRow`."""
+    return unpack(row.payload, "actual", row.id)[0]
+
+
+def _vintage(row: ActualRow) -> tuple[float, Series]:
+    fetched_s = values.reading("actual", row.id, lambda: values.number(row.fetched_at))
+    return fetched_s, read(row)
+
+
+def _stored(found: Any) -> Stored:
+    zone, source, signal, *numbers = found
+    return values.reading(
+        "actual",
+        f"of {zone} from {source}",
+        lambda: Stored(zone, source, signal, *map(values.number, numbers)),
+    )
 
 
 def _newest_ids() -> Any:

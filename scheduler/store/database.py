@@ -21,14 +21,19 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from scheduler.address import Address
+    from scheduler.errors import DamagedRow
     from scheduler.store.dialect import Dialect
 
 
 class Database:
-    """Sessions on one database; nothing is made or changed before :meth:`bring_up`."""
+    """Sessions on one database; nothing is made or changed before :meth:`bring_up`.
+
+    ``damaged`` are rows (by table and key) that could not be read, and were left out.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
+        self.damaged: dict[tuple[str, str], DamagedRow] = {}
         self._engine = dialect.engine()
         self._shared = threading.local()
         event.listen(self._engine, "begin", self._begin)

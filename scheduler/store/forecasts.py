@@ -10,6 +10,7 @@ from sqlalchemy import and_
 from sqlmodel import col, delete, func, select, update
 
 from providers.series import Series, empty, from_unix
+from scheduler.store import values
 from scheduler.store.packing import pack, unpack
 from scheduler.store.rows import ForecastRow
 
@@ -128,7 +129,7 @@ class Forecasts:
         )
         with self._db.read() as session:
             newest = {(row.chain, row.zone): row for row in session.exec(query)}
-            return [_answer(row) for row in newest.values()]
+            return list(values.readable(self._db, newest.values(), _answer))
 
     def zones(self, chain: str) -> frozenset[str]:
         """Zones of which a forecast by a chain of sources is stored."""
@@ -150,17 +151,11 @@ class Forecasts:
         by_receipt = col(ForecastRow.known_at).desc(), col(ForecastRow.id).desc()
         recent = recent.order_by(*by_receipt).limit(PAGE)
         with self._db.read() as session:
-            row = session.exec(
-                select(ForecastRow)
-                .where(col(ForecastRow.id).in_(recent))
-                .order_by(col(ForecastRow.id).desc())
-                .limit(1)
-            ).first()
-        if row is None:
-            return None
-        assert row.id is not None
-        series, notes = _content(row)
-        return Remembered(row.id, series, notes, from_unix(row.checked_at))
+            query = select(ForecastRow).where(col(ForecastRow.id).in_(recent))
+            query = query.order_by(col(ForecastRow.id).desc())
+            # Read as they are needed: nearly always the first one alone.
+            with closing(session.exec(query, execution_options={"yield_per": 1})) as rows:
+                return next(values.readable(self._db, rows, _remembered), None)
 
     def in_force(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
         """What was believed of ``[start, end)``: the last row known by ``start`` first.
@@ -176,7 +171,8 @@ class Forecasts:
         ):
             first = next(older, None)
             ordered = ([] if first is None else [first]), later, older
-            return _filled((row for rows in ordered for row in rows), start_s, end_s)
+            told = (row for rows in ordered for row in rows)
+            return _filled(values.readable(self._db, told, read), start_s, end_s)
 
     def last_told(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:
         """The last forecast of each part of ``[start, end)``, as it was known by ``end``."""
@@ -184,14 +180,17 @@ class Forecasts:
         with self._db.read() as session:
             told = _rows(session, chain, zone, start_s, end_s, by_then, newest_first=True)
             with closing(told) as rows:
-                return _filled(rows, start_s, end_s)
+                return _filled(values.readable(self._db, rows, read), start_s, end_s)
 
     def of(self, row_ids: Sequence[int]) -> list[Series]:
-        """The forecasts with these ids, in their order; those that are gone are left out."""
+        """The forecasts with these ids, in their order; those that are gone, or cannot be read, are
+        left out.
+        """
         with self._db.read() as session:
             query = select(ForecastRow).where(col(ForecastRow.id).in_(row_ids))
             rows = {row.id: row for row in session.exec(query)}
-        return [_content(rows[i])[0] for i in row_ids if i in rows]
+        there = (rows[i] for i in row_ids if i in rows)
+        return [series for series, _ in values.readable(self._db, there, read)]
 
     def received(self, start_s: float, end_s: float, chains: str = "") -> Iterator[Issue]:
         """Every row received within ``[start, end)`` whose chain's name begins so, in order."""
@@ -210,9 +209,7 @@ class Forecasts:
             self._db.read() as session,
             closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows,
         ):
-            for row in rows:
-                assert row.id is not None
-                yield Issue(row.id, row.chain, _content(row)[0], from_unix(row.known_at))
+            yield from values.readable(self._db, rows, _issue)
 
 
 def row_of(chain: str, series: Series, at: datetime, notes: tuple[str, ...]) -> ForecastRow:
@@ -258,15 +255,17 @@ def _rows(
         yield from rows
 
 
-def _filled(rows: Iterable[ForecastRow], start_s: float, end_s: float) -> Series | None:
+def _filled(
+    rows: Iterable[tuple[Series, tuple[str, ...]]], start_s: float, end_s: float
+) -> Series | None:
     """The first row's part of ``[start, end)``, its holes filled by the next ones in turn.
 
     None where no row tells any of it; a row with another signal, from before a change of
     settings, is not mixed in.
     """
     found: Series | None = None
-    for row in rows:
-        part = _content(row)[0].clip(start_s, end_s)
+    for series, _ in rows:
+        part = series.clip(start_s, end_s)
         if not len(part) or (found is not None and found.signal != part.signal):
             continue
         found = part if found is None else found.fill_from(part)
@@ -276,13 +275,34 @@ def _filled(rows: Iterable[ForecastRow], start_s: float, end_s: float) -> Series
 
 
 def _answer(row: ForecastRow) -> Answer:
-    found = row.ends > row.starts
-    until, detail = (from_unix(row.ends), "") if found else (None, "; ".join(_content(row)[1]))
-    return Answer(row.chain, row.zone, from_unix(row.checked_at), until, detail)
+    def answer() -> Answer:
+        until, detail = None, ""
+        if values.number(row.ends) > values.number(row.starts):
+            until = from_unix(row.ends)
+        else:
+            detail = "; ".join(read(row)[1])
+        return Answer(row.chain, row.zone, values.moment(row.checked_at), until, detail)
+
+    return values.reading("forecast", row.id, answer)
 
 
-def _content(row: ForecastRow) -> tuple[Series, tuple[str, ...]]:
-    return unpack(row.payload, f"forecast {row.id} of {row.zone}")
+def _remembered(row: ForecastRow) -> Remembered:
+    series, notes = read(row)
+    checked_at = values.reading("forecast", row.id, lambda: values.moment(row.checked_at))
+    assert row.id is not None
+    return Remembered(row.id, series, notes, checked_at)
+
+
+def _issue(row: ForecastRow) -> Issue:
+    series, _ = read(row)
+    known_at = values.reading("forecast", row.id, lambda: values.moment(row.known_at))
+    assert row.id is not None
+    return Issue(row.id, row.chain, series, known_at)
+
+
+def read(row: ForecastRow) -> tuple[Series, tuple[str, ...]]:
+    """What was told, and what was said of it; :class:`scheduler.errors.DamagedRow`."""
+    return unpack(row.payload, "forecast", row.id)
 
 
 def same(a: Series, b: Series) -> bool:

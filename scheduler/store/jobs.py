@@ -8,11 +8,10 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sqlmodel import col, func, or_, select, update
+from sqlmodel import case, col, func, or_, select, update
 
-from providers.series import from_unix
 from scheduler.errors import UsageError
-from scheduler.models import HOLDING, Attempt, Event, Job, JobSpec, JobState, Plan
+from scheduler.models import HOLDING, MOST, Attempt, Damaged, Event, Job, JobSpec, JobState, Plan
 from scheduler.store import reservations, values
 from scheduler.store.entries import OWN, enqueue, tell
 from scheduler.store.moves import LEGAL_MOVES
@@ -40,6 +39,8 @@ _HOLDING = (
     col(AttemptRow.ended_at).is_(None),
     col(AttemptRow.number) <= col(JobRow.attempt),
 )
+# What a row holds whose slots are no number is not known: one.
+_SLOTS = case((col(JobRow.slots).between(0, MOST), col(JobRow.slots)), else_=1)
 # Whose next attempt may wait at its engine.
 _WAITING = (str(JobState.PLANNED), str(JobState.PAUSED))
 
@@ -63,7 +64,21 @@ def _held(session: Session, region: str | None = None) -> frozenset[str]:
         .join(JobRow, col(JobRow.id) == AttemptRow.job_id)
         .where(*_HOLDING, *([] if region is None else [col(AttemptRow.region) == region]))
     )
-    return frozenset(g for text in session.exec(query) for g in text.split(",") if g)
+    held = (text for text in session.exec(query) if isinstance(text, str))
+    return frozenset(g for text in held for g in text.split(",") if g)
+
+
+def _named(session: Session, prefix: str) -> JobRow:
+    exact = session.get(JobRow, prefix)
+    if exact is not None:
+        return exact
+    # A range of the key, which LIKE would not use.
+    begins = (col(JobRow.id) >= prefix, col(JobRow.id) < prefix + LAST)
+    query = select(JobRow).where(*begins).order_by(col(JobRow.id)).limit(SHOWN + 1)
+    found = session.exec(query).all()
+    if len(found) != 1 or not prefix:
+        raise UsageError(not_one("job", prefix, [row.id for row in found]))
+    return found[0]
 
 
 class Jobs:
@@ -83,17 +98,32 @@ class Jobs:
         ``compared``: with the alternatives of its plan, for people to see.
         """
         with self._db.read() as session:
-            exact = session.get(JobRow, prefix)
-            if exact is not None:
-                return values.job(exact, compared=compared)
-            # A range of the key, which LIKE would not use.
-            begins = (col(JobRow.id) >= prefix, col(JobRow.id) < prefix + LAST)
-            found = session.exec(
-                select(JobRow).where(*begins).order_by(col(JobRow.id)).limit(SHOWN + 1)
-            ).all()
-        if len(found) != 1 or not prefix:
-            raise UsageError(not_one("job", prefix, [r.id for r in found]))
-        return values.job(found[0], compared=compared)
+            return values.job(_named(session, prefix), compared=compared)
+
+    def found(self, prefix: str) -> Job | Damaged:
+        """The same, also where its row cannot be read."""
+        with self._db.read() as session:
+            return values.found(_named(session, prefix))
+
+    def damaged_in(self, states: Collection[JobState]) -> list[Damaged]:
+        """Those in some states whose rows cannot be read."""
+        query = select(JobRow).where(col(JobRow.state).in_([str(s) for s in states]))
+        with self._db.read() as session:
+            found = map(values.found, session.exec(query))
+            return [each for each in found if isinstance(each, Damaged)]
+
+    def end_damaged(self, damaged: Damaged, after: JobState, at: datetime, said: str) -> bool:
+        """End a job whose row cannot be read; False where it stands elsewhere by now."""
+        with self._db.write() as session:
+            moved = session.exec(
+                update(JobRow)
+                .where(col(JobRow.id) == damaged.id, col(JobRow.state) == damaged.stored)
+                .values(state=str(after), reason=printable_lines(said), ended_at=at.timestamp())
+            )
+            if moved.rowcount == 1:
+                reservations.release(session, damaged.id)
+                tell(session, damaged.id, at, str(after), said)
+            return moved.rowcount == 1
 
     def find(
         self,
@@ -112,7 +142,7 @@ class Jobs:
             query = query.where(col(JobRow.group) == group)
         with self._db.read() as session:
             rows = reversed(session.exec(query).all())
-            return [values.job(row) for row in rows]
+            return list(values.readable(self._db, rows, values.job))
 
     def succeeded(self, user: str, group: str, limit: int) -> list[Job]:
         """The newest successful jobs of a user's group, newest last."""
@@ -127,13 +157,15 @@ class Jobs:
             .limit(limit)
         )
         with self._db.read() as session:
-            return [values.job(row) for row in reversed(session.exec(query).all())]
+            rows = reversed(session.exec(query).all())
+            return list(values.readable(self._db, rows, values.job))
 
     def count(self) -> dict[JobState, int]:
         """How many jobs stand in each state."""
         with self._db.read() as session:
             query = select(JobRow.state, func.count()).group_by(JobRow.state)
-            return {JobState(state): n for state, n in session.exec(query).all()}
+            counted = dict(session.exec(query).all())
+        return {state: counted[state] for state in JobState if state in counted}
 
     def transition(
         self,
@@ -221,7 +253,7 @@ class Jobs:
             .order_by(col(AttemptRow.id))
         )
         with self._db.read() as session:
-            return [values.attempt(row) for row in session.exec(query)]
+            return list(values.readable(self._db, session.exec(query), values.attempt))
 
     def hand_over(self, job: Job, attempt: Attempt, said: str) -> bool:
         """Note the attempt that is handed to its engine; the job stays planned, or paused."""
@@ -256,7 +288,7 @@ class Jobs:
         """
         with self._db.write() as session:
             held = session.exec(
-                select(func.coalesce(func.sum(JobRow.slots), 0))
+                select(func.coalesce(func.sum(_SLOTS), 0))
                 .join(AttemptRow, col(AttemptRow.job_id) == JobRow.id)
                 .where(
                     AttemptRow.region == attempt.region,
@@ -337,7 +369,12 @@ class Jobs:
                 .order_by(col(EventRow.id).desc())
                 .limit(1)
             ).first()
-            if last is None or last.detail != printable_lines(detail) or last.at <= since_s:
+            if (
+                last is None
+                or last.detail != printable_lines(detail)
+                or not isinstance(last.at, float)  # damaged
+                or last.at <= since_s
+            ):
                 tell(session, job_id, at, kind, detail)
 
     def troubled(self, now: datetime, limit: int) -> list[Event]:
@@ -355,13 +392,13 @@ class Jobs:
         query = select(EventRow).where(col(EventRow.id).in_(last))
         with self._db.read() as session:
             rows = session.exec(query.order_by(col(EventRow.id).desc()).limit(limit))
-            return [Event(r.job_id, from_unix(r.at), r.kind, r.detail) for r in rows]
+            return list(values.readable(self._db, rows, values.event))
 
     def events(self, job_id: str) -> list[Event]:
         """A job's story, oldest first."""
         with self._db.read() as session:
             query = select(EventRow).where(EventRow.job_id == job_id).order_by(col(EventRow.id))
-            return [Event(r.job_id, from_unix(r.at), r.kind, r.detail) for r in session.exec(query)]
+            return list(values.readable(self._db, session.exec(query), values.event))
 
     def _move(
         self,

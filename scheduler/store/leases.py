@@ -44,7 +44,9 @@ class Leases:
         with self._db.read() as session:
             row = session.get(LeaseRow, name)
             at = self._db.now_s(session, now_s)
-        if row is not None and row.owner == owner and 0.5 < (row.until - at) / duration_s <= 1:
+        mine = row is not None and row.owner == owner
+        until = row.until if row is not None and isinstance(row.until, float) else 0.0
+        if mine and 0.5 < (until - at) / duration_s <= 1:
             return True
         with self._db.write() as session:
             at = self._db.now_s(session, now_s)
@@ -81,4 +83,6 @@ class Leases:
         with self._db.read() as session:
             row = session.get(LeaseRow, name)
             at = self._db.now_s(session, now.timestamp())
-        return None if row is None or row.until <= at else Lease(row.owner, from_unix(row.until))
+        if row is None or not isinstance(row.until, float) or not at < row.until < at + LONGEST_S:
+            return None  # whoever wants it takes it
+        return Lease(row.owner, from_unix(row.until))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, func, select
 
-from scheduler.models import JobState
+from scheduler.models import Damaged, JobState
 from scheduler.store import values
 from scheduler.store.rows import JobRow
 
@@ -40,12 +40,14 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Jobs in order of submission; ``counts`` is how many are wanted, ``left_out`` how many of
-    them are not listed, by state.
+    them are not listed, by state. ``damaged`` are those among them whose rows cannot be read, and
+    with no state wanted more than others also those in a state that there is not.
     """
 
     jobs: list[Job]
     counts: Mapping[JobState, int]
     left_out: Mapping[JobState, int]
+    damaged: tuple[Damaged, ...] = ()
 
 
 class Listings:
@@ -62,23 +64,35 @@ class Listings:
         None: all of them. ``compared``: with the alternatives of their plans.
         """
         found: list[Job] = []
+        damaged: list[Damaged] = []
         with self._db.read() as session:
             counting = select(JobRow.state, func.count()).where(*_conditions(wanted))
             counted = session.exec(counting.group_by(JobRow.state)).all()
             counts = Counter({JobState(state): n for state, n in counted})
-            for state in counts:
+            for state in tuple(counts):
                 query = select(JobRow).where(*_conditions(wanted), JobRow.state == str(state))
                 if state.ended:
                     query = query.order_by(col(JobRow.ended_at).desc()).limit(ended)
                 elif not state.active:
                     first = col(JobRow.planned_start).asc().nulls_first()
                     query = query.order_by(first).limit(waiting)
-                found += [values.job(row, compared=compared) for row in session.exec(query)]
+                for row in session.exec(query):
+                    job = values.found(row, compared=compared)
+                    if isinstance(job, Damaged):
+                        damaged.append(job)
+                        counts[state] -= 1
+                    else:
+                        found.append(job)
+            if set(wanted.states) == set(JobState):
+                unknown = select(JobRow).where(col(JobRow.state).not_in([str(s) for s in JobState]))
+                others = map(values.found, session.exec(unknown))
+                damaged += [each for each in others if isinstance(each, Damaged)]
         over = sorted((j for j in found if j.state.ended), key=lambda j: j.ended_at or _NEVER)
         kept = over if ended is None else over[max(0, len(over) - ended) :]
         jobs = [job for job in found if not job.state.ended] + kept
         jobs.sort(key=lambda job: (job.spec.submitted_at, job.id))
-        return Listing(jobs, counts, counts - Counter(job.state for job in jobs))
+        left_out = counts - Counter(job.state for job in jobs)
+        return Listing(jobs, +counts, left_out, tuple(damaged))
 
 
 def _conditions(wanted: Wanted) -> list[Any]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
 from sqlalchemy.orm import aliased
 from sqlmodel import case, col, func, or_, select, update
 
-from providers.series import from_unix
-from scheduler.models import JobState, QueuePlan, Settlement
+from scheduler.models import JobState, QueuePlan
+from scheduler.store import values
 from scheduler.store.rows import (
     AccuracyRow,
     AttemptRow,
@@ -28,16 +26,12 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
+    from scheduler.models import Settlement
     from scheduler.store.database import Database
 
 
 # Between two looks at a settlement passes this share of the time since the job ended.
 GROWTH = 8
-
-
-@cache
-def _settlements() -> TypeAdapter[Settlement]:
-    return TypeAdapter(Settlement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +56,7 @@ class Settlements:
         """
         with self._db.write() as session:
             # Read under the write lock: a daemon and a command may settle the same job.
-            last = _versions(session, job_id)[-1:]
+            last = _versions(self._db, session, job_id)[-1:]
             if last and replace(last[0].settlement, notes=()) == replace(settlement, notes=()):
                 session.exec(
                     update(SettlementRow)
@@ -73,7 +67,10 @@ class Settlements:
                     .values(checked_at=at.timestamp())
                 )
                 return None
-            number = last[0].number + 1 if last else 1
+            # One that cannot be read keeps its number.
+            numbers = select(SettlementRow.version).where(SettlementRow.job_id == job_id)
+            used = [n for n in session.exec(numbers) if isinstance(n, int) and n < values.LARGEST]
+            number = max(used, default=0) + 1
             session.add(
                 SettlementRow(
                     job_id=job_id,
@@ -81,7 +78,7 @@ class Settlements:
                     made_at=at.timestamp(),
                     checked_at=at.timestamp(),
                     status=settlement.status,
-                    payload=_settlements().dump_json(settlement).decode(),
+                    payload=values.settlements().dump_json(settlement).decode(),
                 )
             )
         return Version(number, at, settlement)
@@ -89,7 +86,7 @@ class Settlements:
     def versions(self, job_id: str) -> list[Version]:
         """Every settlement that was made, the first one first."""
         with self._db.read() as session:
-            return _versions(session, job_id)
+            return _versions(self._db, session, job_id)
 
     def latest(self, job_id: str) -> Settlement | None:
         """The settlement that counts, or None."""
@@ -128,16 +125,13 @@ class Settlements:
             return list(session.exec(query))
 
 
-def _versions(session: Session, job_id: str) -> list[Version]:
+def _versions(db: Database, session: Session, job_id: str) -> list[Version]:
     rows = session.exec(
         select(SettlementRow)
         .where(SettlementRow.job_id == job_id)
         .order_by(col(SettlementRow.version))
-    ).all()
-    return [
-        Version(r.version, from_unix(r.made_at), _settlements().validate_json(r.payload))
-        for r in rows
-    ]
+    )
+    return [Version(*told) for told in values.readable(db, rows, values.settlement)]
 
 
 class QueuePlans:
@@ -153,19 +147,28 @@ class QueuePlans:
             session.merge(QueuePlanRow(id=1, **content))
 
     def latest(self) -> QueuePlan | None:
-        """The last one, or None."""
+        """The last one; None where there is none that can be read: the next pass makes another."""
         with self._db.read() as session:
             row = session.get(QueuePlanRow, 1)
-        if row is None:
-            return None
-        content = row.model_dump(exclude={"id", "free"}) | {"made_at": from_unix(row.made_at)}
-        return QueuePlan(**content)
+        rows = [] if row is None else [row]
+        return next(values.readable(self._db, rows, _queue_plan), None)
 
     def free(self) -> str:
         """What was free beside the last one; empty where that was not noted."""
         with self._db.read() as session:
             row = session.get(QueuePlanRow, 1)
-            return "" if row is None else row.free
+            return row.free if row is not None and isinstance(row.free, str) else ""
+
+
+def _queue_plan(row: QueuePlanRow) -> QueuePlan:
+    def read() -> QueuePlan:
+        grams = (row.cost_g, row.lower_bound_g)
+        cost_g, bound_g = (None if g is None else values.number(g) for g in grams)
+        counts = values.whole(row.jobs), bool(row.together)
+        late = values.whole(row.late)
+        return QueuePlan(values.moment(row.made_at), *counts, cost_g, bound_g, late)
+
+    return values.reading("queue_plan", row.id, read)
 
 
 class Accuracies:
@@ -194,7 +197,8 @@ class Accuracies:
             AccuracyRow.zone == zone, AccuracyRow.hours >= least_hours
         )
         with self._db.read() as session:
-            return {row.source: row.mape_percent for row in session.exec(query)}
+            found = {row.source: row.mape_percent for row in session.exec(query)}
+        return {name: mape for name, mape in found.items() if isinstance(mape, float)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +225,21 @@ class Beats:
         """When ``name`` was last seen."""
         with self._db.read() as session:
             row = session.get(BeatRow, name)
-            return None if row is None else from_unix(row.at)
+            rows = [] if row is None else [row]
+            return next((beat.at for beat in values.readable(self._db, rows, _beat)), None)
 
     def seen(self, prefix: str) -> list[Beat]:
         """All whose name begins with ``prefix``, the last one seen first."""
         query = select(BeatRow).where(col(BeatRow.name).startswith(prefix, autoescape=True))
         with self._db.read() as session:
             rows = session.exec(query.order_by(col(BeatRow.at).desc()))
-            return [Beat(row.name, from_unix(row.at), row.config) for row in rows]
+            return list(values.readable(self._db, rows, _beat))
+
+
+def _beat(row: BeatRow) -> Beat:
+    return values.reading(
+        "beat", row.name, lambda: Beat(values.text(row.name), values.moment(row.at), row.config)
+    )
 
 
 class Configs:
@@ -238,14 +249,24 @@ class Configs:
         self._db = database
 
     def keep(self, digest: str, path: Path, text: bytes) -> None:
-        """Store a file's text; one that is there stays."""
-        if self.get(digest) is None:
+        """Store a file's text; the same that is there stays."""
+        if self.get(digest) != (path.absolute(), text):
             row = ConfigRow(digest=digest, path=str(path.absolute()), content=text.decode())
             with self._db.write() as session:
                 session.merge(row)
 
     def get(self, digest: str) -> tuple[Path, bytes] | None:
-        """Where the file was, and what it held; None where it was not kept."""
+        """Where the file was, and what it held; None where it was not kept, or cannot be read."""
         with self._db.read() as session:
             row = session.get(ConfigRow, digest)
-            return None if row is None else (Path(row.path), row.content.encode())
+            rows = [] if row is None else [row]
+            return next(values.readable(self._db, rows, read_config), None)
+
+
+def read_config(row: ConfigRow) -> tuple[Path, bytes]:
+    """Where a file was, and what it held."""
+    return values.reading(
+        "config",
+        getattr(row, "digest", None),
+        lambda: (Path(values.text(row.path)), values.text(row.content).encode()),
+    )

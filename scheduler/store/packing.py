@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from providers.series import Series, from_unix
-from scheduler.errors import StoreError
+from scheduler.store import values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,20 +82,19 @@ def pack(series: Series, notes: Sequence[str] = ()) -> bytes:
     return VERSION + squeeze.compress(b"\n".join((text, b"".join(planes)))) + squeeze.flush()
 
 
-def unpack(payload: bytes, row: str) -> tuple[Series, tuple[str, ...]]:
+def unpack(payload: bytes, table: str, key: object) -> tuple[Series, tuple[str, ...]]:
     """The series and the notes that were packed, by this version or an earlier one.
 
-    ``row`` names it in the :class:`StoreError` that a torn payload is.
+    ``table`` and ``key`` name the row in the :class:`scheduler.errors.DamagedRow` that a torn
+    payload is.
     """
-    try:
-        if payload[:1] == VERSION:
-            return _from_bytes(payload[1:])
-        return _from_json(json.loads(zlib.decompress(payload)))
-    except (zlib.error, ValueError, TypeError, LookupError, OverflowError) as e:
-        raise StoreError(
-            f"{row} of the database cannot be read ({e}): restore lowtide.db from a backup, or "
-            "delete that row"
-        ) from e
+    return values.reading(table, key, lambda: _unpacked(payload))
+
+
+def _unpacked(payload: bytes) -> tuple[Series, tuple[str, ...]]:
+    if payload[:1] == VERSION:
+        return _from_bytes(payload[1:])
+    return _from_json(json.loads(zlib.decompress(payload)))
 
 
 def _from_bytes(stream: bytes) -> tuple[Series, tuple[str, ...]]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from sqlmodel import col, func, select, update
 
 from providers.series import from_unix
-from scheduler.errors import UsageError
-from scheduler.models import JobSpec, Recurrence
+from scheduler.errors import DamagedRow, UsageError
+from scheduler.models import Damaged, JobSpec, Recurrence
+from scheduler.store import values
 from scheduler.store.entries import enqueue
 from scheduler.store.rows import JobRow, RecurrenceRow
 from scheduler.texts import not_one
@@ -46,11 +47,24 @@ class Recurrences:
         query = select(RecurrenceRow).where(col(RecurrenceRow.stopped_at).is_(None))
         query = query.order_by(col(RecurrenceRow.submitted_at), col(RecurrenceRow.id))
         with self._db.read() as session:
-            return [_series(row) for row in session.exec(query)]
+            return list(values.readable(self._db, session.exec(query), values.series))
 
-    def get(self, prefix: str) -> Recurrence:
+    def damaged(self) -> list[Damaged]:
+        """Every series whose row cannot be read, and that was not stopped."""
+        query = select(RecurrenceRow).where(col(RecurrenceRow.stopped_at).is_(None))
+        found = []
+        with self._db.read() as session:
+            for row in session.exec(query.order_by(col(RecurrenceRow.id))):
+                try:
+                    values.series(row)
+                except DamagedRow as e:
+                    found.append(Damaged(e.key, "active", str(e)))
+        return found
+
+    def get(self, prefix: str) -> Recurrence | Damaged:
         """The active series whose id starts with ``prefix``; else :class:`UsageError`."""
-        found = [series for series in self.active() if series.id.startswith(prefix)]
+        active: list[Recurrence | Damaged] = [*self.active(), *self.damaged()]
+        found = [series for series in active if series.id.startswith(prefix)]
         if len(found) != 1 or not prefix:
             raise UsageError(not_one("active series", prefix, [s.id for s in found]))
         return found[0]
@@ -89,14 +103,3 @@ class Recurrences:
                 .where(col(RecurrenceRow.id) == series_id)
                 .values(stopped_at=at.timestamp())
             )
-
-
-def _series(row: RecurrenceRow) -> Recurrence:
-    return Recurrence(
-        id=row.id,
-        template=JobSpec.model_validate_json(row.template),
-        every=row.every,
-        tz=row.tz,
-        within_s=row.within_s,
-        next=from_unix(row.next),
-    )

@@ -5,8 +5,19 @@ Times are Unix seconds (``REAL``), so that order and comparison need no parsing.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
+
+
+class Payload(LargeBinary):
+    """Packed bytes, as they are: SQLite keeps any type in any column, and one that is none is for
+    who unpacks it.
+    """
+
+    def result_processor(self, dialect: Any, coltype: object) -> None:
+        """Nothing is changed."""
 
 
 class JobRow(SQLModel, table=True):
@@ -145,7 +156,7 @@ class ForecastRow(SQLModel, table=True):
     checked_at: float
     starts: float
     ends: float
-    payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    payload: bytes = Field(sa_column=Column(Payload, nullable=False))
 
 
 class ActualRow(SQLModel, table=True):
@@ -167,7 +178,7 @@ class ActualRow(SQLModel, table=True):
     starts: float
     ends: float
     covered_s: float
-    payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    payload: bytes = Field(sa_column=Column(Payload, nullable=False))
 
 
 class AccuracyRow(SQLModel, table=True):

@@ -122,6 +122,8 @@ class Sqlite:
 
 
 def _prepare(connection: Any, _record: Any) -> None:
+    # A text that is no UTF-8 is that row's damage: the module's own way fails the whole question.
+    connection.text_factory = lambda content: str(content, "utf-8", "replace")
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={PATIENCE_S * 1000}")
     _use_wal(cursor)

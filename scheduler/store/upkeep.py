@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import inspect, text
+from sqlmodel import select
 
-from scheduler.errors import StoreError, UsageError
+from scheduler.errors import DamagedRow, StoreError, UsageError
 from scheduler.models import HOLDING, JobState
-from scheduler.store import migrations
+from scheduler.store import actuals, forecasts, memory, migrations, reservations, values
 from scheduler.store.database import Database, dialect_of
-from scheduler.store.entries import OWN
+from scheduler.store.entries import OWN, tell
+from scheduler.store.rows import (
+    ActualRow,
+    AttemptRow,
+    ConfigRow,
+    EventRow,
+    ForecastRow,
+    JobRow,
+    RecurrenceRow,
+    SettlementRow,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import Connection
+    from sqlmodel import Session
 
     from scheduler.address import Address
     from scheduler.store.dialect import Finding
@@ -27,6 +39,19 @@ if TYPE_CHECKING:
 # Rows of these tables belong to a job; a line of the story may also belong to a series, or to
 # lowtide itself.
 OF_JOBS = ("attempt", "settlement", "event", "reservation")
+# Rows that are read one by one: how.
+READERS: dict[str, tuple[Any, Callable[[Any], object]]] = {
+    "job": (JobRow, values.job),
+    "recurrence": (RecurrenceRow, values.series),
+    "attempt": (AttemptRow, values.attempt),
+    "event": (EventRow, values.event),
+    "settlement": (SettlementRow, values.settlement),
+    "forecast": (ForecastRow, forecasts.read),
+    "actual": (ActualRow, actuals.read),
+    "config": (ConfigRow, memory.read_config),
+}
+# So many of them at a time, and so many that cannot be read are named.
+PAGE, SHOWN = 50, 20
 # Moments at which the sum of what plans hold is not what it should be.
 UNEVEN = """FROM (
     SELECT region, host, at_s FROM (
@@ -69,6 +94,7 @@ def check(address: Address, environ: Mapping[str, str]) -> Health:
         findings = [*dialect.integrity(connection), _versions(seen, missing, unknown)]
         if seen and not missing:
             findings += _rows(connection)
+            findings += _unreadable(session)
         return Health(dialect.shown, dialect.name, missing, unknown, tuple(findings))
 
 
@@ -139,6 +165,67 @@ def _rows(connection: Connection) -> Iterator[Finding]:
     )
     yield _none(connection, "attempts", query, "have started without an attempt")
     yield _none(connection, "promised slots", UNEVEN, "moments are not the sum of the plans")
+
+
+def _unreadable(session: Session) -> Iterator[Finding]:
+    """Every row is read, a few at a time; those that cannot be are named, the first ones."""
+    for table, (row_type, read) in READERS.items():
+        named: list[str] = []
+        count = 0
+        rows = session.exec(select(row_type), execution_options={"yield_per": PAGE})
+        for row in rows:
+            try:
+                read(row)
+            except DamagedRow as e:
+                count += 1
+                if len(named) < SHOWN:
+                    named.append(f"{e.key} ({e.why})")
+        more = ", ..." if count > len(named) else ""
+        said = f"{count} cannot be read: {'; '.join(named)}{more}; see `lowtide db delete -h`"
+        yield f"{table} rows read", not count, said if count else "ok"
+
+
+def delete(
+    address: Address, environ: Mapping[str, str], table: str, key: str, now: datetime
+) -> list[str]:
+    """Delete a row that cannot be read; a job's or series' with all that belongs to it. What was
+    deleted, in words.
+
+    :class:`UsageError` where there is no such row, where it can be read, and where the job's
+    processes may still run.
+    """
+    if table not in READERS:
+        raise UsageError(f"{table} is no table with rows to delete: {', '.join(READERS)} are")
+    _must_exist(address)
+    with _opened(address, environ) as database, database.write() as session:
+        row_type, read = READERS[table]
+        (name,) = inspect(row_type).primary_key
+        same = name == (int(key) if key.isdecimal() and name.type.python_type is int else key)
+        found = session.exec(select(row_type).where(same)).all()
+        if not found:
+            raise UsageError(f"there is no {table} {key}: `lowtide db check` names what is damaged")
+        try:
+            read(found[0])
+        except DamagedRow as e:
+            said = e.why
+        else:
+            raise UsageError(f"{table} {key} can be read, and is not deleted")
+        if getattr(found[0], "state", None) in {str(state) for state in HOLDING}:
+            raise UsageError(f"job {key} may still run: `lowtide cancel {key}` first")
+        session.delete(found[0])
+        session.flush()
+        done = [f"{table} {key} ({said})"]
+        if table not in {"job", "recurrence"}:
+            return done
+        for other in OF_JOBS if table == "job" else ("event",):
+            gone = session.connection().execute(
+                text(f"DELETE FROM {other} WHERE job_id = :key"),  # noqa: S608 -- names of ours
+                {"key": key},
+            )
+            done += [f"{gone.rowcount} {other} row(s) of it"] if gone.rowcount else []
+        reservations.release(session, key)
+        tell(session, OWN, now, "deleted", f"{table} {key}, which could not be read")
+        return done
 
 
 def _none(connection: Connection, name: str, query: str, wrong: str) -> Finding:

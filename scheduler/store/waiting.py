@@ -87,9 +87,10 @@ class Waiting:
     def groups(self) -> list[Group]:
         """All waiting jobs, by where they may run."""
         by = (JobRow.state, JobRow.places, JobRow.sight)
-        sums = (func.min(JobRow.release), func.max(JobRow.until), func.count())
+        # One row with a time that is none moves the bounds of no other.
+        bounds = (func.min(values.sane(JobRow.release)), func.max(values.sane(JobRow.until)))
         query = (
-            select(*by, *sums)  # type: ignore[call-overload]
+            select(*by, *bounds, func.count())  # type: ignore[call-overload]
             .where(col(JobRow.state).in_([str(s) for s in WAITING]))
             .group_by(*by)
             .order_by(*by)
@@ -98,6 +99,7 @@ class Waiting:
             return [
                 Group(JobState(state), places, sight, release or 0.0, until or 0.0, jobs)
                 for state, places, sight, release, until, jobs in session.exec(query)
+                if isinstance(places, str) and isinstance(sight, str)
             ]
 
     def queued(self, limit: int) -> list[Job]:
@@ -132,7 +134,10 @@ class Waiting:
                     .order_by(col(JobRow.planned_start))
                     .limit(limit)
                 )
-                found += [(start or 0.0, job_id) for start, job_id in session.exec(query)]
+                found += [
+                    (start if isinstance(start, float) else 0.0, job_id)
+                    for start, job_id in session.exec(query)
+                ]
         by_places: dict[str, list[Job]] = {}
         for job in self._named([job_id for _, job_id in sorted(found)[:limit]]):
             places = values.places(job.spec.home, job.spec.regions)
@@ -164,7 +169,7 @@ class Waiting:
             and_(col(JobRow.priority) == rank, than[1] >= _LATEST),
         )
         near = and_(col(JobRow.region) == region, col(JobRow.latest_start) < before_s)
-        with self._db.read() as session, closing(_turns(session, near, more)) as turns:
+        with self._db.read() as session, closing(_turns(self._db, session, near, more)) as turns:
             yield from (turn for turn in turns if turn.urgency < than)
 
     def next_moment(self, now: datetime) -> datetime | None:
@@ -172,7 +177,8 @@ class Waiting:
         found = []
         with self._db.read() as session:
             for column in (JobRow.planned_start, JobRow.latest_start):
-                query = select(func.min(column)).where(_PLANNED, col(column) > now.timestamp())
+                earliest = func.min(values.sane(column))
+                query = select(earliest).where(_PLANNED, col(column) > now.timestamp())
                 found.append(session.exec(query).one())
         return min((from_unix(at) for at in found if at is not None), default=None)
 
@@ -214,7 +220,7 @@ class Waiting:
         query = select(JobRow).where(_PLANNED, *where)
         query = query.order_by(col(JobRow.planned_start)).limit(limit)
         with self._db.read() as session:
-            return [values.job(row) for row in session.exec(query)]
+            return list(values.readable(self._db, session.exec(query), values.job))
 
     def _jobs(self, *where: ColumnElement[bool], limit: int | None = None) -> list[Job]:
         query = select(JobRow).where(*where).limit(limit)
@@ -224,7 +230,7 @@ class Waiting:
             col(JobRow.id),
         )
         with self._db.read() as session:
-            return [values.job(row) for row in session.exec(query)]
+            return list(values.readable(self._db, session.exec(query), values.job))
 
     def _named(self, ids: Sequence[str]) -> Iterator[Job]:
         with self._db.read() as session:
@@ -233,14 +239,14 @@ class Waiting:
                     col(JobRow.id).in_(ids[i : i + NAMED]),
                     col(JobRow.state).in_([str(s) for s in WAITING]),
                 )
-                yield from (values.job(row) for row in session.exec(query))
+                yield from values.readable(self._db, session.exec(query), values.job)
 
     def _turns(self, *where: ColumnElement[bool]) -> list[Turn]:
         with self._db.read() as session:
-            return sorted(_turns(session, *where), key=lambda turn: turn.urgency)
+            return sorted(_turns(self._db, session, *where), key=lambda turn: turn.urgency)
 
 
-def _turns(session: Session, *where: ColumnElement[bool]) -> Generator[Turn]:
+def _turns(db: Database, session: Session, *where: ColumnElement[bool]) -> Generator[Turn]:
     """Read as they are needed, in any order."""
     columns = (
         JobRow.id,
@@ -255,6 +261,24 @@ def _turns(session: Session, *where: ColumnElement[bool]) -> Generator[Turn]:
     )
     query = select(*columns).where(_PLANNED, ~col(JobRow.cancel_requested), *where)  # type: ignore[call-overload]
     with closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows:
-        for job_id, rank, latest, at, bound, region, host, slots, waits in rows:
-            urgency = (-rank, latest, at, job_id)
-            yield Turn(job_id, urgency, bound, region or "", host, slots, waits)
+        yield from values.readable(db, rows, lambda row: _turn(*row))
+
+
+def _turn(
+    job_id: str,
+    rank: int,
+    latest: float,
+    at: float,
+    bound: float | None,
+    region: str | None,
+    host: str,
+    slots: int,
+    waits: bool,
+) -> Turn:
+    def read() -> Turn:
+        numbers = [values.number(each) for each in (rank, latest, at, slots, bound or 0.0)]
+        texts = [values.text(each) for each in (job_id, region or "", host)]
+        urgency = (-rank, numbers[1], numbers[2], job_id)
+        return Turn(job_id, urgency, bound, texts[1], host, slots, bool(waits))
+
+    return values.reading("job", job_id, read)

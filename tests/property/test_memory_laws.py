@@ -66,7 +66,7 @@ def any_series(draw: st.DrawFn) -> Series:
 
 @given(any_series(), st.lists(text, max_size=3).map(tuple))
 def test_a_packed_series_comes_back_to_the_digit(series: Series, notes: tuple[str, ...]) -> None:
-    found, said = unpack(pack(series, notes), "row")
+    found, said = unpack(pack(series, notes), "forecast", 7)
     assert same(found, series)
     assert (found.zone, found.issued_at, said) == (series.zone, series.issued_at, notes)
 

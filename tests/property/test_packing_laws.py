@@ -55,7 +55,7 @@ def any_series(draw: st.DrawFn) -> Series:
 
 @given(any_series(), st.lists(words, max_size=3))
 def test_a_packed_series_comes_back_to_the_bit(one: Series, notes: list[str]) -> None:
-    back, said = unpack(pack(one, notes), "row")
+    back, said = unpack(pack(one, notes), "forecast", 7)
     assert said == tuple(notes)
     for name in ("starts", "ends", "g_per_kwh", "low", "high"):
         assert getattr(back, name).tobytes() == getattr(one, name).tobytes(), name

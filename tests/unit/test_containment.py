@@ -11,7 +11,9 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.database import damage
 
+from providers.errors import LowtideError
 from scheduler import config, engine
 from scheduler.engine import (
     Context,
@@ -141,23 +143,63 @@ def test_a_step_that_fails_as_a_whole_keeps_no_later_one_from_being_done(
     assert (told.job_id, told.kind) == ("lowtide", "cancel orphans")
 
 
+def test_a_job_that_cannot_be_planned_starts_all_the_same(
+    alone: Desk, make_spec: Callable[..., JobSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("nowhere")
+
+    monkeypatch.setattr(planner, "_make", broken)
+    alone.ctx.runs.keep_environment("aaaaaaaa", {})
+    spec = make_spec(origin=alone.ctx.here.origin)
+    alone.ctx.store.jobs.add("aaaaaaaa", spec, alone.clock.now)
+    alone.tick(seconds=1)
+    assert alone.job("aaaaaaaa").state.active
+    (said,) = alone.story("aaaaaaaa", "trouble")
+    assert "KeyError: 'nowhere'" in said
+
+
+def test_a_start_that_can_wait_no_longer_comes_before_any_plan(
+    alone: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, seen = alone.submit("true", start_by="5s"), []
+
+    def broken(*_: object, **__: object) -> None:
+        seen.append(alone.job(job_id).state)
+        raise RecursionError("deep")
+
+    monkeypatch.setattr(planner, "replan", broken)
+    with pytest.raises(LowtideError, match="deep"):
+        alone.tick(seconds=1)
+    assert all(state.active for state in seen)
+
+
+def test_what_plans_hold_is_added_up_again_where_it_cannot_be(desk: Desk) -> None:
+    job_id = desk.submit("true", earliest="1h", deadline="5h")
+    before = desk.ctx.store.reservations.promised()
+    assert before
+    damage(desk.ctx.store, "UPDATE promised SET slots = 1000000")
+    desk.tick(seconds=1)
+    assert desk.ctx.store.reservations.promised() == before
+    assert desk.job(job_id).state is JobState.PLANNED
+    assert [e.kind for e in desk.ctx.store.jobs.troubled(desk.clock.now, 9)] == ["reservations"]
+
+
 class Plugin(FakeProvider):
     """A source that fails on one zone, in a way that no source may."""
 
-    broken: Exception | None = None
+    broken: object = None
 
     def forecast(self, zone: str, start: datetime, end: datetime, now: datetime) -> Series:
-        return self._odd(zone) or super().forecast(zone, start, end, now)
+        return self._odd() if zone == "FR" else super().forecast(zone, start, end, now)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:
-        return self._odd(zone) or super().actual(zone, start, end)
+        return self._odd() if zone == "FR" else super().actual(zone, start, end)
 
-    def _odd(self, zone: str) -> Any:
-        if zone != "FR":
-            return None
-        if self.broken is None:
-            return {"data": []}
-        raise self.broken
+    def _odd(self) -> Any:
+        if isinstance(self.broken, Exception):
+            raise self.broken
+        return self.broken
 
 
 SETTINGS = """
@@ -170,9 +212,9 @@ regions:
 """
 
 
-@pytest.mark.parametrize("error", [*ERRORS, None], ids=_named)
+@pytest.mark.parametrize("error", [*ERRORS, {"data": []}, None], ids=_named)
 def test_a_source_that_fails_on_one_zone_stops_no_job_elsewhere(
-    tmp_path: Path, now: datetime, make_spec: Callable[..., JobSpec], error: Exception | None
+    tmp_path: Path, now: datetime, make_spec: Callable[..., JobSpec], error: object
 ) -> None:
     (tmp_path / "config.yaml").write_text(SETTINGS)
     clock, hourly = FixedClock(now), [100.0] * 240
@@ -197,7 +239,7 @@ def test_a_source_that_fails_on_one_zone_stops_no_job_elsewhere(
         assert job.plan is not None
         assert job.plan.window.g_per_kwh is not None
         assert settled is not None
-    said = "a series" if error is None else str(error.args[-1])
+    said = str(error.args[-1]) if isinstance(error, Exception) else "a series"
     plan = ctx.store.jobs.get("b" * 8).plan
     assert plan is not None
     assert any(said in reason for reason in plan.nulls.values()), "its plan says why"

@@ -11,7 +11,6 @@ import pytest
 from support.database import damage
 
 from providers.series import Series
-from scheduler.errors import StoreError
 from scheduler.store import Store, StoredHistory
 from scheduler.store.actuals import Counts
 
@@ -170,9 +169,17 @@ def test_several_zones_are_kept_together_or_not_at_all(store: Store, midnight: d
     assert store.actuals.remember_all("s", good, midnight + DAY) == [Counts(new=2)] * 2
     damage(store, "UPDATE actual SET payload = :torn WHERE zone = 'FR'", torn=b"\x01")
     changed = [_told(midnight, [3, 2], zone=zone) for zone in ("DE", "FR")]
-    with pytest.raises(StoreError, match="of FR from s"):
-        store.actuals.remember_all("s", changed, midnight + 2 * DAY)
-    assert _values(store.actuals.known("DE", "s", *_span(midnight, 2))) == [1, 2]
+    # What cannot be read is as if it had not been told, and is told again.
+    assert store.actuals.known("FR", "s", *_span(midnight, 2)) is None
+    told = store.actuals.remember_all("s", changed, midnight + 2 * DAY)
+    assert told == [Counts(changed=1, same=1), Counts(new=2)]
+    for zone in ("DE", "FR"):
+        assert _values(store.actuals.known(zone, "s", *_span(midnight, 2))) == [3, 2]
+    broken = _told(midnight, [4, 2], zone="FR")
+    object.__setattr__(broken, "sources", None)
+    with pytest.raises(TypeError):
+        store.actuals.remember_all("s", [_told(midnight, [9, 9]), broken], midnight + 3 * DAY)
+    assert _values(store.actuals.known("DE", "s", *_span(midnight, 2))) == [3, 2]
 
 
 def test_stored_history_tells_sources_in_order_then_the_longest(
@@ -272,8 +279,11 @@ def test_the_last_answer_of_each_source_says_how_far_it_reaches_or_why_there_is_
     assert forecasts.answers("source:a")[0].until == now + 2 * HOUR
 
 
-def test_a_torn_forecast_is_named(store: Store, now: datetime) -> None:
-    row_id = store.forecasts.remember("c", _forecast(now, now, [1]), now)
-    damage(store, "UPDATE forecast SET payload = substr(payload, 1, 30)")
-    with pytest.raises(StoreError, match=f"forecast {row_id} of DE"):
-        store.forecasts.newest("c", "DE")
+def test_a_torn_forecast_is_named_and_the_one_before_it_counts(store: Store, now: datetime) -> None:
+    store.forecasts.remember("c", _forecast(now, now, [1]), now)
+    row_id = store.forecasts.remember("c", _forecast(now, now, [2]), now + HOUR)
+    damage(store, "UPDATE forecast SET payload = substr(payload, 1, 30) WHERE id = :id", id=row_id)
+    newest = store.forecasts.newest("c", "DE")
+    assert newest is not None
+    assert _values(newest.series) == [1]
+    assert list(store.damaged) == [("forecast", str(row_id))]

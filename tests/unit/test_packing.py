@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from providers.series import Series, empty
-from scheduler.errors import StoreError
+from scheduler.errors import DamagedRow
 from scheduler.store.forecasts import same
 from scheduler.store.packing import pack, unpack
 
@@ -68,7 +68,7 @@ def _hours(values: list[float], **fields: Any) -> Series:
 
 def _comes_back(series: Series, notes: tuple[str, ...] = ()) -> bytes:
     packed = pack(series, notes)
-    found, said = unpack(packed, "row")
+    found, said = unpack(packed, "forecast", 7)
     assert same(found, series)
     assert (found.zone, found.issued_at, said) == (series.zone, series.issued_at, notes)
     return packed
@@ -159,14 +159,14 @@ def _old(series: Series, notes: tuple[str, ...]) -> bytes:
 def test_rows_of_version_0_1_stay_readable() -> None:
     value = np.array([100.25, 1 / 3])
     series = _hours(value.tolist(), low=value - 1, high=value + 1, factors="direct")
-    found, notes = unpack(_old(series, ("a note",)), "row")
+    found, notes = unpack(_old(series, ("a note",)), "forecast", 7)
     assert same(found, series)
     assert (found.zone, found.issued_at, notes) == ("DE", AT, ("a note",))
 
 
 @pytest.mark.parametrize("row", [JSON_ROW, ROW_1], ids=["json", "1"])
 def test_a_frozen_row_is_read_to_the_digit(row: bytes) -> None:
-    found, notes = unpack(row, "row")
+    found, notes = unpack(row, "forecast", 7)
     assert notes == ("a note",)
     assert found.starts.tolist() == [1772438400.0, 1772442000.0, 1772447400.0]
     assert found.ends.tolist() == [1772442000.0, 1772445600.0, 1772449200.0]
@@ -201,7 +201,7 @@ def test_a_torn_row_is_an_error_that_names_it() -> None:
         zlib.compress(json.dumps(json.loads(zlib.decompress(old)) | {"issued_at": 1e30}).encode()),
     ]
     for payload in torn:
-        with pytest.raises(StoreError, match="forecast 7 of DE of the database") as caught:
-            unpack(payload, "forecast 7 of DE")
+        with pytest.raises(DamagedRow, match="forecast 7 of the database") as caught:
+            unpack(payload, "forecast", 7)
         assert caught.value.exit_code == 5
         assert "\n" not in str(caught.value)

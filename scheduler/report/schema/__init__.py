@@ -3,7 +3,7 @@ unknown is null and named with its reason in ``null_reasons`` of the same object
 """
 
 from scheduler.report.schema.common import SCHEMA_VERSION, figure, iso
-from scheduler.report.schema.job import job_json, listing_json, overrun
+from scheduler.report.schema.job import damaged_json, job_json, listing_json, overrun
 from scheduler.report.schema.plan import (
     NO_BOUND,
     pareto_json,
@@ -19,6 +19,7 @@ from scheduler.report.schema.totals import totals
 __all__ = [
     "NO_BOUND",
     "SCHEMA_VERSION",
+    "damaged_json",
     "figure",
     "iso",
     "job_json",

@@ -13,7 +13,7 @@ from scheduler.report.units import redact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scheduler.models import Attempt, Event, Job
+    from scheduler.models import Attempt, Damaged, Event, Job
     from scheduler.store import Listing
 
 
@@ -83,6 +83,11 @@ def listing_json(listing: Listing) -> dict[str, Any]:
         "counts": {str(state): n for state, n in listing.counts.items()},
         "left_out": {str(state): n for state, n in listing.left_out.items()},
     }
+
+
+def damaged_json(each: Damaged) -> dict[str, str]:
+    """A job or series of ``status`` whose row cannot be read; its state is as it is stored."""
+    return {"id": each.id, "state": each.stored, "detail": each.reason}
 
 
 def durations(job: Job) -> dict[str, float | None]:
