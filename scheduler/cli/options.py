@@ -198,13 +198,17 @@ def print_json(content: Any) -> None:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[TextIO]:
-    """``--out``: the whole file or none of it; what is no file (a pipe) is written to as it is."""
+def written(path: Path, *, mode: int = 0o666) -> Iterator[TextIO]:
+    """``--out``: the whole file or none of it; what is no file (a pipe) is written to as it is.
+
+    A new file has ``mode``, less the rights that the umask takes away.
+    """
     whole = path.resolve()
     part = whole.with_name(f".{path.name}.part") if whole.is_file() or not path.exists() else whole
     try:
         try:
-            with part.open("w", encoding="utf-8", newline="") as f:
+            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+            with os.fdopen(fd, "w", encoding="utf-8", newline="") as f:
                 yield f
             if part != whole:
                 part.replace(whole)
