@@ -252,7 +252,8 @@ def _cancel(context: Context, job_id: str) -> None:
     while not job.state.ended and time.monotonic() < patience:
         time.sleep(0.2)
         if not engine.follow(context, job.id, options.utc_now()):
-            say(f"{job.id}: {engine.kept_waiting(context)}")
+            said = engine.kept_waiting(context)
+            say(f"{job.id}: {said}; that pass or the next one stops the job")
             break
         job = context.store.jobs.get(job.id)
     options.show(f"{job.id} {job.state}: {job.reason}")

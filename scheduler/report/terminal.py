@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from scheduler.models import GIVEN, saving_percent
 from scheduler.quantities import duration, significant
 from scheduler.report.headline import contribution, headline, method
+from scheduler.report.redaction import redact
 from scheduler.report.tables import draw, table
 from scheduler.report.units import (
     change,
@@ -16,7 +17,6 @@ from scheduler.report.units import (
     energy,
     grams,
     on_clocks,
-    redact,
     triple,
     zone_name,
 )

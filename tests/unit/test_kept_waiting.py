@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.bench import PYTHON, Bench
+from support.database import open_store
 
 from providers.runner import proc
 from providers.transport import ledger
@@ -18,6 +19,7 @@ from scheduler import daemon, engine
 from scheduler.errors import BusyError, StoreError, StoreUnavailable
 from scheduler.locks import held, holder
 from scheduler.outage import LONG_TURN, Outage
+from scheduler.store import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,3 +153,24 @@ def test_a_source_is_asked_beside_a_process_that_keeps_its_page(
         known = ledger.Ledger("source", tmp_path)
         known.answered(now)
         assert ledger.contact("source", tmp_path) is not None
+
+
+def test_the_writer_that_keeps_a_postgres_waiting_is_named(
+    tmp_path: Path,
+    now: datetime,
+    postgres_databases: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named = {"LOWTIDE_DATABASE": postgres_databases.fresh()}
+    first, second = (open_store(tmp_path / name, named, now) for name in ("a", "b"))
+    with first.together():
+        first.beats.beat("x", now)
+        monkeypatch.setattr(postgres, "PATIENCE_S", 1)
+        said = rf"lowtide {os.getpid()} on \S+ \(the server's process \d+, since 20"
+        with pytest.raises(StoreUnavailable, match=said):
+            second.beats.beat("y", now)
+        assert second.beats.last("x") is None, "readers wait for no writer"
+    second.beats.beat("y", now)
+    assert first.beats.last("y") == now
+    for store in (first, second):
+        store.close()
