@@ -58,7 +58,9 @@ class _Files(FileDict):
         kept = {name: value.headers[name] for name in KEPT_HEADERS if name in value.headers}
         value.headers = CaseInsensitiveDict(kept)
         value.request.headers = CaseInsensitiveDict()
-        value.url = value.request.url = urlsplit(value.url)._replace(query="").geturl()
+        where = urlsplit(value.url)
+        host = where.netloc.rpartition("@")[2]  # without the login of `user:password@host`
+        value.url = value.request.url = where._replace(netloc=host, query="").geturl()
         value.history = []
         value.created_at = self._clock()
         with suppress(OSError):
