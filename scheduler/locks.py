@@ -27,6 +27,8 @@ LIMIT_BYTES = 200
 # The byte of a `-shm` file that whoever writes to the database locks (SQLite, os_unix.c and wal.c:
 # UNIX_SHM_BASE, WAL_WRITE_LOCK).
 WRITER_BYTE = 120
+# Of a line of /proc/locks for a lock that is held (proc(5)).
+LOCK_FIELDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,10 @@ def writer(database: Path) -> Holder | None:
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return None
-    for line in lines:
-        kind, _, access, pid, where, first, last = line.split()[1:8]
+    for fields in map(str.split, lines):
+        if len(fields) != LOCK_FIELDS:
+            continue  # one that is waited for
+        _, kind, _, access, pid, where, first, last = fields
         if (kind, access, where.rpartition(":")[2]) != ("POSIX", "WRITE", number):
             continue
         if int(first) <= WRITER_BYTE and (last == "EOF" or int(last) >= WRITER_BYTE):

@@ -35,7 +35,7 @@ class Outage:
         self._since = self._since or now
         if isinstance(error, BusyError) and now - self._since < LONG_TURN:
             return
-        # One fault is often told in different words at different places.
+        # Different places word one fault differently.
         fault = type(error).__name__ + str(getattr(error, "errno", ""))
         if fault != self._said:
             self._said = fault

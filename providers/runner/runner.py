@@ -283,7 +283,7 @@ def _follow(
         if now >= record.next_at:
             record.sample()
             pausing.save()
-            if reason == "exited" and on_its_own and _forgotten():
+            if reason == "exited" and on_its_own and _is_deleted():
                 pausing.obey(RESUME)
                 return reason
         if pausing.look_at is not None and now >= pausing.look_at:
@@ -362,8 +362,8 @@ def _leave(run_dir: Path, receipt: Receipt) -> None:
             time.sleep(1.0)
 
 
-def _forgotten() -> bool:
-    """Whether our run folder, the current one, was deleted: what is written there nobody reads."""
+def _is_deleted() -> bool:
+    """Whether our run folder, the current one, was deleted: nothing reads what is written there."""
     try:
         return Path().stat().st_nlink == 0
     except OSError:

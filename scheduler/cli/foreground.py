@@ -82,7 +82,7 @@ def _follow(context: Context, job_id: str, asked: list[int], begun: Callable[[],
     from scheduler.engine.endings import exit_status
 
     outage, follower = Outage(), Follower()
-    told: datetime | None = None
+    announced: datetime | None = None
     hinted = False
 
     def a_pass() -> None:
@@ -95,7 +95,7 @@ def _follow(context: Context, job_id: str, asked: list[int], begun: Callable[[],
             outage.is_over(now)
 
     def look() -> tuple[Job, Sequence[Attempt]]:
-        nonlocal told
+        nonlocal announced
         if asked:
             job = engine.cancel(context, job_id, options.utc_now())
             asked.clear()
@@ -104,8 +104,8 @@ def _follow(context: Context, job_id: str, asked: list[int], begun: Callable[[],
         follower.copy(context, job)
         if job.started_at is not None:
             begun()
-        if not (job.state.ended or job.state.active) and job.plan and told != job.plan.start:
-            told = job.plan.start
+        if not (job.state.ended or job.state.active) and job.plan and announced != job.plan.start:
+            announced = job.plan.start
             say(_waiting(job, job.plan))
         return job, context.store.jobs.attempts(job_id)
 

@@ -272,8 +272,8 @@ def kept_waiting(ctx: Context) -> LowtideError:
     who = holder(_lock(ctx))
     if who is not None and who.stopped:
         return StoreUnavailable(
-            f"a pass of {ctx.config.home} stands still ({who}): until then no job of it starts or "
-            "ends by lowtide's hand"
+            f"a pass of {ctx.config.home} stands still ({who}): lowtide starts and stops none of "
+            "its jobs before that one goes on"
         )
     named = "" if who is None else f" ({who})"
     return BusyError(f"another pass of {ctx.config.home} is at work{named}: it does what is due")

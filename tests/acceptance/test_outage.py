@@ -54,7 +54,10 @@ def test_the_daemon_outlives_an_outage_and_says_so_once(
         command = subprocess.Popen(
             [*LOWTIDE, "run", "--now", "--", *words],
             cwd=fleet.folder, env=fleet.env(0), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            text=True,
         )  # fmt: skip
+    # It would wait for ever for a server that this test has removed.
+    fleet.daemons.append(command)
     until((fleet.folder / "runs").exists)
     server.stop()
     until(lambda: "does not answer" in fleet.log(0))

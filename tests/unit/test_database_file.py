@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-NOBODY = 65534
+OTHER_UID = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what is another's")
 # Takes the write lock, says so, and stands still.
 HOLDER = """
@@ -117,8 +117,8 @@ def test_a_folder_that_anybody_may_write_to_is_refused(
 def test_a_database_of_another_user_is_refused(tmp_path: Path, now: datetime) -> None:
     path = tmp_path / "queue.db"
     path.touch()
-    os.chown(path, NOBODY, NOBODY)
-    with pytest.raises(ConfigError, match=f"is the user {NOBODY}'s"):
+    os.chown(path, OTHER_UID, OTHER_UID)
+    with pytest.raises(ConfigError, match=f"is the user {OTHER_UID}'s"):
         Store(tmp_path / "home", now, address.parse("sqlite:///queue.db", tmp_path))
     assert path.read_bytes() == b""
 
@@ -183,7 +183,7 @@ def test_a_command_says_it_in_one_line(
     assert lowtide("status").code == 0
     with _stopped_writer(tmp_path / "home" / "lowtide.db") as pid:
         for argv in (("tick",), ("submit", "--duration", "1h", "--", "true")):
-            told = lowtide(*argv)
-            assert (told.code, f"process {pid}, which is stopped" in told.err) == (5, True)
+            done = lowtide(*argv)
+            assert (done.code, f"process {pid}, which is stopped" in done.err) == (5, True)
         assert lowtide("status").code == 0
     assert not list((tmp_path / "home").glob("runs/*"))

@@ -31,10 +31,10 @@ def test_each_id_is_tried_and_answered_and_the_exit_code_is_the_worst(
     assert lowtide("cancel", over).code == 0
     bobs = "UPDATE job SET spec = json_set(spec, '$.origin.account', 'bob')"
     _sql(tmp_path, f"{bobs} WHERE id = '{theirs}'")
-    told = lowtide("cancel", over, "0000none", theirs, last)
-    assert told.code == 2
-    assert told.out.startswith(f"{last} cancelled: ")
-    said = told.err.splitlines()
+    done = lowtide("cancel", over, "0000none", theirs, last)
+    assert done.code == 2
+    assert done.out.startswith(f"{last} cancelled: ")
+    said = done.err.splitlines()
     assert [line.startswith("lowtide: ") for line in said] == [True] * 3
     assert "has ended (cancelled): nothing to cancel" in said[0]
     assert "0000none" in said[1]
@@ -64,11 +64,11 @@ def test_logs_that_only_another_may_read_are_one_line(
 
     with monkeypatch.context() as root_reads_all:
         root_reads_all.setattr(look, "open_regular", refuse)
-        told = lowtide("logs", bobs)
-        assert (told.code, told.err) == (2, said)
+        done = lowtide("logs", bobs)
+        assert (done.code, done.err) == (2, said)
     (tmp_path / "home" / "runs").rename(tmp_path / "elsewhere")
-    told = lowtide("logs", bobs)
-    assert (told.code, told.err) == (2, said)
+    done = lowtide("logs", bobs)
+    assert (done.code, done.err) == (2, said)
 
 
 def test_reports_do_not_say_that_it_has_not_run(lowtide: Callable[..., Any], bobs: str) -> None:
@@ -80,5 +80,5 @@ def test_reports_do_not_say_that_it_has_not_run(lowtide: Callable[..., Any], bob
     refused = lowtide("report", bobs, "--format", "boamps")
     assert (refused.code, said in refused.err) == (2, True)
     for command in ("show", "why"):
-        told = lowtide(command, bobs)
-        assert (told.code, told.err) == (0, ""), command
+        done = lowtide(command, bobs)
+        assert (done.code, done.err) == (0, ""), command

@@ -93,12 +93,12 @@ def test_cron_and_cancel_answer_beside_a_pass_that_is_stopped(
     job = ("submit", "--duration", "1h", "--earliest", "5h", "--json", "--", "true")
     waiting, other = (lowtide(*job).json["job_id"] for _ in range(2))
     with _stopped_holder(tmp_path / "home" / "tick.lock") as pid:
-        told = lowtide("tick")
-        assert (told.code, told.err.count("\n")) == (5, 1)
-        assert f"process {pid}, since {SINCE}, which is stopped" in told.err
+        done = lowtide("tick")
+        assert (done.code, done.err.count("\n")) == (5, 1)
+        assert f"process {pid}, since {SINCE}, which is stopped" in done.err
         assert lowtide("status").code == 0
-        told = lowtide("cancel", waiting)
-        assert (told.code, "cancelled" in told.out) == (0, True)
+        done = lowtide("cancel", waiting)
+        assert (done.code, "cancelled" in done.out) == (0, True)
     assert lowtide("cancel", other).code == 0
 
 
@@ -117,7 +117,7 @@ def test_a_daemon_that_ends_does_not_wait_for_ever_for_a_stopped_pass(
     assert engine.leader(desk.ctx, desk.clock.now) is None
 
 
-def test_a_second_daemon_is_told_which_process_is_the_first(tmp_path: Path) -> None:
+def test_a_second_daemon_learns_which_process_is_the_first(tmp_path: Path) -> None:
     said = rf"process {os.getpid()}, since 20"
     with (
         engine.sole_daemon(tmp_path),

@@ -74,8 +74,8 @@ def test_what_only_sounds_like_a_secret_is_seen(words: tuple[str, ...]) -> None:
 
 def test_of_a_script_only_the_secrets_are_hidden() -> None:
     script = "set -e; T=1 TOKEN=abc run --pass 'x y' --n 5 https://h/?a=1&token=q&b=2"
-    told = "set -e; T=1 TOKEN=*** run --pass *** --n 5 https://h/?a=1&token=***&b=2"
-    assert redact(["sh", "-c", script]) == ["sh", "-c", told]
+    left = "set -e; T=1 TOKEN=*** run --pass *** --n 5 https://h/?a=1&token=***&b=2"
+    assert redact(["sh", "-c", script]) == ["sh", "-c", left]
 
 
 secrets = st.text(st.characters(categories=["L", "N"]), min_size=8, max_size=20).map(

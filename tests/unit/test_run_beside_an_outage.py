@@ -48,16 +48,16 @@ def test_the_exit_code_outlives_an_outage(
     lowtide: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _patched(monkeypatch, Away(6))
-    told = lowtide("run", "--now", "--", "sh", "-c", "echo done; exit 7")
-    assert (told.code, told.out) == (7, "done\n")
-    assert told.err.count(f"lowtide: {AWAY}; running jobs go on") == 1
-    assert told.err.count("goes on again after") == 1
+    done = lowtide("run", "--now", "--", "sh", "-c", "echo done; exit 7")
+    assert (done.code, done.out) == (7, "done\n")
+    assert done.err.count(f"lowtide: {AWAY}; running jobs go on") == 1
+    assert done.err.count("goes on again after") == 1
 
 
 def test_ctrl_c_is_kept_and_a_second_one_leaves(
     lowtide: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _patched(monkeypatch, Away(1_000_000, lambda: os.kill(os.getpid(), signal.SIGINT)))
-    told = lowtide("run", "--now", "--", "sleep", "60")
-    assert told.code == StoreUnavailable.exit_code
-    assert told.err.splitlines()[-1] == f"lowtide: {AWAY}"
+    done = lowtide("run", "--now", "--", "sleep", "60")
+    assert done.code == StoreUnavailable.exit_code
+    assert done.err.splitlines()[-1] == f"lowtide: {AWAY}"
