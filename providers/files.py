@@ -1,4 +1,4 @@
-"""Files that somebody may have put in place of ours: read bounded, and never waited for."""
+"""Files and folders of ours: read bounded and never waited for, made for their owner only."""
 
 from __future__ import annotations
 
@@ -32,3 +32,31 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
     if len(content) > limit_bytes:
         raise OSError(errno.EFBIG, f"longer than {limit_bytes} bytes", str(path))
     return content
+
+
+def make_folder(folder: Path, mode: int = 0o700) -> None:
+    """Make a folder, and those above it that are missing, for its owner only, whatever the umask.
+
+    :meth:`pathlib.Path.mkdir` would give those above it every right that the umask leaves. One
+    that is there keeps its mode: whose it is, the caller checks.
+    """
+    try:
+        folder.mkdir(mode=mode, exist_ok=True)
+    except FileNotFoundError:
+        if folder.parent == folder:
+            raise
+        make_folder(folder.parent, mode)
+        folder.mkdir(mode=mode, exist_ok=True)
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a text file that nobody but its owner could read or write at any moment."""
+    with os.fdopen(os.open(path, _WRITE, PRIVATE), "w", encoding="utf-8") as file:
+        # One that was there before may be open to others.
+        os.fchmod(file.fileno(), PRIVATE)
+        file.write(content)
+
+
+# The umask takes rights away and never adds one.
+PRIVATE = 0o600
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -15,11 +14,12 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 from scheduler import engine
-from scheduler.errors import BusyError, StoreError, StoreUnreachable, fault
-from scheduler.texts import printable
+from scheduler.errors import BusyError, StoreError, StoreReplaced, StoreUnavailable
+from scheduler.outage import Outage, log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from scheduler.engine import Context
 
@@ -32,11 +32,29 @@ AGAIN = timedelta(seconds=1)
 logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
-def serve(context: Context) -> None:
-    """Tick until TERM or INT. Running jobs have runners of their own and go on without us.
+def run(opening: Callable[[], AbstractContextManager[Context]]) -> None:
+    """Serve the home that ``opening`` opens, until TERM or INT.
 
-    Raises :class:`scheduler.errors.StoreError` where another daemon holds this home, or the
-    database is damaged; one that only does not answer for a while is waited for.
+    A database that does not answer yet is waited for, and a home or database that was put in
+    place of the one that is open is changed over to.
+    """
+    outage, goes_on = Outage(), True
+    while goes_on:
+        try:
+            with opening() as context:
+                outage.is_over(datetime.now(UTC))
+                goes_on = serve(context)
+        except StoreUnavailable as e:
+            outage.goes_on(e, datetime.now(UTC))
+            time.sleep(AGAIN.total_seconds())
+
+
+def serve(context: Context) -> bool:
+    """Tick until TERM or INT: False; True where home or database have been replaced meanwhile.
+
+    Running jobs have runners of their own and go on without us. Raises
+    :class:`scheduler.errors.StoreError` where another daemon holds this home, or the database is
+    damaged; one that only does not answer for a while is waited for.
     """
     state = context.store.check()
     if state != "ok":
@@ -48,14 +66,21 @@ def serve(context: Context) -> None:
     period = timedelta(seconds=context.config.settings.tick)
     clock = BlockingScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(AT_ONCE)})
 
-    outage = Outage()
+    outage, replaced = Outage(), threading.Event()
 
     def look() -> None:
         now = datetime.now(UTC)
         try:
             due = engine.tick(context, now, now + period)
-        except BusyError:
+        except BusyError as e:
+            outage.goes_on(e, now)
             due = now + AGAIN
+        except StoreReplaced as e:
+            if not replaced.is_set():
+                replaced.set()
+                log(f"{e}; changing over to that one")
+                clock.shutdown(wait=False)
+            return
         except Exception as e:  # noqa: BLE001 -- the last resort: the clock goes on
             outage.goes_on(e, now)
             due = None
@@ -95,8 +120,16 @@ def serve(context: Context) -> None:
         )
         with _steps_noticed(clock, period.total_seconds()):
             clock.start()
-        with suppress(StoreUnreachable):
-            engine.step_down(context)
+        if not replaced.is_set():
+            _step_down(context)
+    return replaced.is_set()
+
+
+def _step_down(context: Context) -> None:
+    try:
+        engine.step_down(context)
+    except (StoreError, BusyError, OSError) as e:
+        log(f"{e}; another lowtide plans once this one's lease has run out")
 
 
 @contextmanager
@@ -111,7 +144,7 @@ def _steps_noticed(clock: BlockingScheduler, period_s: float) -> Iterator[None]:
         while not over.wait(period_s):
             seen = time.time() - time.monotonic()
             if abs(seen - ahead) > period_s:
-                _log(f"the clock was set by {seen - ahead:+.0f} s; looking at the queue now")
+                log(f"the clock was set by {seen - ahead:+.0f} s; looking at the queue now")
                 ahead = seen
                 clock.modify_job("look", next_run_time=datetime.now(UTC))
 
@@ -122,33 +155,3 @@ def _steps_noticed(clock: BlockingScheduler, period_s: float) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-class Outage:
-    """Passes that fail: a line when that begins and where the fault changes, one when it is over.
-
-    Faults are a database that does not answer, a disk that is full or may not be written.
-    """
-
-    def __init__(self) -> None:
-        self._since: datetime | None = None
-        self._said = ""
-
-    def goes_on(self, error: Exception, now: datetime) -> None:
-        """A pass at ``now`` has failed."""
-        # One fault is often told in different words at different places.
-        kind = type(error).__name__ + str(getattr(error, "errno", ""))
-        if self._since is None or kind != self._said:
-            self._since, self._said = self._since or now, kind
-            _log(f"{fault(error)}; running jobs go on, and so does the queue once this is over")
-
-    def is_over(self, now: datetime) -> None:
-        """A pass at ``now`` has not."""
-        if self._since is not None:
-            gone_s = abs((now - self._since).total_seconds())
-            _log(f"the queue goes on again after {gone_s:.0f} s")
-            self._since = None
-
-
-def _log(line: str) -> None:
-    print(f"lowtide: {printable(line)}", file=sys.stderr, flush=True)  # noqa: T201 -- the daemon's log

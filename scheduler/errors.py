@@ -25,8 +25,16 @@ class StoreError(LowtideError):
     exit_code = 5
 
 
-class StoreUnreachable(StoreError):
-    """The database's server does not answer now; it may later."""
+class StoreUnavailable(StoreError):
+    """Home or database cannot be used now, and may be later: whoever goes on for long waits."""
+
+
+class StoreUnreachable(StoreUnavailable):
+    """The database's server does not answer; what was being committed may or may not be there."""
+
+
+class StoreReplaced(StoreError):
+    """Another home or database lies where the one that is open was."""
 
 
 class DamagedRow(LowtideError):

@@ -6,6 +6,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
+from providers.files import make_folder, write_private
 from scheduler.config_files import packaged
 
 if TYPE_CHECKING:
@@ -17,27 +18,34 @@ if TYPE_CHECKING:
 # What chooses the queue beside the config, and where engines are found: cron and systemd start
 # with little else than /usr/bin:/bin.
 CHOOSES = ("PATH", "LOWTIDE_DATABASE", "LOWTIDE_HOST")
+# Before systemd starts the daemon again (s): after its own 0.1 s, an hour of failures would fill
+# the log.
+RESTART_S = 10
 
 
 def write_unit(config: Config, user_home: Path, environ: Mapping[str, str]) -> Path:
     """A systemd user unit; jobs outlive a restart of the daemon (``KillMode=process``)."""
     unit = user_home / ".config/systemd/user/lowtide.service"
-    unit.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(unit.parent)
     variables = (f"{name}={value}" for name, value in _environment(config, environ).items())
     # A dollar sign is a variable to ExecStart alone (systemd.service(5), "Command lines").
     command = " ".join(_quoted(part).replace("$", "$$") for part in (*_command(config), "up"))
-    unit.write_text(
+    write_private(
+        unit,
         "[Unit]\n"
         "Description=lowtide, carbon-aware job scheduler\n"
+        # However often it fails: a database may be away for hours (systemd.unit(5)).
+        "StartLimitIntervalSec=0\n"
         "\n"
         "[Service]\n"
         + "".join(f"Environment={_quoted(line)}\n" for line in variables)
         + f"ExecStart={command}\n"
         "KillMode=process\n"
-        "Restart=on-failure\n"
+        "Restart=always\n"
+        f"RestartSec={RESTART_S}\n"
         "\n"
         "[Install]\n"
-        "WantedBy=default.target\n"
+        "WantedBy=default.target\n",
     )
     return unit
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from providers.base import Capabilities, Launch, RunState
 from providers.errors import ExecutorError
 from providers.executors.immediate import Immediate
+from providers.files import make_folder
 from providers.runner import asking, journal, pausing, proc
 from providers.runner.runner import known_launch
 
@@ -82,7 +83,7 @@ class FolderExecutor(Immediate, ABC):
         """Submit, unless the engine has it; a runner that comes twice finds its attempt taken."""
         run_dir = Path(launch.run_dir)
         try:
-            run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(run_dir)
             if (run_dir / "started").exists():
                 return
             launch = replace(launch, inherit=self.inherited, drop=self.never_inherited)
@@ -105,7 +106,7 @@ class FolderExecutor(Immediate, ABC):
         """Through the runner, by the engine's own means where that is in vain."""
         if journal.read_receipt(run_dir) is not None:
             return
-        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(run_dir)
         launch = known_launch(run_dir)
         # A runner that is still to come finds the attempt taken.
         if journal.claim(run_dir / "started", {"at": self._clock(), "begun": False}):

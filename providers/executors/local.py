@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from providers.base import Capabilities, Launch, RunState
 from providers.errors import ExecutorError, SettingsError
 from providers.executors.immediate import Immediate
+from providers.files import make_folder
 from providers.meters import nvml
 from providers.runner import journal, pausing, proc
 
@@ -48,7 +49,7 @@ class Local(Immediate):
         """Start the runner; a second call for the same attempt starts nothing twice."""
         run_dir = Path(launch.run_dir)
         try:
-            run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(run_dir)
             if (run_dir / "started").exists() or self._on_its_way(run_dir):
                 return
             journal.write_json(run_dir / "launch.json", asdict(launch))
@@ -76,7 +77,7 @@ class Local(Immediate):
             runner.send(signal.SIGTERM, signal.SIGCONT)
             return
         # Should a runner still be on its way unseen, it finds the attempt taken.
-        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(run_dir)
         journal.claim(run_dir / "started", {"at": time.time()})
         now_s = time.time()
         late = now_s - journal.noted_s(run_dir / "stop.json", now_s) >= grace_s

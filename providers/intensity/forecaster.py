@@ -18,6 +18,7 @@ from pydantic import Field
 
 from providers import forecaster
 from providers.errors import TooLittle
+from providers.files import make_folder
 from providers.forecaster import Model
 from providers.intensity.points import MOST_G_PER_KWH
 from providers.series import Series, Signal, SourceInfo, empty, from_unix, hourly_means, to_unix
@@ -167,7 +168,7 @@ def _load(path: Path) -> Model | None:
 def _save(path: Path, model: Model) -> None:
     """Keep it; a folder that cannot be written costs only the time to learn it again."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
             kept: dict[str, Any] = {f.name: getattr(model, f.name) for f in fields(Model)}
             np.savez(draft, **kept)

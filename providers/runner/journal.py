@@ -105,8 +105,10 @@ class JournalWriter:
 
 def append_note(run_dir: Path, text: str) -> None:
     """Add a note to a journal whose runner has ended; harmless where it cannot be written."""
-    with suppress(OSError), (run_dir / NAME).open("a", encoding="ascii") as f:
-        f.write("\n" + _text({"note": text}))
+    with suppress(OSError):
+        fd = os.open(run_dir / NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(fd, "w", encoding="ascii") as f:
+            f.write("\n" + _text({"note": text}))
 
 
 def _text(line: dict[str, Any]) -> str:

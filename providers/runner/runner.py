@@ -252,11 +252,15 @@ def _follow(
     """Wait for the whole tree to end; pause it where asked, end it where asked or at its limit.
 
     A job that has checkpointed is over: what its first process has left behind is ended too. A
-    command in the foreground is over with its first process: a shell would not wait longer.
+    command in the foreground is over with its first process: a shell would not wait longer. A job
+    on this machine whose run folder was deleted computes on by itself, unless it has a time limit:
+    there is nothing left to record it in.
     """
     reason: EndReason = "exited"
     kill_at: float | None = None
     asked_to_stop = False
+    # Not below a terminal or an engine, which takes the end of its runner for that of the job.
+    on_its_own = not launch.foreground and asked.look_at is None and launch.time_limit_s is None
     seen_at = clock.elapsed()
     while not tree.reap():
         if launch.foreground and reason == "exited" and tree.first_status is not None:
@@ -279,6 +283,9 @@ def _follow(
         if now >= record.next_at:
             record.sample()
             pausing.save()
+            if reason == "exited" and on_its_own and _is_deleted():
+                pausing.obey(RESUME)
+                return reason
         if pausing.look_at is not None and now >= pausing.look_at:
             pausing.look()
         limit = limit_at if reason == "exited" else None
@@ -338,15 +345,26 @@ def _receipt(
 
 
 def _leave(run_dir: Path, receipt: Receipt) -> None:
-    """Write the receipt; a full disk is waited out for a while, a folder taken away is not."""
+    """Write the receipt; a full disk is waited out for a while, a folder taken away is not.
+
+    One that was moved is our current folder still: the receipt goes with it.
+    """
     patience = time.monotonic() + RECEIPT_PATIENCE_S
     while True:
+        place = run_dir if run_dir.exists() else Path()
         try:
-            journal.write_json(run_dir / "receipt.json", asdict(receipt))
+            journal.write_json(place / "receipt.json", asdict(receipt))
             return
         except OSError as e:
-            taken_away = isinstance(e, FileNotFoundError) and run_dir.parent.exists()
-            if taken_away or time.monotonic() > patience:
+            if isinstance(e, FileNotFoundError) or time.monotonic() > patience:
                 say(f"no receipt could be left: {e}")
                 return
             time.sleep(1.0)
+
+
+def _is_deleted() -> bool:
+    """Whether our run folder, the current one, was deleted: nothing reads what is written there."""
+    try:
+        return Path().stat().st_nlink == 0
+    except OSError:
+        return False

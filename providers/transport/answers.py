@@ -21,7 +21,7 @@ from requests_cache.backends.base import BaseCache
 from requests_cache.backends.filesystem import FileDict
 from requests_cache.models.response import CachedResponse
 
-from providers.transport.ledger import make_private
+from providers.files import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ class _Files(FileDict):
     """Answers as files; what cannot be read is absent, what cannot be written is not kept."""
 
     def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
-        make_private(folder)
+        make_folder(folder)
         super().__init__(folder, serializer="json")
         self._clock = clock
 
@@ -58,7 +58,9 @@ class _Files(FileDict):
         kept = {name: value.headers[name] for name in KEPT_HEADERS if name in value.headers}
         value.headers = CaseInsensitiveDict(kept)
         value.request.headers = CaseInsensitiveDict()
-        value.url = value.request.url = urlsplit(value.url)._replace(query="").geturl()
+        where = urlsplit(value.url)
+        host = where.netloc.rpartition("@")[2]  # without the login of `user:password@host`
+        value.url = value.request.url = where._replace(netloc=host, query="").geturl()
         value.history = []
         value.created_at = self._clock()
         with suppress(OSError):

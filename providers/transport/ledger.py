@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
 
 from providers.errors import Unavailable
+from providers.files import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +35,8 @@ LONGEST_PAUSE_S = 1800.0
 LONGEST_PATIENCE_S = 86_400.0
 # Far above any honest file (a request's time takes about 20 bytes).
 LARGEST_BYTES = 1_000_000
+# It is held while a page of at most that size is read and written: far less than a second.
+LOCK_PATIENCE_S, LOOK_S = 1.0, 0.005
 
 Instant = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
 Line = Annotated[str, AfterValidator(lambda text: "".join(filter(str.isprintable, text))[:1000])]
@@ -176,8 +180,7 @@ def contact(source: str, cache_dir: Path) -> Contact | None:
     """How ``source`` was last met by any process of the home; None where never."""
     try:
         with _path(source, cache_dir).open("rb", buffering=0) as file:
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_SH)
+            _lock(file, fcntl.LOCK_SH)
             page = _read(file)
     except OSError:
         return None
@@ -191,25 +194,35 @@ def _path(source: str, cache_dir: Path) -> Path:
     return cache_dir / "contact" / f"{quote(source, safe='')}.json"
 
 
-def make_private(folder: Path) -> None:
-    """Make a folder in the cache, and the cache, for its owner's eyes only."""
-    for one in (folder.parent, folder):
-        one.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO | None]:
     """The file, held by this process alone; None where it cannot be written."""
     try:
-        make_private(path.parent)
+        make_folder(path.parent)
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", 0)
     except OSError:
         yield None
         return
     with file:
-        with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(file, fcntl.LOCK_EX)
+        _lock(file, fcntl.LOCK_EX)
         yield file  # closing it ends the lock
+
+
+def _lock(file: BinaryIO, kind: int) -> None:
+    """Wait for the lock, but not for a process that stands still (Ctrl-Z): at the worst one
+    request is counted twice. Some network file systems have no locks.
+    """
+    until = time.monotonic() + LOCK_PATIENCE_S
+    with suppress(OSError):
+        while True:
+            try:
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    return
+                time.sleep(LOOK_S)
+            else:
+                return
 
 
 def _read(file: BinaryIO) -> _Page | None:

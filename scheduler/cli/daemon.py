@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,11 @@ from providers.errors import LowtideError
 from scheduler.cli import options
 from scheduler.cli.options import example, opened, say
 from scheduler.errors import BusyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scheduler.engine import Context
 
 
 class _Tick(click.Command):
@@ -57,9 +64,14 @@ def up_command(ctx: click.Context, install: bool) -> None:
     if install:
         _install(ctx)
         return
-    with opened(ctx) as context:
-        say(f"lowtide is up: home {context.config.home}, config {context.config.path}")
-        daemon.serve(context)
+
+    @contextmanager
+    def opening() -> Iterator[Context]:
+        with opened(ctx) as context:
+            say(f"lowtide is up: home {context.config.home}, config {context.config.path}")
+            yield context
+
+    daemon.run(opening)
 
 
 def _install(ctx: click.Context) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,14 @@ from scheduler.cli import options
 from scheduler.cli.options import example, job_options, opened, print_json, say
 from scheduler.cli.standard_input import passed_on
 from scheduler.cli.views import local_zone, plan_lines
-from scheduler.errors import BusyError
+from scheduler.errors import BusyError, StoreUnavailable
+from scheduler.outage import Outage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from scheduler.engine import Context
-    from scheduler.models import Job, Plan
+    from scheduler.models import Attempt, Job, Plan
 
 # Between two looks at a job in the foreground.
 LOOK_S = 0.3
@@ -80,36 +81,56 @@ def _follow(context: Context, job_id: str, asked: list[int], begun: Callable[[],
     from scheduler.cli.look import Follower
     from scheduler.engine.endings import exit_status
 
+    outage, follower = Outage(), Follower()
+    announced: datetime | None = None
+    hinted = False
+
     def a_pass() -> None:
         now = options.utc_now()
-        with suppress(BusyError):  # another pass does the same
+        try:
             engine.tick(context, now, now + timedelta(seconds=2 * LOOK_S))
+        except (BusyError, StoreUnavailable, OSError) as e:
+            outage.goes_on(e, now)  # a busy one does the same
+        else:
+            outage.is_over(now)
 
-    follower = Follower()
-    told: datetime | None = None
+    def look() -> tuple[Job, Sequence[Attempt]]:
+        nonlocal announced
+        if asked:
+            job = engine.cancel(context, job_id, options.utc_now())
+            asked.clear()
+            say(f"stopping {job.id}" if not job.state.ended else f"cancelled {job.id}")
+        job = context.store.jobs.get(job_id)
+        follower.copy(context, job)
+        if job.started_at is not None:
+            begun()
+        if not (job.state.ended or job.state.active) and job.plan and announced != job.plan.start:
+            announced = job.plan.start
+            say(_waiting(job, job.plan))
+        return job, context.store.jobs.attempts(job_id)
+
     # Neither what the job writes nor Ctrl-C waits for the sources that a pass asks.
     with ThreadPoolExecutor(1) as passes:
         last = passes.submit(a_pass)
         while True:
-            if asked:
-                asked.clear()
-                job = engine.cancel(context, job_id, options.utc_now())
-                say(f"stopping {job.id}" if not job.state.ended else f"cancelled {job.id}")
             if last.done():
                 last.result()
                 last = passes.submit(a_pass)
-            job = context.store.jobs.get(job_id)
-            follower.copy(context, job)
-            if job.started_at is not None:
-                begun()
-            if job.state.ended:
-                break
-            if not job.state.active and job.plan is not None and told != job.plan.start:
-                told = job.plan.start
-                say(_waiting(job, job.plan))
+            try:
+                job, attempts = look()
+            except StoreUnavailable as e:
+                # The command goes on, and its exit code is still to be passed on.
+                outage.goes_on(e, options.utc_now())
+                if len(asked) > 1:
+                    raise
+                if asked and not hinted:
+                    hinted = True
+                    say(f"{job_id} is stopped once the database answers; Ctrl-C again leaves it")
+            else:
+                if job.state.ended:
+                    break
             time.sleep(LOOK_S)
     say(f"{job.id} {job.state}: {job.reason}")
-    attempts = context.store.jobs.attempts(job.id)
     if not attempts:
         return 130
     code = exit_status(attempts[-1])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -222,7 +220,7 @@ def export_command(
         if missing or not found:
             what = f" of {', '.join(missing)}" if missing else ""
             raise UsageError(f"nothing is stored{what} that this asks for: see `lowtide history`")
-        with nullcontext(sys.stdout) if out is None else options.written(out) as file:
+        with options.published() if out is None else options.written(out) as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(COLUMNS)
             for stored in found:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from providers.errors import LowtideError
+from providers.files import PRIVATE, make_folder
 from scheduler.cli import options
 from scheduler.cli.options import example, say
 from scheduler.errors import UsageError
@@ -55,8 +56,8 @@ def init_command(
             found = None
     text = _text(zone, found)
     config.parse(text.encode(), path, Path.cwd())
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with options.written(path) as file:
+    make_folder(path.parent)
+    with options.written(path, mode=PRIVATE) as file:
         file.write(text)
     options.show(str(path))
     used = next(config_files.candidates(None, os.environ, Path.cwd())).path

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from providers.errors import LowtideError
+from providers.files import open_regular
 from scheduler.cli import options
 from scheduler.cli.options import example, opened, print_json, say
 from scheduler.cli.views import local_zone, plan_lines, plan_series
@@ -194,6 +196,8 @@ def logs_command(ctx: click.Context, job_id: str, follow: bool) -> None:
             say(_not_begun(job, now))
         follower = Follower(calm=True)
         follower.copy(context, job)
+        if job.started_at and not (follower.found or context.here.has_folders(job.spec.origin)):
+            raise _elsewhere(job)
         while follow and not job.state.ended:
             time.sleep(0.5)
             now = options.utc_now()
@@ -218,33 +222,52 @@ def _not_begun(job: Job, now: datetime) -> str:
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 @options.config_option
 @click.pass_context
-def cancel_command(ctx: click.Context, job_ids: tuple[str, ...]) -> None:
+def cancel_command(ctx: click.Context, job_ids: tuple[str, ...]) -> int:
     """Cancel waiting jobs; stop running ones (TERM, grace, KILL on the whole tree).
 
-    A series (ids from `lowtide status`) makes no more jobs; one of it that runs goes on.
+    A series (ids from `lowtide status`) makes no more jobs; one of it that runs goes on. Each id
+    is tried; the exit code is the worst.
     """
+    worst = 0
+    with opened(ctx) as context:
+        for job_id in job_ids:
+            try:
+                _cancel(context, job_id)
+            except LowtideError as e:
+                say(f"lowtide: {e}")
+                worst = max(worst, e.exit_code)
+    return worst
+
+
+def _cancel(context: Context, job_id: str) -> None:
+    """One job or series, with its answer."""
     from scheduler import engine
     from scheduler.engine import recurring
 
-    with opened(ctx) as context:
-        for job_id in job_ids:
-            if recurring.is_series(job_id):
-                series, last = engine.cancel_series(context, job_id, options.utc_now())
-                name = "it" if isinstance(series, Damaged) else series.template.name
-                options.show(f"{series.id} stopped: {name} repeats no more")
-                if last is not None:
-                    options.show(f"{last.id} {last.state}: {last.reason}")
-                continue
-            job = engine.cancel(context, job_id, options.utc_now())
-            # TERM, grace, KILL, and a second for the runner to write its receipt.
-            patience = time.monotonic() + context.config.settings.grace + 3
-            while not job.state.ended and time.monotonic() < patience:
-                time.sleep(0.2)
-                if not engine.follow(context, job.id, options.utc_now()):
-                    say(f"{job.id}: a pass is at work just now; it or the next one stops the job")
-                    break
-                job = context.store.jobs.found(job.id)
-            options.show(f"{job.id} {job.state}: {job.reason}")
+    if recurring.is_series(job_id):
+        series, last = engine.cancel_series(context, job_id, options.utc_now())
+        name = "it" if isinstance(series, Damaged) else series.template.name
+        options.show(f"{series.id} stopped: {name} repeats no more")
+        if last is not None:
+            options.show(f"{last.id} {last.state}: {last.reason}")
+        return
+    job = engine.cancel(context, job_id, options.utc_now())
+    # TERM, grace, KILL, and a second for the runner to write its receipt.
+    patience = time.monotonic() + context.config.settings.grace + 3
+    while not job.state.ended and time.monotonic() < patience:
+        time.sleep(0.2)
+        if not engine.follow(context, job.id, options.utc_now()):
+            said = engine.kept_waiting(context)
+            say(f"{job.id}: {said}; that pass or the next one stops the job")
+            break
+        job = context.store.jobs.found(job.id)
+    options.show(f"{job.id} {job.state}: {job.reason}")
+
+
+def _elsewhere(job: Job) -> UsageError:
+    origin = job.spec.origin
+    whose = "" if origin is None else f" is {origin.account}'s on {origin.host}:"
+    return UsageError(f"job {job.id}{whose} its output cannot be read from here")
 
 
 class Follower:
@@ -258,14 +281,23 @@ class Follower:
         self._read: dict[str, int] = {}
         self._calmed: dict[str, Calm] = {}
 
+    @property
+    def found(self) -> bool:
+        """Whether there was any log to be read."""
+        return bool(self._read)
+
     def copy(self, context: Context, job: Job) -> None:
-        """Write what has come since the last call."""
+        """Write what has come since the last call; :class:`UsageError` where it is another's."""
         for attempt in context.store.jobs.attempts(job.id):
             for stream, out in (("stdout", sys.stdout.buffer), ("stderr", sys.stderr.buffer)):
                 path = context.runs.log(attempt.run_dir, stream)
-                if not path.is_file():
+                try:
+                    log = open_regular(path)
+                except PermissionError as e:
+                    raise _elsewhere(job) from e
+                except OSError:
                     continue
-                with path.open("rb") as log:
+                with log:
                     log.seek(self._read.get(str(path), 0))
                     self._copy(str(path), log, out)
                     out.flush()

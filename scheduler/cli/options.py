@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -17,6 +18,7 @@ from scheduler.texts import document, json_safe, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from typing import TextIO
 
     from scheduler.config import Config
@@ -198,13 +200,17 @@ def print_json(content: Any) -> None:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[TextIO]:
-    """``--out``: the whole file or none of it; what is no file (a pipe) is written to as it is."""
+def written(path: Path, *, mode: int = 0o666) -> Iterator[TextIO]:
+    """``--out``: the whole file or none of it; what is no file (a pipe) is written to as it is.
+
+    A new file has ``mode``, less the rights that the umask takes away.
+    """
     whole = path.resolve()
     part = whole.with_name(f".{path.name}.part") if whole.is_file() or not path.exists() else whole
     try:
         try:
-            with part.open("w", encoding="utf-8", newline="") as f:
+            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+            with os.fdopen(fd, "w", encoding="utf-8", newline="") as f:
                 yield f
             if part != whole:
                 part.replace(whole)
@@ -229,7 +235,21 @@ def publish(text: str) -> None:
     """A whole document on stdout: as it is for programs, calmed on a terminal."""
     if sys.stdout.isatty():
         text = document(text)
-    click.echo(text, nl=False)
+    # Without it click would take what looks like a colour out of the data in a pipe.
+    click.echo(text, nl=False, color=True)
+
+
+class _Published(io.TextIOBase):
+    """stdout for a document that comes in pieces."""
+
+    def write(self, text: str, /) -> int:
+        publish(text)
+        return len(text)
+
+
+def published() -> AbstractContextManager[TextIO]:
+    """The same for one that is written piece by piece."""
+    return nullcontext(cast("TextIO", _Published()))
 
 
 def since(text: str, now: datetime, option: str = "--since") -> datetime:

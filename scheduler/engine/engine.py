@@ -4,8 +4,6 @@ from the store, so the daemon, a cron line, a test and a replay all call the sam
 
 from __future__ import annotations
 
-import math
-import os
 import secrets
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -29,8 +27,15 @@ from scheduler.engine import (
     submission,
 )
 from scheduler.engine.promises import Promised
-from scheduler.errors import BusyError, StoreError, StoreUnreachable, UsageError, fault
-from scheduler.locks import held
+from scheduler.errors import (
+    BusyError,
+    StoreError,
+    StoreUnavailable,
+    StoreUnreachable,
+    UsageError,
+    fault,
+)
+from scheduler.locks import held, holder
 from scheduler.models import HOLDING, Damaged, Job, JobState
 from scheduler.store import OWN
 
@@ -49,6 +54,8 @@ CRON_STEP = timedelta(seconds=60)
 TRIES = 20
 # So long (s) a pass or a command waits for another one that commands engines just now.
 TURN_S = 0.5
+# So long (s) a daemon that ends waits for it: far below the 90 s after which systemd would kill it.
+STEP_DOWN_S = 10.0
 # After this long without a daemon or a tick, nobody seems to be looking.
 ABSENCE = timedelta(minutes=2)
 # For this long a pass that went by another configuration is worth a word: cron may call it daily.
@@ -157,13 +164,15 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     Passes of one home take turns at planning and at their engines: :class:`BusyError` where
     another one is at it. Sources are asked between two turns, and by one process at a time: who
     comes meanwhile goes by what is remembered. So only the process that asks waits for a source.
-    What goes wrong in one step is raised after the last one.
+    What goes wrong in one step is raised after the last one. :class:`StoreReplaced` where another
+    home or database lies where this one was.
     """
     soon, steps = next_pass or now + CRON_STEP, _Steps(ctx, now)
     quiet = ctx.with_outlook(ctx.outlook.remembering())
+    ctx.store.refuse_replaced()
     with _turn(ctx) as mine:
         if not mine:
-            raise BusyError(f"another pass of {ctx.config.home} is at work: it does what is due")
+            raise kept_waiting(ctx)
         ctx.store.refuse_other_versions()
         ctx.keep_config()
         ctx.store.beats.beat(_watch(ctx), now, ctx.config.digest)
@@ -266,12 +275,36 @@ class _Steps:
 
 def _turn(ctx: Context, patience_s: float = TURN_S) -> AbstractContextManager[bool]:
     """Planning and commanding engines, which one process of a home does at a time."""
-    return held(ctx.config.home / "tick.lock", patience_s)
+    return held(_lock(ctx), patience_s)
+
+
+def _lock(ctx: Context) -> Path:
+    return ctx.config.home / "tick.lock"
+
+
+def kept_waiting(ctx: Context) -> LowtideError:
+    """Why this home's engines are not to be commanded just now: :class:`BusyError` where another
+    pass does it, :class:`StoreUnavailable` where the process that holds them stands still.
+    """
+    who = holder(_lock(ctx))
+    if who is not None and who.stopped:
+        return StoreUnavailable(
+            f"a pass of {ctx.config.home} stands still ({who}): lowtide starts and stops none of "
+            "its jobs before that one goes on"
+        )
+    named = "" if who is None else f" ({who})"
+    return BusyError(f"another pass of {ctx.config.home} is at work{named}: it does what is due")
 
 
 def step_down(ctx: Context) -> None:
-    """Let another one lead at once; a pass that is at its engines is waited for."""
-    with _turn(ctx, math.inf):
+    """Let another one lead at once; a pass that is at its engines is waited for a while.
+
+    :class:`BusyError` or :class:`StoreUnavailable` where that is not over: then another one leads
+    when our lease has run out.
+    """
+    with _turn(ctx, STEP_DOWN_S) as mine:
+        if not mine:
+            raise kept_waiting(ctx)
         leading.give_up(ctx)
 
 
@@ -361,8 +394,7 @@ def sole_daemon(home: Path) -> Iterator[None]:
     with held(path) as mine:
         if not mine:
             raise StoreError(
-                f"another lowtide daemon holds {home} (process {path.read_text().strip() or '?'}): "
+                f"another lowtide daemon holds {home} ({holder(path) or 'which is not known'}): "
                 "stop it, or use another LOWTIDE_HOME"
             )
-        path.write_text(f"{os.getpid()}\n")
         yield

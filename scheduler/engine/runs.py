@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from providers.files import make_folder
 from providers.runner.journal import read_json
 from scheduler.errors import ConfigError, StoreError
 
@@ -103,7 +104,7 @@ def _guard(parent: Path) -> None:
     place while it is in use.
     """
     try:
-        parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        make_folder(parent, 0o755)
         mode = parent.stat().st_mode
     except OSError as e:
         raise ConfigError(f"the folder {parent} cannot be made: {e.strerror}") from e

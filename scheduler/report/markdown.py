@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.report.headline import headline, method
 from scheduler.report.units import energy, grams, triple
+from scheduler.report.unsettled import unsettled
 from scheduler.report.versions import changes
 from scheduler.sci import boundary, methodology
 from scheduler.texts import printable
@@ -33,7 +34,7 @@ def report(
     """The report, with tables that a carbon report can cite."""
     lines = [f"# {plain(job.spec.name)} ({job.id}): {job.state}", ""]
     if settlement is None:
-        return "\n".join([*lines, "It has not run: there is nothing to report."])
+        return "\n".join([*lines, f"{plain(unsettled(job, 'It'))}: there is nothing to report."])
     s = settlement
     lines += _rows(("figure", "value"), [_split(line) for line in headline(job, s)])
     limits = boundary(s)

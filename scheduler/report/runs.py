@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from providers.base import JOULES_PER_KWH, Triple
 from scheduler.errors import UsageError
 from scheduler.models import JobState
+from scheduler.report.unsettled import unsettled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -147,7 +148,7 @@ def compare(runs: Sequence[Run], metric: str | None, better: Better) -> Comparis
 
 def _unfit(run: Run, metric: str | None) -> str:
     if run.settlement is None:
-        return "it has not run"
+        return unsettled(run.job)
     if metric is not None and run.job.state is not JobState.SUCCEEDED:
         return f"it has not succeeded: {run.job.state}"
     if metric is not None and metric not in run.metrics:

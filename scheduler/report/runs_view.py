@@ -9,6 +9,7 @@ from scheduler.report import plot, schema
 from scheduler.report.schema.common import null_reasons
 from scheduler.report.tables import draw, table
 from scheduler.report.units import GRAMS, KWH, energy, grams
+from scheduler.report.unsettled import unsettled
 from scheduler.texts import printable
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _run(run: Run, *, ranked: bool) -> dict[str, Any]:
     reasons["power_w"] = reasons["energy_kwh"] or "it has not run to its end"
     reasons["pareto"] = run.why if ranked else _UNRANKED
     known = {name: why for name, why in reasons.items() if why}
-    never = "" if s else "the job has not run"
+    never = "" if s else unsettled(run.job, "the job")
     return content | {"null_reasons": null_reasons(content, known, never)}
 
 

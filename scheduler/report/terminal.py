@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from scheduler.models import GIVEN, saving_percent
 from scheduler.quantities import duration, significant
 from scheduler.report.headline import contribution, headline, method
+from scheduler.report.redaction import redact
 from scheduler.report.tables import draw, table
 from scheduler.report.units import (
     change,
@@ -16,10 +17,10 @@ from scheduler.report.units import (
     energy,
     grams,
     on_clocks,
-    redact,
     triple,
     zone_name,
 )
+from scheduler.report.unsettled import unsettled
 from scheduler.report.versions import changes
 from scheduler.sci import boundary, methodology
 from scheduler.texts import printable
@@ -291,7 +292,7 @@ def report(
     """The SCI report of one job."""
     head = printable(f"{job.id}  {job.spec.name}  {job.state}: {job.reason}")
     if settlement is None:
-        return f"{head}\n  it has not run: there is nothing to report"
+        return f"{head}\n  {printable(unsettled(job))}: there is nothing to report"
     s = settlement
     drawn = table("energy of", "method", "active>", "reserved>", "coverage>", "source")
     for c in s.components:

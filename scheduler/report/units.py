@@ -1,4 +1,4 @@
-"""Figures for people, and secrets kept out of whatever is shown."""
+"""Figures for people."""
 
 from __future__ import annotations
 
@@ -18,34 +18,6 @@ if TYPE_CHECKING:
 # Units of what is kept in grams and in kWh, the largest first.
 GRAMS = (("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
 KWH = (("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6), ("µWh", 1e-9))
-HIDDEN = "***"
-_SECRET_NAME = re.compile(
-    r"(api[-_]?key|token|secret|passw(or)?d|passphrase|credential|private[-_]?key|auth)",
-    re.IGNORECASE,
-)
-_SECRET_VALUE = re.compile(
-    r"\b(sk-[\w-]{8,}|gh[pousr]_\w{8,}|github_pat_\w{8,}|hf_\w{8,}|AKIA[A-Z0-9]{8,}|xox[abp]-[\w-]{8,})"
-)
-_URL_LOGIN = re.compile(r"(\w+://)[^/@\s]+@")
-
-
-def redact(argv: Sequence[str]) -> list[str]:
-    """The words of a command with the values of secret-looking options hidden."""
-    shown: list[str] = []
-    hide_next = False
-    for word in argv:
-        if hide_next and not word.startswith("-"):
-            shown.append(HIDDEN)
-            hide_next = False
-            continue
-        name, given, _ = word.partition("=")
-        secret = _SECRET_NAME.search(name) is not None
-        hide_next = secret and not given and word.startswith("-")
-        if secret and given:
-            shown.append(f"{name}={HIDDEN}")
-        else:
-            shown.append(_URL_LOGIN.sub(rf"\1{HIDDEN}@", _SECRET_VALUE.sub(HIDDEN, word)))
-    return shown
 
 
 def grams(value: float) -> str:

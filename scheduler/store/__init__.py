@@ -6,8 +6,9 @@ import os
 import tempfile
 from typing import TYPE_CHECKING
 
+from providers.files import make_folder
 from scheduler import address as addresses
-from scheduler.errors import ConfigError, StoreError
+from scheduler.errors import ConfigError, StoreError, StoreReplaced, StoreUnavailable
 from scheduler.store import migrations
 from scheduler.store.actuals import Actuals, StoredHistory
 from scheduler.store.database import Database, dialect_of
@@ -70,9 +71,12 @@ class Store:
         prepare(home)
         at = address or addresses.in_home(home)
         self._database = Database(dialect_of(at, os.environ if environ is None else environ))
+        # Held open, so that no later folder gets its inode.
+        self._home = home
+        self._home_fd: int | None = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self._database.bring_up(now.timestamp())
-        except StoreError:
+        except (ConfigError, StoreError):
             self.close()
             raise
         self.jobs = Jobs(self._database)
@@ -109,13 +113,32 @@ class Store:
         with self._database.read() as session:
             migrations.refuse_other_versions(session.connection(), self._database.dialect)
 
+    def refuse_replaced(self) -> None:
+        """:class:`StoreReplaced` where another home or database file has taken the place of the one
+        that is open, :class:`StoreUnavailable` where nothing has.
+        """
+        assert self._home_fd is not None
+        try:
+            same = os.path.samestat(os.fstat(self._home_fd), self._home.stat())
+            if same and not self._database.dialect.is_replaced():
+                return
+        except OSError as e:
+            raise StoreUnavailable(
+                f"{e.filename} was taken away: nothing starts before it is back, or another one is "
+                "in its place"
+            ) from e
+        raise StoreReplaced(f"home {self._home} or database {self.shown} was replaced by another")
+
     def together(self) -> AbstractContextManager[None]:
         """One transaction for what is done within: one commit for many small steps."""
         return self._database.together()
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database; harmless where that was done."""
         self._database.close()
+        if self._home_fd is not None:
+            os.close(self._home_fd)
+            self._home_fd = None
 
 
 def prepare(home: Path) -> None:
@@ -124,7 +147,7 @@ def prepare(home: Path) -> None:
     What stands in a home runs as whoever opens it, so nobody, root least of all, opens another's.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(home)
         if home.stat().st_uid != os.geteuid():
             raise ConfigError(
                 f"home {home} is the user {home.stat().st_uid}'s, and this is user "

@@ -45,6 +45,7 @@ class Database:
         as one of a newer version, it is refused with :class:`scheduler.errors.StoreError`. Where
         nothing is missing, nothing is written: opening waits for no writer.
         """
+        self.dialect.prepare()
         with self.read() as session:
             connection = session.connection()
             whole = migrations.applied(connection, self.dialect) == sorted(migrations.NAMES)
@@ -55,7 +56,6 @@ class Database:
         if not whole:
             with self.write() as session:
                 done = migrations.apply(session.connection(), self.dialect, now_s)
-        self.dialect.created()
         return done
 
     @contextmanager

@@ -37,8 +37,14 @@ class Dialect(Protocol):
         """Begin a transaction: one state of the database, or alone among all that write."""
         ...
 
-    def created(self) -> None:
-        """Called when the schema is there."""
+    def prepare(self) -> None:
+        """Called before the schema is brought up; raises :class:`scheduler.errors.ConfigError`
+        where others could replace the database.
+        """
+        ...
+
+    def is_replaced(self) -> bool:
+        """Whether another database lies where this one was opened; :class:`OSError`: none does."""
         ...
 
     def now_s(self, connection: Connection, now_s: float) -> float:

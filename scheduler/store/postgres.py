@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlmodel import create_engine
 
-from scheduler.errors import ConfigError, StoreError, StoreUnreachable
+from scheduler.errors import ConfigError, StoreError, StoreUnavailable, StoreUnreachable
 from scheduler.store.dialect import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ WORDS = (
     ("FLOAT", "DOUBLE PRECISION"),
     ("BLOB", "BYTEA"),
 )
+LOCK_TIMED_OUT = "55P03"
 # SQLSTATE of a server that is going down, coming up or full (manual, appendix A).
 COMING_BACK = ("08", "57P01", "57P02", "57P03", "53300")
 REFUSED = ("password", "authentication", "pg_hba.conf", "does not exist", "permission denied")
@@ -68,7 +71,9 @@ class Postgres:
         """Connections, each tried before it is used: the server may have been restarted."""
         url = "postgresql+psycopg" + self.shown.removeprefix("postgresql")
         named = {part.partition("=")[0] for part in url.partition("?")[2].split("&")}
-        arguments: dict[str, Any] = {k: v for k, v in NETWORK.items() if k not in named}
+        # What others who wait for a lock of ours are shown.
+        known = NETWORK | {"application_name": f"lowtide {os.getpid()} on {socket.gethostname()}"}
+        arguments: dict[str, Any] = {k: v for k, v in known.items() if k not in named}
         if self._password is not None:
             arguments["password"] = self._password
         try:
@@ -91,14 +96,27 @@ class Postgres:
         if not write:
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return
-        connection.exec_driver_sql(
-            f"SET LOCAL lock_timeout = '{PATIENCE_S}s'; "
-            f"SET LOCAL idle_in_transaction_session_timeout = '{PATIENCE_S}s'; "
-            f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema()))"
-        )
+        try:
+            connection.exec_driver_sql(
+                f"SET LOCAL lock_timeout = '{PATIENCE_S}s'; "
+                f"SET LOCAL idle_in_transaction_session_timeout = '{PATIENCE_S}s'; "
+                f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema()))"
+            )
+        except OperationalError as e:
+            if getattr(e.orig, "sqlstate", None) != LOCK_TIMED_OUT:
+                raise
+            who = self._redacted(_writer(connection))
+            raise StoreUnavailable(
+                f"database {self.shown} stayed locked for {PATIENCE_S} s: {who} holds it; end that "
+                "one and retry"
+            ) from e
 
-    def created(self) -> None:
+    def prepare(self) -> None:
         """Nothing to do."""
+
+    def is_replaced(self) -> bool:
+        """Never: connections of a database that was dropped break, and new ones see the new."""
+        return False
 
     def now_s(self, connection: Connection, now_s: float) -> float:
         """The server's: clocks of machines differ, and this is the one that they share."""
@@ -169,10 +187,6 @@ class Postgres:
         found = self._redacted(" ".join(str(error.orig).split()))
         state = str(getattr(error.orig, "sqlstate", None) or "")
         head = f"database {self.shown}"
-        if state == "55P03":
-            return StoreError(
-                f"{head} stayed locked for {PATIENCE_S} s: another lowtide hangs; end it and retry"
-            )
         if state.startswith("42501") or (not state and any(w in found for w in REFUSED)):
             return StoreError(
                 f"{head} refuses us ({found}): check user, database, rights, and the password in "
@@ -187,3 +201,23 @@ class Postgres:
             if secret:
                 found = found.replace(secret, "***")
         return found
+
+
+def _writer(connection: Connection) -> str:
+    """Who holds the lock of all writers of this schema, as the server knows it."""
+    raw: Any = connection.connection.driver_connection
+    raw.rollback()
+    found = raw.execute(
+        "SELECT a.pid, a.application_name, a.xact_start FROM pg_locks l "
+        "JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted "
+        "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        "AND l.classid = CAST(%s AS oid) "
+        "AND CAST(l.objid AS bigint) = CAST(hashtext(current_schema()) AS bigint) & 4294967295",
+        (LOCK_CLASS,),
+    ).fetchone()
+    raw.rollback()
+    if found is None:
+        return "another lowtide"
+    pid, name, since = found
+    at = "" if since is None else f", since {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{name or 'another program'} (the server's process {pid}{at})"

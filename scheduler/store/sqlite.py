@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from sqlalchemy import event, text
+from sqlalchemy import URL, event, text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import create_engine
 
-from scheduler.errors import StoreError
+from providers.files import PRIVATE
+from scheduler.errors import ConfigError, StoreError, StoreUnavailable
+from scheduler.locks import writer
 from scheduler.store.dialect import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 
 # Between two looks at the clock, a check runs so many instructions of SQLite's machine.
 STEPS = 10_000
+# After so long (s) a write lock that another process holds is worth a look at that process.
+LOOK_S = 2.0
 
 
 class Sqlite:
@@ -36,22 +42,65 @@ class Sqlite:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.shown = str(path)
+        self._opened: os.stat_result | None = None
 
     def engine(self) -> Engine:
-        """Connections to the file, made where it is not there."""
-        made = create_engine(
-            f"sqlite:///{self.path}", connect_args={"isolation_level": None, "timeout": PATIENCE_S}
+        """Connections to the file; none of them makes it, as SQLite would by the umask."""
+        url = URL.create(
+            "sqlite",
+            database=f"file:{quote(os.fsencode(self.path.absolute()))}",
+            query={"mode": "rw", "uri": "true"},
         )
+        made = create_engine(url, connect_args={"isolation_level": None, "timeout": PATIENCE_S})
         event.listen(made, "connect", _prepare)
         return made
 
     def begin(self, connection: Connection, *, write: bool) -> None:
-        """A snapshot, or the write lock."""
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        """A snapshot, or the write lock, which a process that is stopped is not waited for."""
+        if not write:
+            connection.exec_driver_sql("BEGIN")
+            return
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                _set_patience(connection, LOOK_S)
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as e:
+                hopeless = (found := writer(self.path)) is not None and found.stopped
+                if "locked" not in str(e.orig) or hopeless or time.monotonic() >= until:
+                    raise
+            else:
+                return
+            finally:
+                _set_patience(connection, PATIENCE_S)
 
-    def created(self) -> None:
-        """The file is its owner's only."""
-        self.path.chmod(0o600)
+    def prepare(self) -> None:
+        """Make the file for its owner only, from its first byte on: SQLite gives ``-wal`` and
+        ``-shm`` the rights that it has.
+        """
+        path = self.path.resolve()
+        try:
+            if path.parent.stat().st_mode & 0o002:
+                raise ConfigError(
+                    f"anybody may write to {path.parent}, and could put files in place of the "
+                    f"database {path.name}: chmod o-w {path.parent}, or name another folder"
+                )
+            _make(path)
+            self._opened = path.stat()
+        except OSError as e:
+            raise StoreError(
+                f"database {self.shown} cannot be opened ({e.strerror}): check the folder's owner "
+                "and rights"
+            ) from e
+        if self._opened.st_uid != os.geteuid():
+            raise ConfigError(
+                f"database {self.shown} is the user {self._opened.st_uid}'s, and this is user "
+                f"{os.geteuid()}: name a file of your own"
+            )
+
+    def is_replaced(self) -> bool:
+        """Whether another file has taken the place of the one that was opened."""
+        return self._opened is not None and not os.path.samestat(self._opened, self.path.stat())
 
     def now_s(self, connection: Connection, now_s: float) -> float:
         """The caller's: WAL keeps all who share the file on one machine, with one clock."""
@@ -101,9 +150,9 @@ class Sqlite:
         found = " ".join(str(error.orig).split())
         operational = isinstance(error, OperationalError)
         if operational and "locked" in found:
-            return StoreError(
-                f"database {self.shown} stayed locked: another program holds it; end that one and "
-                "retry"
+            who = writer(self.path) or "another program"
+            return StoreUnavailable(
+                f"database {self.shown} stayed locked: {who} holds it; end that one and retry"
             )
         if operational and ("unable to open" in found or "readonly" in found):
             return StoreError(
@@ -111,7 +160,7 @@ class Sqlite:
                 "rights"
             )
         if operational and ("is full" in found or "I/O error" in found):
-            return StoreError(
+            return StoreUnavailable(
                 f"database {self.shown} cannot be written ({found}): nothing was changed; see that "
                 "its disk has room and is well"
             )
@@ -119,6 +168,25 @@ class Sqlite:
             f"database {self.shown} cannot be used ({found}): nothing was changed; move the file "
             "away or restore a backup, run folders beside it keep every receipt"
         )
+
+
+def _make(path: Path) -> None:
+    """The file, where it is not there; else what an older version left open to others is closed.
+
+    A file that is there is not opened: closing it would take this process's locks on it away
+    (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
+    except FileExistsError:
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError, PermissionError):
+                path.with_name(path.name + suffix).chmod(PRIVATE)
+
+
+def _set_patience(connection: Connection, span_s: float) -> None:
+    raw: Any = connection.connection.driver_connection
+    raw.execute(f"PRAGMA busy_timeout={span_s * 1000:.0f}")
 
 
 def _prepare(connection: Any, _record: Any) -> None:

@@ -30,8 +30,8 @@ tick: 1s
 regions:
   local: {zone: DE}
 """
-# In steps of 6 s: from EARLIEST on two segments of 6 s and 34 s are the cheapest. A busy machine has
-# until then to submit.
+# In steps of 6 s: from EARLIEST on two segments of 6 s and 34 s are the cheapest. A busy machine
+# has until then to submit.
 EARLIEST = 10
 LOW = {EARLIEST, *range(EARLIEST + 2, EARLIEST + 8)}
 JOB = (

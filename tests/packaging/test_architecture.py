@@ -28,7 +28,7 @@ SCHEDULER = (
     {"checked", "sections"},
     {"models", "scores", "wall_clock"},
     {"cron", "quantities", "zones"},
-    {"address", "config_files", "documents", "locks", "origin"},
+    {"address", "config_files", "documents", "locks", "origin", "outage"},
     {"faults", "texts"},
     {"errors"},
 )
@@ -77,6 +77,7 @@ KNOWS = {
     "providers/intensity": {
         "base",
         "errors",
+        "files",
         "forecaster",
         "series",
         "settings",
@@ -95,6 +96,7 @@ KNOWS = {
     "providers/executors": {
         "base",
         "errors",
+        "files",
         "runner",
         "meters.nvml",
         "settings",

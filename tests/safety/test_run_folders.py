@@ -56,17 +56,11 @@ def test_what_we_write_is_its_owners_whatever_the_umask(tmp_path: Path) -> None:
     ours = [p for p in made if p.name != "units"]
     for path in ours:
         mode = stat.S_IMODE(path.stat().st_mode)
-        if not _is_kept_in(path, tmp_path):
-            assert mode & 0o077 == 0, (path, oct(mode))
+        assert mode & 0o077 == 0, (path, oct(mode))
     for top in (tmp_path / "home", *(tmp_path / "shared").iterdir()):
         assert stat.S_IMODE(top.stat().st_mode) == 0o700
     secret = next(p for p in made if p.name == "env.json")
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-
-
-def _is_kept_in(path: Path, root: Path) -> bool:
-    """Locks and caches hold nothing, and lie below a folder that nobody else may enter."""
-    return path.suffix == ".lock" and path.parent == root / "home"
 
 
 def test_a_shared_place_where_anybody_may_replace_folders_is_refused(tmp_path: Path) -> None:

@@ -117,6 +117,21 @@ def test_nothing_that_steers_reaches_a_terminal(terminal: Terminal, words: tuple
     assert "\u202e" not in said or {"logs", "--json", "--format"} & set(words)
 
 
+def test_a_zone_that_was_imported_steers_no_terminal(terminal: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    zone = "DE\x1b[2J\x9b31m"
+    rows = [f"2026-01-01T0{hour}:00Z,{zone},100" for hour in range(2)]
+    file.write_text("\n".join(["timestamp_utc,region,g_per_kwh", *rows, ""]))
+    words = ("--signal", "average", "--factors", "lifecycle", "--flow", "consumption")
+    for command in (("import", str(file), *words), ("export", "--source", "x"), ()):
+        said = terminal("history", *command)
+        assert r"DE\x1b[2J\x9b31m" in said
+        assert CONTROL.findall(said) == []
+    whole = tmp_path / "whole.csv"
+    terminal("history", "export", "--source", "x", "--out", str(whole))
+    assert zone in whole.read_text()
+
+
 def test_logs_keep_colours_on_a_terminal_and_everything_in_a_pipe(
     terminal: Terminal, past: tuple[dict[str, str], Path, str]
 ) -> None:

@@ -14,9 +14,9 @@ from sqlalchemy import event
 from providers.base import Receipt
 from providers.executors.local import Local
 from providers.runner import journal, proc
-from scheduler.daemon import Outage
 from scheduler.errors import StoreError, StoreUnreachable
 from scheduler.models import JobState
+from scheduler.outage import Outage
 from scheduler.store import Store
 
 if TYPE_CHECKING:

@@ -73,6 +73,23 @@ def test_a_unit_names_path_config_and_home_exactly(odd: Config, tmp_path: Path) 
     assert [word.replace("$$", "$") for word in command[-3:]] == ["--config", str(odd.path), "up"]
 
 
+def test_a_daemon_that_fails_is_started_again_for_ever_with_a_pause(
+    odd: Config, tmp_path: Path
+) -> None:
+    before = os.umask(0)
+    try:
+        unit = installation.write_unit(odd, tmp_path / "user", {})
+    finally:
+        os.umask(before)
+    said = unit.read_text()
+    head, service = said.split("[Service]")
+    assert "StartLimitIntervalSec=0\n" in head, "systemd gives up after five starts in 10 s"
+    assert "Restart=always\n" in service
+    assert "RestartSec=10\n" in service
+    assert unit.stat().st_mode & 0o777 == 0o600, "who may write it runs programs as us"
+    assert all(p.stat().st_mode & 0o022 == 0 for p in (unit.parent, tmp_path / "user"))
+
+
 def test_the_packaged_config_is_not_named(tmp_path: Path) -> None:
     plain = config.load(None, {"LOWTIDE_HOME": str(tmp_path / "home")}, tmp_path)
     assert "--config" not in installation.cron_line(plain, {})

@@ -258,7 +258,8 @@ def test_cancel_leaves_its_wish_to_the_pass_that_is_at_a_slow_engine(
     with home.during_a_pass(home.executor.gate):
         done = lowtide("cancel", home.ids["RUNNING"], home.ids["WAITING"])
         assert done.code == 0
-        assert "a pass is at work just now" in done.err
+        assert f"is at work (process {os.getpid()}, since 20" in done.err
+        assert "that pass or the next one stops the job" in done.err
         assert home.ctx.store.jobs.get(home.ids["RUNNING"]).cancel_requested
         assert home.state("WAITING") is JobState.CANCELLED
     home.tick()

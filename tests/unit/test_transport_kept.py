@@ -215,6 +215,14 @@ def test_a_disk_without_room_keeps_nothing_and_breaks_nothing(serve: Serve, tmp_
 # --- secrets --------------------------------------------------------------------------
 
 
+def test_no_login_of_an_address_is_kept(http: Http, serve: Serve, tmp_path: Path) -> None:
+    server = serve(fine)
+    http.get(server.url.replace("http://", "http://me:s3cr3t@") + "/now")
+    kept = [path.read_text() for path in files(tmp_path)]
+    assert len(kept) >= 2
+    assert not [text for text in kept if "s3cr3t" in text or "me:" in text]
+
+
 def test_no_key_stands_in_a_message_a_log_a_traceback_or_a_file(
     tmp_path: Path, serve: Serve, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

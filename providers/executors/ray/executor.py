@@ -14,6 +14,7 @@ from providers.errors import ExecutorError, SettingsError
 from providers.executors.folder import FolderExecutor, Look, command
 from providers.executors.ray.client import Client, RayJob
 from providers.executors.ray.settings import RaySettings, parse
+from providers.files import write_private
 from providers.runner import journal
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Ray(FolderExecutor):
             return
         with suppress(ExecutorError, OSError):
             told = self._client.log(submission_id(launch, _number(launch)))
-            path.write_text(told, encoding="utf-8")
+            write_private(path, told)
 
 
 def mark(launch: Launch) -> dict[str, str]:

@@ -15,6 +15,7 @@ from providers.executors.slurm.commands import Commands
 from providers.executors.slurm.handle import Handle
 from providers.executors.slurm.settings import SlurmSettings, parse
 from providers.executors.slurm.states import LAG_S, TAKEN_BACK, States
+from providers.files import make_folder
 from providers.runner import journal, pausing
 from providers.runner.runner import known_launch
 
@@ -57,7 +58,7 @@ class Slurm:
         """
         run_dir = Path(launch.run_dir)
         try:
-            run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(run_dir)
             if (run_dir / "started").exists():
                 return
             known = handles.read(run_dir)
@@ -137,7 +138,7 @@ class Slurm:
 
     def take_back(self, run_dir: Path, token: str) -> bool:
         """A runner that is still on its way finds the attempt taken; then it is cancelled."""
-        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(run_dir)
         started = run_dir / "started"
         ours = journal.claim(started, {"at": self._clock(), "by": TAKEN_BACK})
         if not ours and (journal.read_json(started) or {}).get("by") != TAKEN_BACK:

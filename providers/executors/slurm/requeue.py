@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from providers.errors import ExecutorError
 from providers.executors.slurm import batch, handle
+from providers.files import write_private
 from providers.runner import journal
 
 if TYPE_CHECKING:
@@ -115,5 +116,5 @@ def _point(launch: Launch, job_id: str, restarts: int) -> None:
     """Tell the batch script which attempt its next run is, whole or not at all."""
     path = batch.pointer(launch, job_id, restarts)
     temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
-    temporary.write_text(f"{launch.run_dir}\n", encoding="utf-8")
+    write_private(temporary, f"{launch.run_dir}\n")
     temporary.replace(path)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler.errors import UsageError
 from scheduler.report.exports.boamps_task import UNTOLD
+from scheduler.report.unsettled import unsettled
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,7 +39,7 @@ def write(entry: Entry, now: datetime, task: dict[str, Any] | None = None) -> st
     """
     s, job = entry.settlement, entry.job
     if s is None or s.reserved_kwh is None:
-        why = s.nulls.get("energy_kwh.reserved", "") if s is not None else "it has not run"
+        why = s.nulls.get("energy_kwh.reserved", "") if s is not None else unsettled(job)
         raise UsageError(f"a BoAmps report needs an energy figure, job {job.id} has none: {why}")
     made_at = entry.versions[-1].made_at if entry.versions else now
     made = {

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler.models import GIVEN
 from scheduler.quantities import duration
+from scheduler.report.redaction import redact
 from scheduler.report.schema.common import iso, null_reasons
 from scheduler.report.schema.plan import plan_json
-from scheduler.report.units import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

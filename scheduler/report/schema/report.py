@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scheduler import sci
 from scheduler.report.schema.common import figure, iso, null_reasons
 from scheduler.report.schema.job import durations, overrun
+from scheduler.report.unsettled import unsettled
 from scheduler.report.versions import difference
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def report_json(
         "settlements": _versions(versions),
         "notes": [*(s.notes if s else ()), *overrun(job)],
     }
-    never = "the job has not run" if s is None else ""
+    never = unsettled(job, "the job") if s is None else ""
     return content | {"null_reasons": null_reasons(content, _reasons(job, s), never)}
 
 
