@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ from scheduler.cli.views import local_zone
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from scheduler.engine import Context
-    from scheduler.models import Job, Settlement
+    from scheduler.models import Figures, Job, Settlement
     from scheduler.report.exports import Entry
+    from scheduler.store import By
 
 FORMATS = ("json", "csv", "markdown", "boamps", "openmetrics")
 
@@ -77,11 +79,30 @@ def entry(context: Context, job: Job) -> Entry:
     return Entry(job, settled(context, job), context.store.settlements.versions(job.id))
 
 
+def spent(
+    context: Context, since: datetime, now: datetime, by: By | None
+) -> Iterator[tuple[str | None, Settlement | Figures | None]]:
+    """What each job cost that ended ``since``, with the field of it that sums go ``by``."""
+    from scheduler import engine
+
+    for each in context.store.spending.since(since, by):
+        figures: Settlement | Figures | None = each.figures
+        if figures is None and each.ran:
+            figures = settled(context, context.store.jobs.get(each.job_id))
+        yield each.name, figures
+    # Those that have ended since the last pass, as their receipts say.
+    for job in engine.ended_unseen(context, now, since=since):
+        yield by and getattr(job.spec, by), settled(context, job)
+
+
 def settled(context: Context, job: Job) -> Settlement | None:
     """The stored settlement; of a job that still runs, what it has cost so far."""
     from scheduler import engine
+    from scheduler.report.units import pruned
 
     stored = context.store.settlements.latest(job.id)
+    if stored is not None and job.pruned_at is not None:
+        return replace(stored, notes=(*stored.notes, pruned(job.pruned_at)))
     if stored is not None and job.state.ended:
         return stored
     now = options.utc_now()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
 from sqlalchemy.orm import aliased
 from sqlmodel import case, col, func, or_, select, update
 
 from providers.series import from_unix
-from scheduler.models import JobState, QueuePlan, Settlement
+from scheduler.models import JobState, QueuePlan
+from scheduler.store import values
 from scheduler.store.rows import (
     AccuracyRow,
     AttemptRow,
@@ -28,16 +27,12 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
+    from scheduler.models import Settlement
     from scheduler.store.database import Database
 
 
 # Between two looks at a settlement passes this share of the time since the job ended.
 GROWTH = 8
-
-
-@cache
-def _settlements() -> TypeAdapter[Settlement]:
-    return TypeAdapter(Settlement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +57,7 @@ class Settlements:
         """
         with self._db.write() as session:
             # Read under the write lock: a daemon and a command may settle the same job.
-            last = _versions(session, job_id)[-1:]
+            last = _versions(session, job_id, newest=True)
             if last and replace(last[0].settlement, notes=()) == replace(settlement, notes=()):
                 session.exec(
                     update(SettlementRow)
@@ -81,7 +76,8 @@ class Settlements:
                     made_at=at.timestamp(),
                     checked_at=at.timestamp(),
                     status=settlement.status,
-                    payload=_settlements().dump_json(settlement).decode(),
+                    payload=values.settlement_text(settlement),
+                    figures=values.figures_text(settlement),
                 )
             )
         return Version(number, at, settlement)
@@ -93,8 +89,9 @@ class Settlements:
 
     def latest(self, job_id: str) -> Settlement | None:
         """The settlement that counts, or None."""
-        found = self.versions(job_id)
-        return found[-1].settlement if found else None
+        with self._db.read() as session:
+            found = _versions(session, job_id, newest=True)
+        return found[0].settlement if found else None
 
     def owed(self, now: datetime, pause_s: float) -> list[str]:
         """Ended jobs that ran, without a final settlement, that it is time to look at again.
@@ -122,21 +119,20 @@ class Settlements:
         with self._db.read() as session:
             query = select(JobRow.id).where(
                 col(JobRow.state).in_([str(s) for s in JobState if s.ended]),
+                col(JobRow.pruned_at).is_(None),
                 begun.exists(),
                 ~rests.exists(),
             )
             return list(session.exec(query))
 
 
-def _versions(session: Session, job_id: str) -> list[Version]:
-    rows = session.exec(
-        select(SettlementRow)
-        .where(SettlementRow.job_id == job_id)
-        .order_by(col(SettlementRow.version))
-    ).all()
+def _versions(session: Session, job_id: str, *, newest: bool = False) -> list[Version]:
+    query = select(SettlementRow).where(SettlementRow.job_id == job_id)
+    number = col(SettlementRow.version)
+    query = query.order_by(number.desc()).limit(1) if newest else query.order_by(number)
     return [
-        Version(r.version, from_unix(r.made_at), _settlements().validate_json(r.payload))
-        for r in rows
+        Version(r.version, from_unix(r.made_at), values.settlement(r.payload))
+        for r in session.exec(query)
     ]
 
 
