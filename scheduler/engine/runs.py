@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 # Marks of submissions that are under way, one file each, held by who submits.
 SUBMITTING = ".submitting"
-# What stays of an attempt that is settled finally, beside logs with something in them: how it
-# ended, and its energy.
-KEPT = frozenset({"receipt.json", "pauses.json", "journal.jsonl"})
-# Files of ours that do not end in .json or .log.
-OURS = frozenset({"started", "orphaned", "stdin"})
+# What only following an attempt needs (runner, local and folder executors). What stays of one that
+# is settled finally is how it ended, its energy, logs with something in them, engines' own notes.
+FOLLOWED = frozenset(
+    {"launch.json", "started", "launched.json", "process.json", "asked.json", "stop.json"}
+    | {"over.json", "orphaned", "stdin"}
+)
 
 
 class RunFolders:
@@ -191,12 +192,12 @@ def _names(folder: Path) -> list[str]:
 
 def _is_spent(path: Path) -> bool:
     found, name = path.lstat(), path.name
-    if stat.S_ISDIR(found.st_mode) or name in KEPT:
+    if stat.S_ISDIR(found.st_mode):
         return False
     if name.endswith(".log"):
         return found.st_size == 0
     # What begins with a dot was to be put in place of a file when its writer was killed.
-    return name in OURS or name.startswith(".") or name.endswith(".json")
+    return name in FOLLOWED or name.startswith(".")
 
 
 def _guard(parent: Path) -> None:

@@ -76,14 +76,14 @@ def test_an_ended_job_takes_few_bytes_and_three_files(desk: Desk) -> None:
 
 
 def test_a_plan_keeps_its_alternatives_until_its_job_has_ended(desk: Desk) -> None:
-    job_id = desk.submit(power="1kW")
-    waiting = desk.ctx.store.jobs.get(job_id, compared=True)
-    assert waiting.plan is not None
-    assert waiting.plan.alternatives
+    jobs, job = desk.ctx.store.jobs, desk.job(desk.submit(power="1kW"))
+    assert job.plan is not None
+    compared = replace(job.plan, alternatives=(job.plan.window,) * 3)
+    assert jobs.plan(job, compared, desk.clock.now)
+    assert jobs.get(job.id, compared=True).plan == compared
     desk.tick()
     desk.tick(hours=1)
-    ended = desk.ctx.store.jobs.get(job_id, compared=True)
-    assert ended.plan == replace(waiting.plan, alternatives=())
+    assert jobs.get(job.id, compared=True).plan == job.plan
 
 
 @given(st.text(max_size=2000), st.integers(0, 30))
@@ -175,7 +175,7 @@ def test_pruning_keeps_the_job_and_its_settlement(desk: Desk) -> None:
     assert [e.kind for e in desk.ctx.store.jobs.events(old)] == ["pruned"]
     # Readers say so, and depend on nothing that is gone.
     said = f"pruned at {now:%Y-%m-%dT%H:%M:%SZ}"
-    assert said in terminal.job_view(job, now, now.tzinfo)  # type: ignore[arg-type]
+    assert "pruned at 10:00" in terminal.job_view(job, now, now.tzinfo)  # type: ignore[arg-type]
     entry = entries.entry(desk.ctx, job)
     assert entry.settlement is not None
     assert said in entry.settlement.notes[-1]
