@@ -11,7 +11,7 @@ from scheduler.cli.views import local_zone
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from scheduler.engine import Context
@@ -24,7 +24,7 @@ FORMATS = ("json", "csv", "markdown", "boamps", "openmetrics")
 
 def render(
     form: str | None,
-    found: Sequence[Entry],
+    entries: Iterable[Entry],
     now: datetime,
     *,
     task: str | None = None,
@@ -32,27 +32,30 @@ def render(
 ) -> str:
     """The reports in a format of :data:`FORMATS`, or as a terminal shows them (None).
 
-    ``group``: they are all of that group, which has a report of its own as well.
+    ``group``: they are all of that group, which has a report of its own as well. What has no sums
+    over all of them holds one at a time in memory.
     """
     from scheduler.report import exports, terminal
     from scheduler.report import group as sweep
     from scheduler.report import markdown as md
     from scheduler.report.exports import columns, openmetrics
 
+    if form == "csv":
+        return columns.write(entries)
+    drawn = md.report if form == "markdown" else terminal.report
+    if form in {None, "markdown"} and group is None:
+        return "".join(
+            drawn(e.job, e.settlement, tz=local_zone(), versions=e.versions) + "\n" for e in entries
+        )
+    found = list(entries)
     if form == "json":
         return options.json_text(exports.document(found, group))
-    if form == "csv":
-        return columns.write(found)
     if form == "openmetrics":
         return openmetrics.write(found)
     if form == "boamps":
         return _boamps(found, now, task)
-    if group is not None:
-        return sweep.table(group, [(e.job, e.settlement) for e in found]) + "\n"
-    drawn = md.report if form == "markdown" else terminal.report
-    return "".join(
-        drawn(e.job, e.settlement, tz=local_zone(), versions=e.versions) + "\n" for e in found
-    )
+    assert group is not None  # all else is above
+    return sweep.table(group, [(e.job, e.settlement) for e in found]) + "\n"
 
 
 def _boamps(found: Sequence[Entry], now: datetime, task: str | None) -> str:

@@ -71,7 +71,7 @@ def report_command(
             jobs = [engine.seen(context, job, now) for job in found]
             if not jobs:
                 options.say("no job has run yet; `lowtide status` lists what is queued")
-            told = [entries.entry(context, job) for job in jobs]
+            told = (entries.entry(context, job) for job in jobs)
             text = entries.render(form, told, now, task=task, group=group)
     if out is None:
         options.publish(text)
