@@ -27,7 +27,7 @@ ENDED = frozenset(state for state in JobState if state.ended)
 
 def seen(ctx: Context, job: Job, now: datetime) -> Job:
     """A stored job as its run folder shows it now."""
-    return look(ctx, job, now)[0]
+    return look(ctx, job, now)[0] if job.state in HOLDING else job
 
 
 def ended(
