@@ -177,6 +177,12 @@ class History(Section):
     days: Annotated[int, Field(ge=14, le=3660)] = 400
 
 
+class RetentionSettings(Section):
+    """How long run folders and stories of ended jobs are kept; None: until the user prunes them."""
+
+    runs: Seconds | None = None
+
+
 LOCAL: dict[str, Any] = {
     "executor": "local",
     "pue": {
@@ -205,6 +211,7 @@ class Settings(Section):
     lease: Annotated[Seconds, Field(ge=5, le=3600)] = 60.0
     outage: Outage = Outage()
     history: History = History()
+    retention: RetentionSettings = RetentionSettings()
     transfer: Transfer = Transfer()
     currency: str = "EUR"
     hysteresis: Percent = 1.0

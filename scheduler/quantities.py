@@ -135,6 +135,13 @@ def energy_kwh(text: str) -> float:
     return _with_unit(text, _ENERGY_KWH, "1.2kWh or 800Wh", MOST_KWH, "kWh")
 
 
+def size(count_bytes: int) -> str:
+    """For people to read: ``0 bytes``, ``12 kB``, ``1.2 GB`` (a GB is 10^9 bytes)."""
+    units = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+    scale, unit = next((each for each in units if count_bytes >= each[0]), (1.0, "bytes"))
+    return f"{significant(count_bytes / scale)} {unit}"
+
+
 def _with_unit(text: str, units: dict[str, float], example: str, most: float, unit: str) -> float:
     match = re.fullmatch(rf"({_NUMBER.pattern})\s*([A-Za-z]+)", text.strip())
     if not match or match[2] not in units:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,19 +11,20 @@ from scheduler.cli.views import local_zone
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from scheduler.engine import Context
-    from scheduler.models import Job, Settlement
+    from scheduler.models import Figures, Job, Settlement
     from scheduler.report.exports import Entry
+    from scheduler.store import By
 
 FORMATS = ("json", "csv", "markdown", "boamps", "openmetrics")
 
 
 def render(
     form: str | None,
-    found: Sequence[Entry],
+    entries: Iterable[Entry],
     now: datetime,
     *,
     task: str | None = None,
@@ -30,27 +32,30 @@ def render(
 ) -> str:
     """The reports in a format of :data:`FORMATS`, or as a terminal shows them (None).
 
-    ``group``: they are all of that group, which has a report of its own as well.
+    ``group``: they are all of that group, which has a report of its own as well. What has no sums
+    over all of them holds one at a time in memory.
     """
     from scheduler.report import exports, terminal
     from scheduler.report import group as sweep
     from scheduler.report import markdown as md
     from scheduler.report.exports import columns, openmetrics
 
+    if form == "csv":
+        return columns.write(entries)
+    drawn = md.report if form == "markdown" else terminal.report
+    if form in {None, "markdown"} and group is None:
+        return "".join(
+            drawn(e.job, e.settlement, tz=local_zone(), versions=e.versions) + "\n" for e in entries
+        )
+    found = list(entries)
     if form == "json":
         return options.json_text(exports.document(found, group))
-    if form == "csv":
-        return columns.write(found)
     if form == "openmetrics":
         return openmetrics.write(found)
     if form == "boamps":
         return _boamps(found, now, task)
-    if group is not None:
-        return sweep.table(group, [(e.job, e.settlement) for e in found]) + "\n"
-    drawn = md.report if form == "markdown" else terminal.report
-    return "".join(
-        drawn(e.job, e.settlement, tz=local_zone(), versions=e.versions) + "\n" for e in found
-    )
+    assert group is not None  # all else is above
+    return sweep.table(group, [(e.job, e.settlement) for e in found]) + "\n"
 
 
 def _boamps(found: Sequence[Entry], now: datetime, task: str | None) -> str:
@@ -77,11 +82,30 @@ def entry(context: Context, job: Job) -> Entry:
     return Entry(job, settled(context, job), context.store.settlements.versions(job.id))
 
 
+def spent(
+    context: Context, since: datetime, now: datetime, by: By | None
+) -> Iterator[tuple[str | None, Settlement | Figures | None]]:
+    """What each job cost that ended ``since``, with the field of it that sums go ``by``."""
+    from scheduler import engine
+
+    for each in context.store.spending.since(since, by):
+        figures: Settlement | Figures | None = each.figures
+        if figures is None and each.ran:
+            figures = settled(context, context.store.jobs.get(each.job_id))
+        yield each.name, figures
+    # Those that have ended since the last pass, as their receipts say.
+    for job in engine.ended_unseen(context, now, since=since):
+        yield by and getattr(job.spec, by), settled(context, job)
+
+
 def settled(context: Context, job: Job) -> Settlement | None:
     """The stored settlement; of a job that still runs, what it has cost so far."""
     from scheduler import engine
+    from scheduler.report.units import pruned
 
     stored = context.store.settlements.latest(job.id)
+    if stored is not None and job.pruned_at is not None:
+        return replace(stored, notes=(*stored.notes, pruned(job.pruned_at)))
     if stored is not None and job.state.ended:
         return stored
     now = options.utc_now()

@@ -190,9 +190,12 @@ def why_command(ctx: click.Context, job_id: str, as_json: bool) -> None:
 def logs_command(ctx: click.Context, job_id: str, follow: bool) -> None:
     """Print what a job wrote: its stdout on stdout, its stderr on stderr."""
     from scheduler import engine
+    from scheduler.report.units import pruned
 
     with _seen(ctx, job_id) as (context, job, now):
-        if job.started_at is None:
+        if job.pruned_at is not None:
+            say(f"{job.id} was {pruned(job.pruned_at)}")
+        elif job.started_at is None:
             say(_not_begun(job, now))
         follower = Follower(calm=True)
         follower.copy(context, job)

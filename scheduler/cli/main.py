@@ -34,6 +34,7 @@ COMMANDS = {
     "history": ("history", "Show, import and export actual carbon intensity."),
     "providers": ("providers", "List sources of carbon data, meters and engines."),
     "simulate": ("simulation", "Replay a job log: what would have been saved."),
+    "prune": ("prune", "Delete what ended jobs have left, as old as you say."),
     "up": ("daemon", "Run the daemon, or install it."),
     "tick": ("daemon", "Do one pass: for cron, or by hand."),
     "db": ("database", "Upgrade, check, mend or back up the database."),

@@ -10,7 +10,10 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +27,13 @@ from scheduler.errors import UsageError
 if TYPE_CHECKING:
     from scheduler.meter.place import Place
     from scheduler.meter.report import Report
+
+
+# How the folders of records begin that nobody asked to keep.
+PREFIX = "lowtide-meter-"
+# A runner reads the environment within a second of its start, and deletes it; so long (s) even on
+# a machine that swaps.
+UNREAD_S = 3600.0
 
 
 @click.command("meter", epilog=example("lowtide meter --zone DE -- python train.py"))
@@ -158,11 +168,23 @@ def _check_out(path: Path) -> None:
         raise UsageError(f"--out {path} cannot be written: name a file in a folder that is there")
 
 
+def _forget_unread() -> None:
+    """Delete the environments of commands that were killed before their runner read them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # gone, or read long ago
+            found, unread = folder.lstat(), folder / "env.json"
+            # A link, or a folder that is another account's, could lead anywhere.
+            mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+            if mine and time.time() - unread.lstat().st_mtime > UNREAD_S:
+                unread.unlink()
+
+
 def _folder(wanted: str | None) -> Path:
     """The run folder with the environment in it, which nobody else can read."""
     try:
         if wanted is None:
-            folder = Path(tempfile.mkdtemp(prefix="lowtide-meter-"))
+            _forget_unread()
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         else:
             folder = Path(wanted).absolute()
             folder.mkdir(mode=0o700)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from scheduler.engine import Context
     from scheduler.models import Job
+    from scheduler.store import By
 
 
 @click.command("report", epilog=example("lowtide report --since 30d --group-by project"))
@@ -42,7 +43,7 @@ def report_command(
     ctx: click.Context,
     job_ids: tuple[str, ...],
     since: str | None,
-    group_by: str | None,
+    group_by: By | None,
     group: str | None,
     form: str | None,
     markdown: bool,
@@ -62,15 +63,15 @@ def report_command(
     _check(job_ids, since, group_by, group, form, task)
     now = options.utc_now()
     with opened(ctx, asks=False) as context:
-        found = _siblings(context, group) if group else _jobs(context, job_ids, since, now)
-        jobs = [engine.seen(context, job, now) for job in found]
         if since is not None and form in {None, "json"}:
-            pairs = [(job, entries.settled(context, job)) for job in jobs]
-            text = _summary(summary.summarize(pairs, group_by), since, form)
+            spent = entries.spent(context, options.since(since, now), now, group_by)
+            text = _summary(summary.summed(spent, group_by), since, form)
         else:
+            found = _siblings(context, group) if group else _jobs(context, job_ids, since, now)
+            jobs = [engine.seen(context, job, now) for job in found]
             if not jobs:
                 options.say("no job has run yet; `lowtide status` lists what is queued")
-            told = [entries.entry(context, job) for job in jobs]
+            told = (entries.entry(context, job) for job in jobs)
             text = entries.render(form, told, now, task=task, group=group)
     if out is None:
         options.publish(text)

@@ -17,7 +17,7 @@ from scheduler.engine.engine import (
 )
 from scheduler.engine.leading import leader
 from scheduler.engine.planner import plan, preview, trade_offs
-from scheduler.engine.seen import ended, look, seen
+from scheduler.engine.seen import ended, ended_unseen, look, seen
 from scheduler.engine.settling import compute as settlement_of
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "cancel",
     "cancel_series",
     "ended",
+    "ended_unseen",
     "follow",
     "kept_waiting",
     "leader",

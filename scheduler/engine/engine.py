@@ -23,6 +23,7 @@ from scheduler.engine import (
     reap,
     recurring,
     rest,
+    retention,
     settling,
     submission,
 )
@@ -123,9 +124,7 @@ def _book(
     for _ in range(TRIES):
         before = Promised.now(ctx)
         made = planner.plan(ctx, spec, now, to_run=True)
-        for each in ids:
-            ctx.runs.keep_environment(each, variables)
-        with suppress(_Overtaken), _wholly(ctx, ids):
+        with ctx.runs.submitting(ids), suppress(_Overtaken), _wholly(ctx, ids, variables):
             alone = Promised.now(ctx) == before
             ctx.keep_config()
             add()
@@ -140,9 +139,13 @@ def _book(
 
 
 @contextmanager
-def _wholly(ctx: Context, ids: Sequence[str]) -> Iterator[None]:
-    """Put something new into the queue, or leave nothing of it: who is told no may ask again."""
+def _wholly(ctx: Context, ids: Sequence[str], variables: Mapping[str, str]) -> Iterator[None]:
+    """Put something new into the queue with its environment, or leave nothing of it: who is
+    refused may ask again.
+    """
     try:
+        for each in ids:
+            ctx.runs.keep_environment(each, variables)
         with ctx.store.together():
             yield
     except StoreUnreachable:
@@ -207,6 +210,8 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
         if asker is not None:
             asking = ctx.with_outlook(asker)
             steps.do("settle", lambda: settling.settle(asking, now))
+    steps.do("sweep", lambda: retention.sweep(ctx, now))
+    steps.do("prune", lambda: retention.prune_daily(ctx, now))
     if leads:
         steps.do("judge forecasts", lambda: accuracy.judge(quiet, now))
     steps.over()
@@ -244,7 +249,7 @@ class _Steps:
         self._ctx, self._now = ctx, now
         self._first: Exception | None = None
 
-    def do(self, name: str, step: Callable[[], None]) -> bool:
+    def do(self, name: str, step: Callable[[], object]) -> bool:
         """Do a step; False, and its fault is noted for ``lowtide doctor``, where it fails.
 
         Without the store nothing goes on: :class:`StoreError`.

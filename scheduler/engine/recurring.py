@@ -148,6 +148,18 @@ def _withdraw(ctx: Context, job: Job, now: datetime) -> bool:
 def _make_next(ctx: Context, series: Recurrence, at: datetime, now: datetime) -> None:
     following = cron.next_after(cron.parse(series.every), series.tz, at)
     job_id = secrets.token_hex(4)
+    with ctx.runs.submitting([job_id]):
+        _make(ctx, series, at, following, job_id, now)
+
+
+def _make(
+    ctx: Context,
+    series: Recurrence,
+    at: datetime,
+    following: datetime,
+    job_id: str,
+    now: datetime,
+) -> None:
     try:
         ctx.runs.copy_environment(series.id, job_id)
     except (LowtideError, OSError) as e:

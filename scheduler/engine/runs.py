@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.files import make_folder
 from providers.runner.journal import read_json
 from scheduler.errors import ConfigError, StoreError
+from scheduler.locks import held
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+# Marks of submissions that are under way, one file each, held by who submits.
+SUBMITTING = ".submitting"
+# What only following an attempt needs (runner, local and folder executors). What stays of one that
+# is settled finally is how it ended, its energy, logs with something in them, engines' own notes.
+FOLLOWED = frozenset(
+    {"launch.json", "started", "launched.json", "process.json", "asked.json", "stop.json"}
+    | {"over.json", "orphaned", "stdin"}
+)
 
 
 class RunFolders:
@@ -71,10 +82,7 @@ class RunFolders:
                 os.fsync(f.fileno())
         except OSError as e:
             self.discard(job_id)
-            raise StoreError(
-                f"the run folder {path.parent} cannot be written ({e.strerror}): see that its "
-                "disk has room and is well"
-            ) from e
+            raise _unwritable(path.parent, e) from e
 
     def copy_environment(self, source_id: str, job_id: str) -> None:
         """Give a job the environment that was kept for another."""
@@ -94,9 +102,112 @@ class RunFolders:
             self.forget_environment(job_id)
             (self._root / job_id).rmdir()
 
+    @contextmanager
+    def submitting(self, ids: Sequence[str]) -> Iterator[None]:
+        """Mark folders as those of jobs that are to be in the queue at the end, or are discarded
+        by the caller. Of who is killed within, the mark tells: :meth:`abandoned`.
+        """
+        with ExitStack() as stack:
+            for each in ids:
+                stack.enter_context(self._marked(each))
+            yield
+
+    @contextmanager
+    def _marked(self, job_id: str) -> Iterator[None]:
+        mark = self._root / SUBMITTING / job_id
+        with ExitStack() as stack:
+            while True:
+                _guard(self._root.parent)
+                _own(_own(self._root) / SUBMITTING)
+                try:
+                    stack.enter_context(held(mark))
+                    break
+                except FileNotFoundError:
+                    continue  # whoever is done has taken the folder away
+                except OSError as e:
+                    raise _unwritable(mark.parent, e) from e
+            try:
+                yield
+            finally:
+                self._unmark(mark)
+
+    def _unmark(self, mark: Path) -> None:
+        mark.unlink(missing_ok=True)
+        with suppress(OSError):  # others are under way
+            mark.parent.rmdir()
+
+    def abandoned(self) -> Iterator[str]:
+        """Ids whose submitter was killed before it was done; a mark goes once it was dealt with."""
+        for name in self.under_way():
+            with suppress(FileNotFoundError), held(self._root / SUBMITTING / name) as dead:
+                if dead:
+                    yield name
+                    self._unmark(self._root / SUBMITTING / name)
+
+    def under_way(self) -> list[str]:
+        """Ids of submissions that are not done, whether or not their submitters live."""
+        return _names(self._root / SUBMITTING)
+
+    def named(self) -> list[str]:
+        """The ids of all run folders."""
+        return [name for name in _names(self._root) if name != SUBMITTING]
+
+    def size_bytes(self, job_id: str) -> int:
+        """What the files of a run folder take."""
+        walk = os.walk(self._root / job_id)
+        paths = (os.path.join(top, name) for top, _, names in walk for name in names)  # noqa: PTH118
+        return sum(os.lstat(path).st_size for path in paths)
+
+    def tidy(self, job_id: str) -> None:
+        """Take away what was needed only to follow a job that has ended, and what is empty."""
+        self.forget_environment(job_id)
+        folder = self._root / job_id
+        if folder.is_symlink() or not folder.is_dir():
+            return
+        attempts = [p for p in folder.iterdir() if p.name.isdigit() and not p.is_symlink()]
+        for each in (*attempts, folder):
+            for path in [*each.iterdir()] if each.is_dir() else []:
+                if _is_spent(path):
+                    path.unlink(missing_ok=True)
+        for each in (folder / "work", *attempts, folder):
+            with suppress(OSError):
+                each.rmdir()
+
+    def remove(self, job_id: str) -> None:
+        """Delete a run folder with all that is in it; harmless where it is gone."""
+        folder = self._root / job_id
+        if folder.is_symlink():
+            folder.unlink()
+        elif folder.is_dir():
+            shutil.rmtree(folder)
+
     def log(self, run_dir: str, stream: str) -> Path:
         """The captured ``stdout`` or ``stderr`` of one start."""
         return Path(run_dir) / f"{stream}.log"
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"the run folder {folder} cannot be written ({error.strerror}): see that its disk has room "
+        "and is well"
+    )
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _is_spent(path: Path) -> bool:
+    found, name = path.lstat(), path.name
+    if stat.S_ISDIR(found.st_mode):
+        return False
+    if name.endswith(".log"):
+        return found.st_size == 0
+    # What begins with a dot was to be put in place of a file when its writer was killed.
+    return name in FOLLOWED or name.startswith(".")
 
 
 def _guard(parent: Path) -> None:

@@ -28,6 +28,8 @@ ENDED = frozenset(state for state in JobState if state.ended)
 
 def seen(ctx: Context, job: Job, now: datetime) -> Job:
     """A stored job as its run folder shows it now; as it is stored where that fails."""
+    if job.state not in HOLDING:
+        return job
     try:
         return look(ctx, job, now)[0]
     except StoreError:
@@ -41,9 +43,17 @@ def ended(
 ) -> list[Job]:
     """Jobs that have ended (``since`` then), in order of submission."""
     found = ctx.store.jobs.find(ENDED, since=since, group=group)
-    found += [seen(ctx, job, now) for job in ctx.store.jobs.find(HOLDING, group=group)]
-    over = [j for j in found if j.ended_at is not None and (since is None or j.ended_at >= since)]
-    return sorted(over, key=lambda job: (job.spec.submitted_at, job.id))
+    found += ended_unseen(ctx, now, since=since, group=group)
+    return sorted(found, key=lambda job: (job.spec.submitted_at, job.id))
+
+
+def ended_unseen(
+    ctx: Context, now: datetime, *, since: datetime | None = None, group: str | None = None
+) -> list[Job]:
+    """Of these, the ones whose end no pass has recorded yet."""
+    found = [seen(ctx, job, now) for job in ctx.store.jobs.find(HOLDING, group=group)]
+    over = [job for job in found if job.ended_at is not None and job.state.ended]
+    return [job for job in over if since is None or (job.ended_at or now) >= since]
 
 
 def look(ctx: Context, job: Job, now: datetime) -> tuple[Job, list[Attempt]]:

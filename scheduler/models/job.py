@@ -347,7 +347,8 @@ class QueuePlan:
 class Job:
     """A job as the store holds it.
 
-    ``waited_s`` is for how long, between its first start and its end, it did not run.
+    ``waited_s`` is for how long, between its first start and its end, it did not run. Since
+    ``pruned_at`` its run folder is gone.
     """
 
     id: str
@@ -361,6 +362,7 @@ class Job:
     cancel_requested: bool
     reason: str
     waited_s: float = 0.0
+    pruned_at: datetime | None = None
 
     @property
     def holds(self) -> bool:

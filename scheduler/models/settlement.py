@@ -186,6 +186,21 @@ class FunctionalUnit:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """What sums over many jobs need of a :class:`Settlement`, under the names that it has there."""
+
+    active_kwh: Triple | None
+    reserved_kwh: Triple | None
+    operational_g: Triple | None
+    embodied_g: Triple | None
+    total_g: Triple | None
+    baseline_g: Triple | None
+    saved_g: Triple | None
+    saving_estimated: bool
+    measured_percent: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """What a job really cost. ``nulls`` names each unknown field with its reason.
 

@@ -9,24 +9,37 @@ from scheduler.report.units import energy, grams
 from scheduler.texts import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from scheduler.models import Job, Settlement
+    from scheduler.models import Figures, Job, Settlement
 
 Pair = tuple["Job", "Settlement | None"]
 
 
-def summarize(pairs: Sequence[Pair], group_by: str | None) -> dict[str, Any]:
-    """``{group_by, groups: [{name, ...totals}], totals}``; jobs without the field are apart."""
-    groups: dict[str | None, list[Pair]] = {}
-    if group_by is not None:
-        for pair in pairs:
-            groups.setdefault(getattr(pair[0].spec, group_by), []).append(pair)
+def summarize(pairs: Iterable[Pair], group_by: str | None) -> dict[str, Any]:
+    """:func:`summed` of jobs; those without the field are apart."""
+    spec_of = ((job.spec, settlement) for job, settlement in pairs)
+    return summed(((group_by and getattr(spec, group_by), s) for spec, s in spec_of), group_by)
+
+
+def summed(
+    found: Iterable[tuple[str | None, Settlement | Figures | None]], group_by: str | None
+) -> dict[str, Any]:
+    """``{group_by, groups: [{name, ...totals}], totals}`` of names and what each cost.
+
+    They are counted as they come, and none is kept.
+    """
+    groups: dict[str | None, schema.Totals] = {}
+    whole = schema.Totals()
+    for name, spent in found:
+        whole.add(spent)
+        if group_by is not None:
+            groups.setdefault(name, schema.Totals()).add(spent)
     named = sorted(groups.items(), key=lambda item: (item[0] is None, item[0] or ""))
     return {
         "group_by": group_by,
-        "groups": [{"name": name, **schema.totals(found)} for name, found in named],
-        "totals": schema.totals(pairs),
+        "groups": [{"name": name, **sums.as_json()} for name, sums in named],
+        "totals": whole.as_json(),
     }
 
 

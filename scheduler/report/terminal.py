@@ -17,6 +17,7 @@ from scheduler.report.units import (
     energy,
     grams,
     on_clocks,
+    pruned,
     triple,
     zone_name,
 )
@@ -132,6 +133,8 @@ def job_view(job: Job, now: datetime, tz: tzinfo) -> str:
     if spec.start_by is not None:
         lines.append(f"  start by   {clock(spec.start_by, now, tz)}")
     lines.append(f"  times in   {zone_name(tz, now)}")
+    if job.pruned_at is not None:
+        lines.append(f"  {pruned(job.pruned_at)}")
     if spec.recurrence is not None:
         lines.append(f"  series     {spec.recurrence}")
     if spec.after:

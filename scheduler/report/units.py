@@ -78,6 +78,14 @@ def on_clocks(text: str, now: datetime, tz: tzinfo) -> str:
     return _STAMP.sub(lambda found: clock(datetime.fromisoformat(found[0]), now, tz), text)
 
 
+def pruned(at: datetime) -> str:
+    """What is left of a job of which ``lowtide prune`` has deleted the rest."""
+    return (
+        f"pruned at {at:%Y-%m-%dT%H:%M:%SZ}: its output, checkpoints, energy journal and story are "
+        "deleted; the final settlement stays"
+    )
+
+
 def zone_name(tz: tzinfo, now: datetime) -> str:
     """What the times of a view are said to be in: ``Europe/Berlin``, ``UTC``, ``UTC+05:30``."""
     name = getattr(tz, "key", None) or now.astimezone(tz).tzname() or ""

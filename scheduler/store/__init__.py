@@ -21,6 +21,8 @@ from scheduler.store.memory import Accuracies, Beats, Configs, QueuePlans, Settl
 from scheduler.store.moves import LEGAL_MOVES
 from scheduler.store.recurrences import Recurrences
 from scheduler.store.reservations import Reservation, Reservations, Step
+from scheduler.store.retention import Retention
+from scheduler.store.spending import By, Spending, Spent
 from scheduler.store.values import sight
 from scheduler.store.waiting import Group, Turn, Waiting
 
@@ -37,11 +39,13 @@ __all__ = [
     "LEGAL_MOVES",
     "OWN",
     "Actuals",
+    "By",
     "Forecasts",
     "Group",
     "Listing",
     "Planned",
     "Reservation",
+    "Spent",
     "Step",
     "Store",
     "StoredHistory",
@@ -87,6 +91,8 @@ class Store:
         self.forecasts = Forecasts(self._database)
         self.actuals = Actuals(self._database)
         self.settlements = Settlements(self._database)
+        self.retention = Retention(self._database)
+        self.spending = Spending(self._database)
         self.queue_plans = QueuePlans(self._database)
         self.accuracies = Accuracies(self._database)
         self.beats = Beats(self._database)
@@ -132,6 +138,10 @@ class Store:
     def together(self) -> AbstractContextManager[None]:
         """One transaction for what is done within: one commit for many small steps."""
         return self._database.together()
+
+    def compact(self) -> None:
+        """Give the room of deleted rows back to the disk, where the database does not itself."""
+        self._database.dialect.compact()
 
     def close(self) -> None:
         """Close the database; harmless where that was done."""

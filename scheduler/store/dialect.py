@@ -67,6 +67,10 @@ class Dialect(Protocol):
         """The database's own checks, however long they take."""
         ...
 
+    def compact(self) -> None:
+        """Give free pages back to the disk; those who write wait for it."""
+        ...
+
     def backup(self, part: Path) -> None:
         """Write a consistent copy to the new file ``part`` while others go on."""
         ...

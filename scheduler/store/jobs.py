@@ -423,7 +423,17 @@ class Jobs:
         tell(session, job_id, at, str(after), detail)
         if after not in {JobState.PLANNED, JobState.PAUSED}:
             reservations.keep(session, job_id, (), at.timestamp())
+        if after.ended:
+            _keep_decision(session, job_id)
         return True
+
+
+def _keep_decision(session: Session, job_id: str) -> None:
+    """Of its plan an ended job keeps what was decided."""
+    plan = session.exec(select(JobRow.plan).where(JobRow.id == job_id)).one()
+    if plan is not None:
+        kept = update(JobRow).where(col(JobRow.id) == job_id)
+        session.exec(kept.values(plan=values.decided(plan)))
 
 
 def _attempt_row(session: Session, attempt: Attempt) -> AttemptRow | None:

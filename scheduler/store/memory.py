@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ class Settlements:
         """
         with self._db.write() as session:
             # Read under the write lock: a daemon and a command may settle the same job.
-            last = _versions(self._db, session, job_id)[-1:]
+            last = _versions(self._db, session, job_id, newest=True)
             if last and replace(last[0].settlement, notes=()) == replace(settlement, notes=()):
                 session.exec(
                     update(SettlementRow)
@@ -78,7 +79,8 @@ class Settlements:
                     made_at=at.timestamp(),
                     checked_at=at.timestamp(),
                     status=settlement.status,
-                    payload=values.settlements().dump_json(settlement).decode(),
+                    payload=values.settlement_text(settlement),
+                    figures=values.figures_text(settlement),
                 )
             )
         return Version(number, at, settlement)
@@ -90,8 +92,9 @@ class Settlements:
 
     def latest(self, job_id: str) -> Settlement | None:
         """The settlement that counts, or None."""
-        found = self.versions(job_id)
-        return found[-1].settlement if found else None
+        with self._db.read() as session:
+            found = _versions(self._db, session, job_id, newest=True)
+        return found[0].settlement if found else None
 
     def owed(self, now: datetime, pause_s: float) -> list[str]:
         """Ended jobs that ran, without a final settlement, that it is time to look at again.
@@ -119,19 +122,22 @@ class Settlements:
         with self._db.read() as session:
             query = select(JobRow.id).where(
                 col(JobRow.state).in_([str(s) for s in JobState if s.ended]),
+                col(JobRow.pruned_at).is_(None),
                 begun.exists(),
                 ~rests.exists(),
             )
             return list(session.exec(query))
 
 
-def _versions(db: Database, session: Session, job_id: str) -> list[Version]:
-    rows = session.exec(
-        select(SettlementRow)
-        .where(SettlementRow.job_id == job_id)
-        .order_by(col(SettlementRow.version))
-    )
-    return [Version(*told) for told in values.readable(db, rows, values.settlement)]
+def _versions(
+    db: Database, session: Session, job_id: str, *, newest: bool = False
+) -> list[Version]:
+    """Those that can be read; ``newest``: the last one of them alone."""
+    query = select(SettlementRow).where(SettlementRow.job_id == job_id)
+    number = col(SettlementRow.version)
+    rows = session.exec(query.order_by(number.desc() if newest else number))
+    read = values.readable(db, rows, values.settlement)
+    return [Version(*said) for said in (islice(read, 1) if newest else read)]
 
 
 class QueuePlans:

@@ -219,6 +219,15 @@ MIGRATIONS: tuple[tuple[str, tuple[Statement, ...]], ...] = (
             "WHERE latest_start > release + 31622400",
         ),
     ),
+    (
+        "0012-kept-and-pruned",
+        (
+            "ALTER TABLE job ADD COLUMN pruned_at FLOAT",
+            "ALTER TABLE job ADD COLUMN swept BOOLEAN NOT NULL DEFAULT FALSE",
+            "CREATE INDEX job_to_sweep ON job (state, ended_at) WHERE NOT swept",
+            "ALTER TABLE settlement ADD COLUMN figures TEXT",
+        ),
+    ),
 )
 NAMES = tuple(name for name, _ in MIGRATIONS)
 

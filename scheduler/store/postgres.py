@@ -158,6 +158,9 @@ class Postgres:
             found = connection.exec_driver_sql(query).scalars().all()
             yield name, not found, ", ".join(map(str, found)) or "all valid"
 
+    def compact(self) -> None:
+        """The server's own autovacuum does."""
+
     def backup(self, part: Path) -> None:
         """By PostgreSQL's own ``pg_dump`` (custom format, for ``pg_restore``)."""
         dump = shutil.which("pg_dump", path=self._environ.get("PATH", os.defpath))

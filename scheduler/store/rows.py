@@ -25,7 +25,9 @@ class JobRow(SQLModel, table=True):
 
     What a pass over the queue looks for stands in columns of its own: ``places`` names home and
     the regions asked for, ``sight`` the forecasts by which its plan was last looked at, ``release``
-    and ``until`` bound when it may run, ``waits`` says that it runs after others.
+    and ``until`` bound when it may run, ``waits`` says that it runs after others. ``plan`` of a job
+    that has ended is packed, and holds no alternatives. ``swept``: nothing that only a living job
+    needs is left of it; ``pruned_at``: since then its run folder is gone.
     """
 
     __tablename__ = "job"
@@ -38,6 +40,7 @@ class JobRow(SQLModel, table=True):
         # Those of which there are few, however long the queue is.
         Index("job_to_cancel", "state", sqlite_where=text("cancel_requested")),
         Index("job_after_others", "state", sqlite_where=text("waits")),
+        Index("job_to_sweep", "state", "ended_at", sqlite_where=text("NOT swept")),
         Index("job_of_series", "recurrence", sqlite_where=text("recurrence IS NOT NULL")),
     )
 
@@ -67,6 +70,8 @@ class JobRow(SQLModel, table=True):
     waits: bool = False
     recurrence: str | None = None
     name: str = ""
+    pruned_at: float | None = None
+    swept: bool = False
 
 
 class ReservationRow(SQLModel, table=True):
@@ -194,7 +199,11 @@ class AccuracyRow(SQLModel, table=True):
 
 
 class SettlementRow(SQLModel, table=True):
-    """A settlement of a job; append-only, the highest version counts."""
+    """A settlement of a job; append-only, the highest version counts.
+
+    ``figures`` is what sums over many jobs need of the packed ``payload``; None in rows of versions
+    before there was that column.
+    """
 
     __tablename__ = "settlement"
     __table_args__ = (UniqueConstraint("job_id", "version"),)
@@ -206,6 +215,7 @@ class SettlementRow(SQLModel, table=True):
     checked_at: float | None = None
     status: str
     payload: str = Field(sa_column=Column(Text, nullable=False))
+    figures: str | None = Field(default=None, sa_column=Column(Text))
 
 
 class RecurrenceRow(SQLModel, table=True):

@@ -7,6 +7,7 @@ which they were (:attr:`Database.damaged`).
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import fields, make_dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from sqlmodel import case, col
 
+from providers.base import Triple
 from providers.series import from_unix
 from scheduler import cron, zones
 from scheduler.errors import DamagedRow
@@ -24,6 +26,7 @@ from scheduler.models import (
     Attempt,
     Damaged,
     Event,
+    Figures,
     Job,
     JobSpec,
     JobState,
@@ -32,6 +35,7 @@ from scheduler.models import (
     Settlement,
 )
 from scheduler.quantities import LONGEST_S
+from scheduler.store import packed
 from scheduler.store.rows import AttemptRow
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
+    from scheduler.origin import Origin
     from scheduler.store.database import Database
     from scheduler.store.rows import EventRow, JobRow, RecurrenceRow, SettlementRow
 
@@ -53,8 +58,7 @@ def plans() -> TypeAdapter[Plan]:
 
 
 @cache
-def settlements() -> TypeAdapter[Settlement]:
-    """Settlements to and from JSON."""
+def _settlements() -> TypeAdapter[Settlement]:
     return TypeAdapter(Settlement)
 
 
@@ -83,9 +87,60 @@ def _spec(content: str) -> JobSpec:
     return JobSpec.model_validate_json(content)
 
 
+def origin(spec: str) -> Origin | None:
+    """Where a stored job comes from; :class:`ValueError` where its text is damaged."""
+    return _spec(spec).origin
+
+
 @lru_cache(PLANS)
 def _plan(content: str) -> Plan:
-    return Plan(**vars(_decisions().validate_json(content)))
+    return Plan(**vars(_decisions().validate_json(packed.unpack(content))))
+
+
+def _compared_plan(content: str) -> Plan:
+    return plans().validate_json(packed.unpack(content))
+
+
+def decided(content: str) -> str:
+    """The text of a plan as an ended job keeps it: packed, and without the alternatives that it
+    was chosen from. One that cannot be read stays as it is.
+    """
+    try:
+        plan = json.loads(packed.unpack(content))
+        plan["alternatives"] = []
+    except (ValueError, TypeError, RecursionError):
+        return content
+    return packed.pack(json.dumps(plan, ensure_ascii=False, separators=(",", ":")))
+
+
+def settlement_text(made: Settlement) -> str:
+    """A settlement as it is stored."""
+    return packed.pack(_settlements().dump_json(made).decode())
+
+
+_FIGURES = tuple(field.name for field in fields(Figures))
+
+
+def figures_text(made: Settlement | Figures) -> str:
+    """What sums need of a settlement, as a list in the order of :class:`Figures`."""
+    found = (getattr(made, name) for name in _FIGURES)
+    plain = [(f.low, f.value, f.high) if isinstance(f, Triple) else f for f in found]
+    return json.dumps(plain, separators=(",", ":"))
+
+
+def figures(content: str) -> Figures:
+    """The same, read; :class:`ValueError` or :class:`TypeError` where the text is damaged."""
+    found: list[Any] = [Triple(*f) if isinstance(f, list) else f for f in json.loads(content)]
+    return Figures(*found)
+
+
+def figures_of(payload: str) -> Figures:
+    """The figures of a settlement as it is stored; errors as above, and :class:`KeyError`."""
+    content = json.loads(packed.unpack(payload))
+    found: list[Any] = [
+        Triple(**f) if isinstance(f, dict) else f for f in (content[name] for name in _FIGURES)
+    ]
+    return Figures(*found)
 
 
 def places(home: str, regions: Sequence[str]) -> str:
@@ -186,7 +241,7 @@ def job(row: JobRow, *, compared: bool = False) -> Job:
 
 
 def _job(row: JobRow, compared: bool) -> Job:
-    plan = plans().validate_json if compared else _plan
+    plan = _compared_plan if compared else _plan
     return Job(
         id=text(row.id),
         spec=_spec(row.spec),
@@ -199,6 +254,7 @@ def _job(row: JobRow, compared: bool) -> Job:
         cancel_requested=bool(row.cancel_requested),
         reason=text(row.reason),
         waited_s=number(row.waited_s),
+        pruned_at=_or_none(moment, row.pruned_at),
     )
 
 
@@ -271,6 +327,6 @@ def settlement(row: SettlementRow) -> tuple[int, datetime, Settlement]:
         lambda: (
             whole(row.version),
             moment(row.made_at),
-            settlements().validate_json(row.payload),
+            _settlements().validate_json(packed.unpack(row.payload)),
         ),
     )

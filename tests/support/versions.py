@@ -145,6 +145,7 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ),
     ],
     "0011-looked-until": [],
+    "0012-kept-and-pruned": [],
 }  # fmt: skip
 # Since this version jobs are written with their user and group as columns.
 OF_USERS = "0005-many-machines"

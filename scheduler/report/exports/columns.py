@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from scheduler.report.exports import Entry
 
@@ -57,7 +57,7 @@ COLUMNS: tuple[str, ...] = (
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 
-def write(entries: Sequence[Entry]) -> str:
+def write(entries: Iterable[Entry]) -> str:
     """The header and a row for each entry.
 
     A text that a spreadsheet would run as a formula is led by an apostrophe; ``reasons`` is a

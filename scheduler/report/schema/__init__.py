@@ -14,11 +14,12 @@ from scheduler.report.schema.plan import (
     series_json,
 )
 from scheduler.report.schema.report import report_json
-from scheduler.report.schema.totals import totals
+from scheduler.report.schema.totals import Totals, totals
 
 __all__ = [
     "NO_BOUND",
     "SCHEMA_VERSION",
+    "Totals",
     "damaged_json",
     "figure",
     "iso",

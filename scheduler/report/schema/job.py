@@ -46,6 +46,7 @@ def job_json(
         "attempt": job.attempt,
         "started_at": iso(job.started_at),
         "ended_at": iso(job.ended_at),
+        "pruned_at": iso(job.pruned_at),
         "plan": None if job.plan is None else plan_json(job.plan),
     }
     if events is not None:
@@ -68,6 +69,7 @@ def job_json(
     unset |= {"duration_s": "not given", "latest_safe_start": "no deadline bounds its start"}
     unset |= dict.fromkeys(("region", "plan"), "not planned yet")
     unset |= {"started_at": "not started", "ended_at": "not ended"}
+    unset |= {"pruned_at": "all that it left is kept"}
     unset |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     for i, a in enumerate(attempts or ()):
         for name in ("started_at", "ended_at", "exit_code", "signal", "outcome"):

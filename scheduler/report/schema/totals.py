@@ -2,49 +2,72 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from scheduler.report.schema.common import figure, null_reasons, total
+from providers.base import Triple
+from scheduler.models import Figures
+from scheduler.report.schema.common import figure, null_reasons
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from scheduler.models import Job, Settlement
 
-
-def totals(pairs: Sequence[tuple[Job, Settlement | None]]) -> dict[str, Any]:
-    """Sums over what is known, with the number of jobs whose figure is not."""
-    found = [s for _, s in pairs if s is not None]
-    reserved = [s.reserved_kwh for s in found]
-    content: dict[str, Any] = {
-        "jobs": len(pairs),
-        "energy_kwh": {
-            "active": figure(total([s.active_kwh for s in found])),
-            "reserved": figure(total(reserved)),
-        },
-        "operational_g": figure(total([s.operational_g for s in found])),
-        "embodied_g": figure(total([s.embodied_g for s in found])),
-        "total_g": figure(total([s.total_g for s in found])),
-        "baseline_g": figure(total([s.baseline_g for s in found])),
-        "saved_g": figure(total([s.saved_g for s in found])),
-        "saved_percent": None,
-        "saving_estimated": any(s.saving_estimated for s in found),
-        "measured_percent": _measured(found),
-    }
-    saved = [(s.saved_g, s.baseline_g) for s in found if s.saved_g and s.baseline_g]
-    base = sum(b.value for _, b in saved)
-    if base > 0:
-        content["saved_percent"] = 100.0 * sum(g.value for g, _ in saved) / base
-    missing = {
-        name: len(pairs) - sum(getattr(s, name) is not None for s in found)
-        for name in ("reserved_kwh", "operational_g", "embodied_g", "saved_g")
-    }
-    content["jobs_without"] = {k: n for k, n in missing.items() if n}
-    return content | {"null_reasons": null_reasons(content, {}, "known of no job here")}
+_NAMES = tuple(field.name for field in fields(Figures) if field.name.endswith(("_kwh", "_g")))
 
 
-def _measured(found: Sequence[Settlement]) -> float | None:
-    known = [(s.measured_percent, s.reserved_kwh) for s in found]
-    pairs = [(p, e.value) for p, e in known if p is not None and e is not None]
-    whole = sum(kwh for _, kwh in pairs)
-    return sum(p * kwh for p, kwh in pairs) / whole if whole > 0 else None
+class Totals:
+    """Sums that grow job by job, so that as many may be added as there are."""
+
+    def __init__(self) -> None:
+        self._jobs, self._estimated = 0, False
+        self._sums: dict[str, Triple | None] = dict.fromkeys(_NAMES)
+        self._known = dict.fromkeys(_NAMES, 0)
+        # Grams saved of how many; percent measured times kWh, of how many.
+        self._saved_g = self._baseline_g = self._measured = self._judged_kwh = 0.0
+
+    def add(self, found: Settlement | Figures | None) -> None:
+        """Count a job with what it has cost; None: that is not known."""
+        self._jobs += 1
+        if found is None:
+            return
+        self._estimated = self._estimated or found.saving_estimated
+        for name in _NAMES:
+            known, before = getattr(found, name), self._sums[name]
+            if known is not None:
+                self._known[name] += 1
+                self._sums[name] = known if before is None else before + known
+        if found.saved_g is not None and found.baseline_g is not None:
+            self._saved_g += found.saved_g.value
+            self._baseline_g += found.baseline_g.value
+        if found.measured_percent is not None and found.reserved_kwh is not None:
+            self._measured += found.measured_percent * found.reserved_kwh.value
+            self._judged_kwh += found.reserved_kwh.value
+
+    def as_json(self) -> dict[str, Any]:
+        """Sums over what is known, with the number of jobs whose figure is not."""
+        sums = {name: figure(found) for name, found in self._sums.items()}
+        above, judged = self._baseline_g > 0, self._judged_kwh > 0
+        content: dict[str, Any] = {
+            "jobs": self._jobs,
+            "energy_kwh": {"active": sums.pop("active_kwh"), "reserved": sums.pop("reserved_kwh")},
+            **sums,
+            "saved_percent": 100.0 * self._saved_g / self._baseline_g if above else None,
+            "saving_estimated": self._estimated,
+            "measured_percent": self._measured / self._judged_kwh if judged else None,
+        }
+        missing = {
+            name: self._jobs - self._known[name]
+            for name in ("reserved_kwh", "operational_g", "embodied_g", "saved_g")
+        }
+        content["jobs_without"] = {k: n for k, n in missing.items() if n}
+        return content | {"null_reasons": null_reasons(content, {}, "known of no job here")}
+
+
+def totals(pairs: Iterable[tuple[Job, Settlement | None]]) -> dict[str, Any]:
+    """The sums over all of them."""
+    sums = Totals()
+    for _, settlement in pairs:
+        sums.add(settlement)
+    return sums.as_json()
