@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support import aftermath
+
+from scheduler.models import JobState
 
 pytest.importorskip("sklearn", reason="the example trains with scikit-learn")
 
@@ -30,10 +33,10 @@ tick: 1s
 regions:
   local: {zone: DE}
 """
-# In steps of 6 s: from EARLIEST on two segments of 6 s and 34 s are the cheapest. A busy machine
-# has until then to submit.
+# In steps of 6 s: from EARLIEST on two segments of 6 s and 34 s are the cheapest, with 12 s between
+# them. A busy machine has until then to submit.
 EARLIEST = 10
-LOW = {EARLIEST, *range(EARLIEST + 2, EARLIEST + 8)}
+LOW = {EARLIEST, *range(EARLIEST + 3, EARLIEST + 9)}
 JOB = (
     "--pausable", "--resume-overhead", "0s", "--min-run", "3s", "--duration", "40s",
     "--deadline", "10m", "--power", "50W", "--unit", "epochs",
@@ -136,7 +139,8 @@ def test_a_training_pauses_by_its_checkpoint_and_ends_as_an_unbroken_one(
 def test_a_pause_outlives_its_watcher(tmp_path: Path, accuracy: str, mode: str) -> None:
     home = Home(tmp_path)
     watcher = home.start("run", *home.job_options, "--pause-signal", mode, "--", *_train())
-    home.until(lambda: [j for j in home.json("status")["jobs"] if j["state"] == "paused"])
+    with aftermath.opened(tmp_path / "home") as store:
+        home.until(lambda: store.jobs.find({JobState.PAUSED}))
     watcher.kill()
     watcher.communicate()
     daemon = home.start("up")
