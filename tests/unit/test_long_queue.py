@@ -125,8 +125,8 @@ def test_deadlines_hold_also_where_only_a_part_is_planned_together(
     # All want the same hour at once, as after a change of the forecast.
     with long.ctx.store._database.write() as session:
         session.connection().execute(text("UPDATE job SET sight = ''"))
-    for _ in range(200):
-        long.tick(minutes=2)
+    for _ in range(100):
+        long.tick(minutes=4)
         jobs = [long.ctx.store.jobs.get(job_id) for job_id in taken]
         assert sum(job.state.active for job in jobs) <= 2
         if all(job.state.ended for job in jobs):
