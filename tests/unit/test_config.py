@@ -160,7 +160,7 @@ def test_hints_never_name_the_packaged_file(tmp_path: Path) -> None:
 
 
 def test_a_named_file_that_is_absent_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no file"):
+    with pytest.raises(ConfigError, match="is not a file"):
         config.load("absent.yaml", {}, tmp_path)
 
 
