@@ -42,7 +42,7 @@ def test_the_second_says_no_by_whatever_name_it_calls_the_home(fleet: Fleet) -> 
     (fleet.folder / "h1").symlink_to(fleet.folder / "h0")
     for home in (0, 1):
         refused = fleet.run("up", home=home, code=5).stderr.splitlines()[-1]
-        assert f"(process {first.pid})" in refused
+        assert f"process {first.pid}" in refused
     job_id = fleet.submit(*aftermath.marking(fleet.folder / "marks"))
     with watching(fleet.folder / "h0") as seen:
         seen.until("succeeded", job_id)

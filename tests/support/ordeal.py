@@ -45,6 +45,8 @@ sample_interval: 0.2s
 """
 # So long one point is waited for; then the kill comes wherever the victim is.
 POINT_S = 3.0
+# The same of a daemon that was killed just before: a busy machine starts it in seconds.
+UP_S = 30.0
 # Whoever makes no progress for so long hangs.
 HANG_S = 300.0
 # How often each kind of kill comes, by weight; a runner dies more cheaply than it is started.
@@ -214,7 +216,7 @@ class Ordeal:
             found.update(set(proc.children(daemon.pid)) - before)
             return bool(found)
 
-        kills.within(POINT_S, calls)
+        kills.within(UP_S, calls)
         both = self._rng.random() < 0.5
         self._strike(n, "executor call" if found else "daemon")
         begun = kills.runners(self.folder)
@@ -227,7 +229,7 @@ class Ordeal:
     def _kill_connection(self) -> None:
         """A daemon within a transaction that writes."""
         n, daemon = self._some_daemon()
-        wrote = kills.within(POINT_S, lambda: kills.writes(daemon.pid, self.home(n)))
+        wrote = kills.within(UP_S, lambda: kills.writes(daemon.pid, self.home(n)))
         self._strike(n, "transaction" if wrote else "daemon")
 
     def _kill_client(self) -> None:
