@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.files import make_folder
+from providers.runner import proc
 from providers.runner.journal import read_json
 from scheduler.errors import ConfigError, StoreError
-from scheduler.locks import held
+from scheduler.locks import held, holder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -139,10 +140,14 @@ class RunFolders:
     def abandoned(self) -> Iterator[str]:
         """Ids whose submitter was killed before it was done; a mark goes once it was dealt with."""
         for name in self.under_way():
-            with suppress(FileNotFoundError), held(self._root / SUBMITTING / name) as dead:
+            mark = self._root / SUBMITTING / name
+            submitter = holder(mark)
+            if submitter is not None and proc.identify(submitter.pid) is not None:
+                continue  # a file system may know no locks
+            with suppress(FileNotFoundError), held(mark) as dead:
                 if dead:
                     yield name
-                    self._unmark(self._root / SUBMITTING / name)
+                    self._unmark(mark)
 
     def under_way(self) -> list[str]:
         """Ids of submissions that are not done, whether or not their submitters live."""
