@@ -120,7 +120,7 @@ def test_a_wrong_job_file_is_exit_3(lowtide: Callable[..., Any], tmp_path: Path)
         ("", "empty"),
         ("timestamp_utc,region\n2026-01-01T00:00Z,DE\n", "g_per_kwh"),
         (
-            "timestamp_utc,region,g_per_kwh\n2026-01-01T01:00Z,DE,5\n2026-01-01T00:00Z,DE,5\n",
+            "timestamp_utc,region,g_per_kwh\n2026-01-01T01:00Z,DE,5\n2026-01-01T01:00Z,DE,5\n",
             "row 3",
         ),
         ("timestamp_utc,region,g_per_kwh\n2026-01-01T00:00Z,DE,x\n", "row 2"),

@@ -172,7 +172,7 @@ def test_a_forecast_for_a_far_year_takes_no_cells_beyond_the_trace(tmp_path: Pat
     even = _file(tmp_path, EVEN)
     path = tmp_path / "forecast.csv"
     issued = from_unix(START).isoformat()
-    rows = [f"{issued},{at},DE,100" for at in (issued, "2026-03-02T01:00Z", "9999-12-31T00:00Z")]
+    rows = [f"{issued},{at},DE,100" for at in (issued, "2026-03-02T01:00Z", "9000-12-31T00:00Z")]
     path.write_text("\n".join(("issued_utc,target_utc,region,forecast_g_per_kwh", *rows)))
     ((_, ((_, first, values),)),) = read(even, path, ()).issued
     assert (first, len(values)) == (0, ROWS)
