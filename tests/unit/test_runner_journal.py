@@ -19,7 +19,7 @@ from providers.runner.units import Written, read_units
 CPU = Component("cpu", "modelled", "test", 10.0)
 GPU = Component("gpu:GPU-1", "missing", "no meter")
 figures = st.floats(0, 1e12).map(lambda x: Triple(0.5 * x, x, 2 * x))
-facts = st.dictionaries(st.text(max_size=9), st.floats(-1e17, 1e17))
+facts = st.dictionaries(st.text(max_size=9), st.floats(0, 1e17))
 readings = st.builds(Reading, st.just("cpu"), figures, figures, st.floats(0, 1e9), facts)
 
 
