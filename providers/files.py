@@ -50,7 +50,7 @@ def make_folder(folder: Path, mode: int = 0o700) -> None:
 
 
 def write_private(path: Path, content: str) -> None:
-    """Write a text file that nobody but its owner could read or write at any moment."""
+    """Write a text file that only its owner can read or write, from its first byte on."""
     with os.fdopen(os.open(path, _WRITE, PRIVATE), "w", encoding="utf-8") as file:
         # One that was there before may be open to others.
         os.fchmod(file.fileno(), PRIVATE)

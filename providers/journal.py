@@ -90,9 +90,9 @@ def _bounded(*figures: Any) -> list[float]:
     return found
 
 
-def _component(told: dict[str, Any]) -> Component:
+def _component(fields: dict[str, Any]) -> Component:
     """As a meter would tell it; else :class:`ValueError` or :class:`TypeError`."""
-    made = Component(**told)
+    made = Component(**fields)
     _bounded(*(figure for figure in (made.max_w, made.poll_s) if figure is not None))
     if not (
         isinstance(made.name, str)
@@ -108,9 +108,9 @@ def _sample(line: dict[str, Any], components: Sequence[Component], last: Sample 
     """A sample that is finite and does not run backwards; else :class:`ValueError`."""
     readings = []
     for index, *numbers in line["read"]:
-        told = numbers.pop() if isinstance(numbers[-1], dict) else {}
+        stated = numbers.pop() if isinstance(numbers[-1], dict) else {}
         low, value, high, e_low, e_value, e_high, covered = _bounded(*numbers)
-        facts = dict(zip(map(str, told), _bounded(*told.values()), strict=True))
+        facts = dict(zip(map(str, stated), _bounded(*stated.values()), strict=True))
         readings.append(
             Reading(
                 components[index].name,

@@ -228,7 +228,7 @@ def _is_sound(receipt: Receipt) -> bool:
 def _time(value: Any) -> float:
     """Unix seconds; :class:`ValueError` where it is no time."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LAST_S:
-        raise ValueError(f"{value!r} is no time")
+        raise ValueError(f"{value!r} is not a time")
     return float(value)
 
 
@@ -241,8 +241,8 @@ def read_pauses(run_dir: Path) -> tuple[tuple[float, float | None], ...]:
     if receipt is not None:
         return receipt.pauses
     try:
-        told = (read_json(run_dir / "pauses.json", WORD_LIMIT_BYTES) or {}).get("pauses", ())
-        return _in_order((_time(a), None if b is None else _time(b)) for a, b in told)
+        pairs = (read_json(run_dir / "pauses.json", WORD_LIMIT_BYTES) or {}).get("pauses", ())
+        return _in_order((_time(a), None if b is None else _time(b)) for a, b in pairs)
     except (TypeError, ValueError):
         return ()
 

@@ -91,7 +91,7 @@ def _fault(job: Job, attempt: Attempt, receipt: Receipt, now: datetime) -> str:
         return f"it is that of {receipt.job_id}, attempt {receipt.attempt}"
     for at_s in (receipt.started_at, receipt.ended_at):
         if not believable(at_s, attempt, now):
-            return f"{at_s:.0f} is no time of this attempt"
+            return f"{at_s:.0f} is outside the time of this attempt"
     if receipt.reason == "time_limit" and job.spec.time_limit_s is None:
         return "it has no time limit that could be reached"
     if receipt.reason == "paused" and job.spec.pausable is None:

@@ -38,7 +38,7 @@ def _aware(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone: write e.g. {moment}+01:00")
     if not 1970 <= moment.year < END_YEAR:
-        raise ValueError(f"{moment.isoformat()} is no time of a job: is the year right?")
+        raise ValueError(f"{moment.isoformat()} is out of range for a job: is the year right?")
     return moment
 
 
@@ -185,7 +185,7 @@ class JobSpec(BaseModel):
                 )
         learned = None if self.learned_power is None else self.learned_power.watts
         if learned is not None and not 0 <= learned.low <= learned.high <= MOST_W:
-            raise ValueError("the power learned from past runs is no power that a machine draws")
+            raise ValueError("the power learned from past runs is out of range for a machine")
         return self
 
     @property

@@ -231,7 +231,7 @@ def _step(region: object, host: object, at_s: object, slots: object, gpus: objec
     counts = (values.whole(n, -values.LARGEST) for n in (slots, gpus))
     at = values.number(at_s)
     if not 0 <= at < values.END_S:
-        raise ValueError(f"{at_s} is no time")
+        raise ValueError(f"{at_s} is not a time")
     return Step(values.text(region), values.text(host), int(at), *counts)
 
 

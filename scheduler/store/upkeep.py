@@ -195,7 +195,8 @@ def delete(
     processes may still run.
     """
     if table not in READERS:
-        raise UsageError(f"{table} is no table with rows to delete: {', '.join(READERS)} are")
+        named = ", ".join(READERS)
+        raise UsageError(f"rows of {table!r} cannot be deleted: only those of {named} can")
     _must_exist(address)
     with _opened(address, environ) as database, database.write() as session:
         row_type, read = READERS[table]

@@ -273,7 +273,7 @@ def attempt(row: AttemptRow) -> Attempt:
 
 def _attempt(row: AttemptRow) -> Attempt:
     if not text(row.run_dir).startswith("/"):
-        raise ValueError("a run folder that is no absolute path")
+        raise ValueError("the run folder is not an absolute path")
     return Attempt(
         job_id=text(row.job_id),
         number=whole(row.number),
@@ -307,7 +307,7 @@ def series(row: RecurrenceRow) -> Recurrence:
 
 def _series(row: RecurrenceRow) -> Recurrence:
     if not 0 < number(row.within_s) <= LONGEST_S:
-        raise ValueError(f"{row.within_s} is no span of time")
+        raise ValueError(f"{row.within_s} is not a span of time")
     cron.parse(text(row.every))
     return Recurrence(
         id=text(row.id),

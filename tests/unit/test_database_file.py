@@ -6,14 +6,14 @@ import os
 import sqlite3
 import stat
 import subprocess
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import event
-from support.bench import PYTHON, Bench
+from support.bench import PYTHON
+from support.holder import standing_still
 
-from providers.runner import proc
 from scheduler import address
 from scheduler.errors import ConfigError, StoreUnavailable
 from scheduler.store import Store, sqlite
@@ -27,13 +27,11 @@ if TYPE_CHECKING:
 
 OTHER_UID = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what is another's")
-# Takes the write lock, says so, and stands still.
-HOLDER = """
-import os, signal, sqlite3, sys
+# Takes the write lock.
+WRITER = """
+import sqlite3
 held = sqlite3.connect(sys.argv[1], isolation_level=None)
 held.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-os.kill(os.getpid(), signal.SIGSTOP)
 """
 
 
@@ -93,7 +91,7 @@ def test_a_second_opening_lets_no_lock_of_this_process_go(tmp_path: Path, now: d
     with first.together():
         first.beats.beat("x", now)
         Store(tmp_path, now).close()
-        other = [*PYTHON, HOLDER.replace("connect(", "connect(timeout=0, database=")]
+        other = [*PYTHON, WRITER.replace("connect(", "connect(timeout=0, database=")]
         done = subprocess.run(
             [*other, str(tmp_path / "lowtide.db")], capture_output=True, text=True, check=False
         )
@@ -132,19 +130,6 @@ def test_any_path_is_opened_as_it_is(tmp_path: Path, now: datetime) -> None:
             assert raw.execute("SELECT count(*) FROM beat").fetchone() == (1,)
 
 
-@contextmanager
-def _stopped_writer(path: Path) -> Iterator[int]:
-    holder = subprocess.Popen([*PYTHON, HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        Bench.until(lambda: (found := proc.stat(holder.pid)) is not None and found.state == "T")
-        yield holder.pid
-    finally:
-        holder.kill()
-        holder.communicate()
-
-
 def test_a_writer_that_is_stopped_is_named_and_not_waited_for(
     tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +137,7 @@ def test_a_writer_that_is_stopped_is_named_and_not_waited_for(
     # Waiting for it would outlast the test.
     monkeypatch.setattr(sqlite, "PATIENCE_S", 10_000)
     store = Store(tmp_path, now)
-    with _stopped_writer(tmp_path / "lowtide.db") as pid:
+    with standing_still(WRITER, str(tmp_path / "lowtide.db")) as pid:
         with pytest.raises(StoreUnavailable, match=f"process {pid}, which is stopped: `kill -CONT"):
             store.beats.beat("x", now)
         assert store.beats.last("x") is None, "readers wait for no writer"
@@ -181,7 +166,7 @@ def test_a_command_says_it_in_one_line(
 ) -> None:
     monkeypatch.setattr(sqlite, "LOOK_S", 0.01)
     assert lowtide("status").code == 0
-    with _stopped_writer(tmp_path / "home" / "lowtide.db") as pid:
+    with standing_still(WRITER, str(tmp_path / "home" / "lowtide.db")) as pid:
         for argv in (("tick",), ("submit", "--duration", "1h", "--", "true")):
             done = lowtide(*argv)
             assert (done.code, f"process {pid}, which is stopped" in done.err) == (5, True)

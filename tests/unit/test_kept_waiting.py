@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.bench import PYTHON, Bench
 from support.database import open_store
+from support.holder import standing_still
 
-from providers.runner import proc
 from providers.transport import ledger
 from scheduler import daemon, engine
 from scheduler.errors import BusyError, StoreError, StoreUnavailable
@@ -24,14 +22,12 @@ from scheduler.store import postgres
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Takes a lock as a pass does, signs it, and stands still.
+# Takes a lock as a pass does, and signs it.
 HOLDER = """
-import fcntl, os, signal, sys
+import fcntl
 lock = open(sys.argv[1], "r+")
 fcntl.flock(lock, fcntl.LOCK_EX)
 print(os.getpid(), sys.argv[2], file=lock, flush=True)
-print("held", flush=True)
-os.kill(os.getpid(), signal.SIGSTOP)
 """
 SINCE = "2026-03-02T08:00:00Z"
 
@@ -40,16 +36,8 @@ SINCE = "2026-03-02T08:00:00Z"
 def _stopped_holder(lock: Path) -> Iterator[int]:
     lock.parent.mkdir(exist_ok=True, parents=True)
     lock.touch(0o600)
-    words = [*PYTHON, HOLDER, str(lock), SINCE]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        Bench.until(lambda: (found := proc.stat(process.pid)) is not None and found.state == "T")
-        yield process.pid
-    finally:
-        process.kill()
-        process.communicate()
+    with standing_still(HOLDER, str(lock), SINCE) as pid:
+        yield pid
 
 
 @pytest.mark.parametrize("umask", [0, 0o077])

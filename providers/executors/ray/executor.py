@@ -146,8 +146,8 @@ class Ray(FolderExecutor):
         if path.exists():
             return
         with suppress(ExecutorError, OSError):
-            told = self._client.log(submission_id(launch, _number(launch)))
-            write_private(path, told)
+            log = self._client.log(submission_id(launch, _number(launch)))
+            write_private(path, log)
 
 
 def mark(launch: Launch) -> dict[str, str]:
