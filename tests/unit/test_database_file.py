@@ -29,7 +29,7 @@ OTHER_UID = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what is another's")
 # Takes the write lock.
 WRITER = """
-import sqlite3
+import sqlite3, sys
 held = sqlite3.connect(sys.argv[1], isolation_level=None)
 held.execute("BEGIN IMMEDIATE")
 """
