@@ -41,30 +41,21 @@ def dispatch(ctx: Context, now: datetime, next_pass: datetime) -> None:
                 ctx.store.jobs.tell(job.id, now, "waiting", said)
 
 
-def before_planning(ctx: Context, now: datetime, by: datetime) -> None:
-    """Start or resume every job whose latest safe start would pass before ``by``, where it was
-    planned to be: no other plan may hold it up.
-    """
-    round_ = Round.of(ctx, now)
-    for job, free in round_.due(None, by):
-        if free and job.spec.latest_start is not None:
-            with alone(ctx, job.id, now):
-                _take_turn(ctx, job, round_, now)
+def in_time(ctx: Context, now: datetime, by: datetime, *, planned: bool) -> None:
+    """Start or resume what can wait for nothing: every job whose latest safe start would pass
+    before ``by``, where it was planned to be, as no other plan and no source may hold it up.
 
-
-def before_asking(ctx: Context, now: datetime, by: datetime) -> None:
-    """Start or resume what cannot wait for sources: every job whose latest safe start would pass
-    before ``by``, and every one whose start has come just now by a plan that is up to date. One
-    made in this very pass is not: it goes by what is remembered.
+    ``planned``, once a pass has planned: also every job whose start has come just now by a plan
+    that is up to date. One made in this very pass is not: it goes by what is remembered.
     """
     late = timedelta(seconds=rest.PASSES * ctx.config.settings.tick)
     round_ = Round.of(ctx, now)
-    for job, free in round_.due(None if ctx.outlook.pending else now, by):
-        assert job.plan is not None  # it is due by it
-        latest = job.spec.latest_start
-        up_to_date = job.plan.made_at < now and now - job.plan.start <= late
-        if free and (up_to_date or (latest is not None and latest < by)):
-            with alone(ctx, job.id, now):
+    for job, free in round_.due(now if planned and not ctx.outlook.pending else None, by):
+        with alone(ctx, job.id, now):
+            assert job.plan is not None  # it is due by it
+            latest = job.spec.latest_start
+            up_to_date = planned and job.plan.made_at < now and now - job.plan.start <= late
+            if free and (up_to_date or (latest is not None and latest < by)):
                 _take_turn(ctx, job, round_, now)
 
 

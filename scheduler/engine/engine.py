@@ -183,7 +183,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
         steps.do("follow handed-over jobs", lambda: handover.look(ctx, now))
         steps.do("follow jobs", lambda: reap.reap(ctx, now))
         # What frees slots comes first; then, whatever else fails, what can wait no longer.
-        steps.do("start due jobs", lambda: dispatch.before_planning(ctx, now, soon))
+        steps.do("start due jobs", lambda: dispatch.in_time(ctx, now, soon, planned=False))
         steps.do("cancel", lambda: dispatch.cancel_asked(ctx, now))
         steps.do("repeat series", lambda: recurring.spawn(ctx, now))
         steps.do("cancel orphans", lambda: dependencies.cancel_orphans(ctx, now))
@@ -194,7 +194,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
         if patience := ctx.outlook.begin_pass():
             planned = steps.do("plan", lambda: planner.replan(quiet, now, leads=leads))
             by = soon + patience
-            steps.do("start due jobs", lambda: dispatch.before_asking(quiet, now, by))
+            steps.do("start due jobs", lambda: dispatch.in_time(quiet, now, by, planned=True))
     with ctx.outlook.asking() as asker:
         if leads and asker is not None:
             asking = ctx.with_outlook(asker)
