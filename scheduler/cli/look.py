@@ -232,18 +232,31 @@ def cancel_command(ctx: click.Context, job_ids: tuple[str, ...]) -> int:
     is tried; the exit code is the worst.
     """
     worst = 0
+    stopping: list[Job | Damaged] = []
+
+    @contextmanager
+    def each_alone() -> Iterator[None]:
+        nonlocal worst
+        try:
+            yield
+        except LowtideError as e:
+            say(f"lowtide: {e}")
+            worst = max(worst, e.exit_code)
+
     with opened(ctx) as context:
         for job_id in job_ids:
-            try:
-                _cancel(context, job_id)
-            except LowtideError as e:
-                say(f"lowtide: {e}")
-                worst = max(worst, e.exit_code)
+            with each_alone():
+                stopping += _cancel(context, job_id)
+        # TERM, grace, KILL, and a second for the runner to write its receipt: of all at once.
+        patience = time.monotonic() + context.config.settings.grace + 3
+        for job in stopping:
+            with each_alone():
+                _wait_for_end(context, job, patience)
     return worst
 
 
-def _cancel(context: Context, job_id: str) -> None:
-    """One job or series, with its answer."""
+def _cancel(context: Context, job_id: str) -> list[Job | Damaged]:
+    """Cancel one job or series, with its answer; a job that is still to end is returned."""
     from scheduler import engine
     from scheduler.engine import recurring
 
@@ -253,10 +266,18 @@ def _cancel(context: Context, job_id: str) -> None:
         options.show(f"{series.id} stopped: {name} repeats no more")
         if last is not None:
             options.show(f"{last.id} {last.state}: {last.reason}")
-        return
+        return []
     job = engine.cancel(context, job_id, options.utc_now())
-    # TERM, grace, KILL, and a second for the runner to write its receipt.
-    patience = time.monotonic() + context.config.settings.grace + 3
+    if not job.state.ended:
+        return [job]
+    options.show(f"{job.id} {job.state}: {job.reason}")
+    return []
+
+
+def _wait_for_end(context: Context, job: Job | Damaged, patience: float) -> None:
+    """Follow a job that is being stopped until it ends, or ``patience`` (monotonic s) is over."""
+    from scheduler import engine
+
     while not job.state.ended and time.monotonic() < patience:
         time.sleep(0.2)
         if not engine.follow(context, job.id, options.utc_now()):

@@ -13,6 +13,7 @@ from providers.errors import LowtideError, NoData, ProviderError
 from providers.intensity.chain import Chain
 from providers.series import SourceInfo
 from providers.transport import contact
+from scheduler.engine.patience import Patient
 from scheduler.engine.sources import Asked, Memory, source_key
 from scheduler.errors import ConfigError, PendingError, StoreError, fault
 from scheduler.locks import held
@@ -168,7 +169,8 @@ class Outlook:
                 made = build(settings, self._here)
                 if not isinstance(made.info, SourceInfo):
                     raise TypeError(f"its info is a {type(made.info).__name__}")
-                self._sources[name] = made
+                ours = kind in registry.BUILTINS["intensity"]
+                self._sources[name] = made if ours else Patient(made)
             except LowtideError:
                 raise
             except Exception as e:

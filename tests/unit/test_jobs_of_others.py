@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from support.fleet import until
 
 from scheduler.cli import look
 
@@ -42,6 +43,24 @@ def test_each_id_is_tried_and_answered_and_the_exit_code_is_the_worst(
     assert lowtide("cancel", over).code == 2
     states = {job["job_id"]: job["state"] for job in lowtide("status", "--json").json["jobs"]}
     assert states == {over: "cancelled", theirs: "planned", last: "cancelled"}
+
+
+def test_all_are_asked_to_stop_before_the_first_has_ended(
+    lowtide: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text("grace: 1s\nregions: {local: {zone: DE, slots: 2}}\n")
+    stubborn = "trap '' TERM; touch $0; while :; do sleep 0.1; done"
+    job = ("submit", "--duration", "1h", "--start-by", "1s", "--json", "--", "sh", "-c", stubborn)
+    jobs = [lowtide(*job, str(tmp_path / name)).json["job_id"] for name in "ab"]
+    assert lowtide("tick").code == 0
+    until(lambda: all((tmp_path / name).exists() for name in "ab"))
+    assert lowtide("cancel", *jobs).code == 0
+    with closing(sqlite3.connect(tmp_path / "home" / "lowtide.db")) as raw:
+        (asked,) = raw.execute(
+            "SELECT max(at) FROM event WHERE detail = 'asked to stop'"
+        ).fetchone()
+        (ended,) = raw.execute("SELECT min(ended_at) FROM attempt").fetchone()
+    assert asked < ended
 
 
 @pytest.fixture
