@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 from support import postgres
+from support.compiled import once_a_process
 from support.database import open_store
 from support.ray import RayCluster, start_ray
 from support.server import Play, SourceServer
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 # Machines that run tests are shared: how long an example takes says nothing.
 settings.register_profile("lowtide", deadline=None)
 settings.load_profile("lowtide")
+
+once_a_process()
 
 # Whoever runs the tests may have a configuration of their own: none is read.
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="lowtide-no-config-")
