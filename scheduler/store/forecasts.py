@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from sqlalchemy import and_
+from sqlalchemy import and_, bindparam
 from sqlmodel import col, delete, func, select, update
 
 from providers.series import Series, empty, from_unix
@@ -27,6 +28,23 @@ if TYPE_CHECKING:
 PAGE = 16
 # Other rows only say why a question brought no forecast.
 HAS_VALUES = col(ForecastRow.ends) > col(ForecastRow.starts)
+_RECEIVED = (
+    select(ForecastRow.id)
+    .where(
+        ForecastRow.zone == bindparam("zone"),
+        ForecastRow.chain == bindparam("chain"),
+        HAS_VALUES,
+        col(ForecastRow.checked_at) <= bindparam("by"),
+    )
+    .order_by(col(ForecastRow.known_at).desc(), col(ForecastRow.id).desc())
+    .limit(PAGE)
+)
+# Built once: to build it takes longer than to run it.
+_NEWEST = (
+    select(ForecastRow)
+    .where(col(ForecastRow.id).in_(_RECEIVED))
+    .order_by(col(ForecastRow.id).desc())
+)
 
 
 class Remembered(NamedTuple):
@@ -143,18 +161,14 @@ class Forecasts:
         What was stored by a clock that has been set back since is passed over: rows checked
         later than ``now``, and, once their hour has come, rows that newer ones were stored after.
         """
-        recent = select(ForecastRow.id).where(
-            ForecastRow.zone == zone, ForecastRow.chain == chain, HAS_VALUES
-        )
-        if now is not None:
-            recent = recent.where(col(ForecastRow.checked_at) <= now.timestamp())
-        by_receipt = col(ForecastRow.known_at).desc(), col(ForecastRow.id).desc()
-        recent = recent.order_by(*by_receipt).limit(PAGE)
+        about = {"zone": zone, "chain": chain}
+        by = math.inf if now is None else now.timestamp()
         with self._db.read() as session:
-            query = select(ForecastRow).where(col(ForecastRow.id).in_(recent))
-            query = query.order_by(col(ForecastRow.id).desc())
             # Read as they are needed: nearly always the first one alone.
-            with closing(session.exec(query, execution_options={"yield_per": 1})) as rows:
+            found = session.exec(
+                _NEWEST, params=about | {"by": by}, execution_options={"yield_per": 1}
+            )
+            with closing(found) as rows:
                 return next(values.readable(self._db, rows, _remembered), None)
 
     def in_force(self, chain: str, zone: str, start_s: float, end_s: float) -> Series | None:

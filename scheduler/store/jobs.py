@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam
 from sqlmodel import case, col, func, or_, select, update
 
 from scheduler.errors import UsageError
@@ -43,6 +44,23 @@ _HOLDING = (
 _SLOTS = case((col(JobRow.slots).between(0, MOST), col(JobRow.slots)), else_=1)
 # Whose next attempt may wait at its engine.
 _WAITING = (str(JobState.PLANNED), str(JobState.PAUSED))
+# Statements are built once: to build one takes longer than to run it.
+_ALL = select(JobRow).order_by(col(JobRow.submitted_at).desc(), col(JobRow.id).desc())
+_IN_STATES = _ALL.where(col(JobRow.state).in_(bindparam("states", expanding=True)))
+_ATTEMPTS = (
+    select(AttemptRow).where(AttemptRow.job_id == bindparam("of")).order_by(col(AttemptRow.number))
+)
+_ITS_JOB = select(JobRow.id).where(
+    JobRow.id == AttemptRow.job_id,
+    col(JobRow.state).in_(_WAITING),
+    col(JobRow.attempt) < AttemptRow.number,
+)
+# From the attempts that are open, not from all planned jobs.
+_HANDED_OVER = (
+    select(AttemptRow)
+    .where(col(AttemptRow.ended_at).is_(None), _ITS_JOB.exists())
+    .order_by(col(AttemptRow.id))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +151,15 @@ class Jobs:
         group: str | None = None,
     ) -> list[Job]:
         """Jobs in order of submission; ``since`` bounds the end."""
-        query = select(JobRow).order_by(col(JobRow.submitted_at).desc(), col(JobRow.id).desc())
+        query, params = _ALL, {}
         if states is not None:
-            query = query.where(col(JobRow.state).in_([str(s) for s in states]))
+            query, params = _IN_STATES, {"states": [str(s) for s in states]}
         if since is not None:
             query = query.where(col(JobRow.ended_at) >= since.timestamp())
         if group is not None:
             query = query.where(col(JobRow.group) == group)
         with self._db.read() as session:
-            rows = reversed(session.exec(query).all())
+            rows = reversed(session.exec(query, params=params).all())
             return list(values.readable(self._db, rows, values.job))
 
     def succeeded(self, user: str, group: str, limit: int) -> list[Job]:
@@ -241,19 +259,8 @@ class Jobs:
 
     def handed_over(self) -> list[Attempt]:
         """Those of all planned and paused jobs."""
-        its_job = select(JobRow.id).where(
-            JobRow.id == AttemptRow.job_id,
-            col(JobRow.state).in_(_WAITING),
-            col(JobRow.attempt) < AttemptRow.number,
-        )
-        # From the attempts that are open, not from all planned jobs.
-        query = (
-            select(AttemptRow)
-            .where(col(AttemptRow.ended_at).is_(None), its_job.exists())
-            .order_by(col(AttemptRow.id))
-        )
         with self._db.read() as session:
-            return list(values.readable(self._db, session.exec(query), values.attempt))
+            return list(values.readable(self._db, session.exec(_HANDED_OVER), values.attempt))
 
     def hand_over(self, job: Job, attempt: Attempt, said: str) -> bool:
         """Note the attempt that is handed to its engine; the job stays planned, or paused."""
@@ -325,8 +332,7 @@ class Jobs:
     def attempts(self, job_id: str) -> list[Attempt]:
         """Every start of a job, in order."""
         with self._db.read() as session:
-            query = select(AttemptRow).where(AttemptRow.job_id == job_id)
-            return [values.attempt(r) for r in session.exec(query.order_by(col(AttemptRow.number)))]
+            return [values.attempt(r) for r in session.exec(_ATTEMPTS, params={"of": job_id})]
 
     def held_gpus(self, region: str | None = None) -> frozenset[str]:
         """Boards that attempts of active jobs hold, in one region or in all."""

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Float, bindparam
 from sqlalchemy.orm import aliased
 from sqlmodel import case, col, func, or_, select, update
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlmodel import Session
+    from sqlmodel.sql.expression import SelectOfScalar
 
     from scheduler.models import Settlement
     from scheduler.store.database import Database
@@ -33,6 +35,39 @@ if TYPE_CHECKING:
 
 # Between two looks at a settlement passes this share of the time since the job ended.
 GROWTH = 8
+
+
+def _owed() -> SelectOfScalar[str]:
+    now, pause_s = bindparam("now", type_=Float), bindparam("pause_s", type_=Float)
+    seen = func.coalesce(SettlementRow.checked_at, SettlementRow.made_at)
+    patience = (seen - JobRow.ended_at) / GROWTH
+    pause = case((patience > pause_s, patience), else_=pause_s)
+    later = aliased(SettlementRow)
+    newer = select(later.id).where(
+        later.job_id == SettlementRow.job_id, col(later.version) > SettlementRow.version
+    )
+    rests = select(SettlementRow.id).where(
+        SettlementRow.job_id == JobRow.id,
+        ~newer.exists(),
+        seen <= now,
+        or_(SettlementRow.status == "final", seen + pause > now),
+    )
+    begun = select(AttemptRow.id).where(
+        AttemptRow.job_id == JobRow.id, col(AttemptRow.started_at).is_not(None)
+    )
+    return select(JobRow.id).where(
+        col(JobRow.state).in_([str(state) for state in JobState if state.ended]),
+        col(JobRow.pruned_at).is_(None),
+        begun.exists(),
+        ~rests.exists(),
+    )
+
+
+# Statements are built once: to build one takes longer than to run it.
+_OWED = _owed()
+_VERSIONS = select(SettlementRow).where(SettlementRow.job_id == bindparam("of"))
+_NEWEST = _VERSIONS.order_by(col(SettlementRow.version).desc())
+_IN_ORDER = _VERSIONS.order_by(col(SettlementRow.version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,39 +138,16 @@ class Settlements:
         a day will hardly change within the next hour. A look that lies in the future was made on
         a clock that has been set back since, and does not count, however final.
         """
-        seen = func.coalesce(SettlementRow.checked_at, SettlementRow.made_at)
-        patience = (seen - JobRow.ended_at) / GROWTH
-        pause = case((patience > pause_s, patience), else_=pause_s)
-        later = aliased(SettlementRow)
-        newer = select(later.id).where(
-            later.job_id == SettlementRow.job_id, col(later.version) > SettlementRow.version
-        )
-        rests = select(SettlementRow.id).where(
-            SettlementRow.job_id == JobRow.id,
-            ~newer.exists(),
-            seen <= now.timestamp(),
-            or_(SettlementRow.status == "final", seen + pause > now.timestamp()),
-        )
-        begun = select(AttemptRow.id).where(
-            AttemptRow.job_id == JobRow.id, col(AttemptRow.started_at).is_not(None)
-        )
+        params = {"now": now.timestamp(), "pause_s": pause_s}
         with self._db.read() as session:
-            query = select(JobRow.id).where(
-                col(JobRow.state).in_([str(s) for s in JobState if s.ended]),
-                col(JobRow.pruned_at).is_(None),
-                begun.exists(),
-                ~rests.exists(),
-            )
-            return list(session.exec(query))
+            return list(session.exec(_OWED, params=params))
 
 
 def _versions(
     db: Database, session: Session, job_id: str, *, newest: bool = False
 ) -> list[Version]:
     """Those that can be read; ``newest``: the last one of them alone."""
-    query = select(SettlementRow).where(SettlementRow.job_id == job_id)
-    number = col(SettlementRow.version)
-    rows = session.exec(query.order_by(number.desc() if newest else number))
+    rows = session.exec(_NEWEST if newest else _IN_ORDER, params={"of": job_id})
     read = values.readable(db, rows, values.settlement)
     return [Version(*said) for said in (islice(read, 1) if newest else read)]
 

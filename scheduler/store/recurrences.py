@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
     from scheduler.store.database import Database
 
+_ACTIVE = (
+    select(RecurrenceRow)
+    .where(col(RecurrenceRow.stopped_at).is_(None))
+    .order_by(col(RecurrenceRow.submitted_at), col(RecurrenceRow.id))
+)
+
 
 class Recurrences:
     """The series that were submitted; a stopped one stays, but is not seen here again."""
@@ -44,10 +50,8 @@ class Recurrences:
 
     def active(self) -> list[Recurrence]:
         """Every series that was not stopped, in order of submission."""
-        query = select(RecurrenceRow).where(col(RecurrenceRow.stopped_at).is_(None))
-        query = query.order_by(col(RecurrenceRow.submitted_at), col(RecurrenceRow.id))
         with self._db.read() as session:
-            return list(values.readable(self._db, session.exec(query), values.series))
+            return list(values.readable(self._db, session.exec(_ACTIVE), values.series))
 
     def damaged(self) -> list[Damaged]:
         """Every series whose row cannot be read, and that was not stopped."""

@@ -68,6 +68,14 @@ _SUMS = (
     "SELECT region, host, ends, -slots, -gpus FROM reservation) AS part "
     "GROUP BY region, host, at_s HAVING sum(slots) <> 0 OR sum(gpus) <> 0"
 )
+_PROMISED = select(PromisedRow).order_by(
+    col(PromisedRow.region), col(PromisedRow.host), col(PromisedRow.at_s)
+)
+_WHOLE = select(
+    func.count(func.distinct(ReservationRow.job_id)),
+    func.coalesce(func.sum(ReservationRow.late), 0),
+    func.max(values.sane(ReservationRow.made_at)),
+)
 _RECOUNT = text(f"INSERT INTO promised (region, host, at_s, slots, gpus) {_SUMS}")
 
 
@@ -115,9 +123,8 @@ class Reservations:
 
         Where that is damaged, and until a pass has mended it, it is added up from what can be read.
         """
-        where = (col(PromisedRow.region), col(PromisedRow.host), col(PromisedRow.at_s))
         with self._db.read() as session:
-            rows = session.exec(select(PromisedRow).order_by(*where)).all()
+            rows = session.exec(_PROMISED).all()
             try:
                 return [_step(r.region, r.host, r.at_s, r.slots, r.gpus) for r in rows]
             except (TypeError, ValueError):
@@ -138,13 +145,8 @@ class Reservations:
 
     def whole(self) -> Whole:
         """How many there are."""
-        query = select(
-            func.count(func.distinct(ReservationRow.job_id)),
-            func.coalesce(func.sum(ReservationRow.late), 0),
-            func.max(values.sane(ReservationRow.made_at)),
-        )
         with self._db.read() as session:
-            jobs, late, made_at = session.exec(query).one()
+            jobs, late, made_at = session.exec(_WHOLE).one()
         return Whole(jobs, int(late), None if made_at is None else from_unix(made_at))
 
     def mend(self, now: datetime) -> bool:

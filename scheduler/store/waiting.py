@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import literal_column
+from sqlalchemy import bindparam, literal_column
 from sqlmodel import and_, col, func, or_, select, update
 
 from providers.series import from_unix
@@ -19,18 +19,95 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import BindParameter, ColumnElement
     from sqlmodel import Session
+    from sqlmodel.sql.expression import Select, SelectOfScalar
 
     from scheduler.store.database import Database
     from scheduler.store.reservations import Reservation
 
 WAITING = (JobState.QUEUED, JobState.PLANNED, JobState.PAUSED)
+_LATEST = func.coalesce(JobRow.latest_start, JobRow.release, 0.0)
+# Statements are built once: to build one takes twice as long as to run it on a short queue.
 _PLANNED = col(JobRow.state) == str(JobState.PLANNED)
+_WAITS = col(JobRow.state).in_([str(state) for state in WAITING])
+_ORDER = (col(JobRow.submitted_at), col(JobRow.id))
+_LIMIT: BindParameter[int] = bindparam("limit")
+_BY = (JobRow.state, JobRow.places, JobRow.sight)
+_GROUPS = (
+    select(  # type: ignore[call-overload]
+        *_BY,
+        # One row with a time that is none moves the bounds of no other.
+        func.min(values.sane(JobRow.release)),
+        func.max(values.sane(JobRow.until)),
+        func.count(),
+    )
+    .where(_WAITS)
+    .group_by(*_BY)
+    .order_by(*_BY)
+)
+_QUEUED = (
+    select(JobRow)
+    .where(col(JobRow.state) == str(JobState.QUEUED))
+    .order_by(col(JobRow.latest_start).nulls_last(), *_ORDER)
+    .limit(_LIMIT)
+)
+_PAUSED = select(JobRow).where(col(JobRow.state) == str(JobState.PAUSED)).order_by(*_ORDER)
 # Written as the partial indexes are, or they are not used.
 _CANCELLED: ColumnElement[bool] = literal_column("cancel_requested")
 _DEPENDS: ColumnElement[bool] = literal_column("waits")
-_LATEST = func.coalesce(JobRow.latest_start, JobRow.release, 0.0)
+_DEPENDENT = (
+    select(JobRow)
+    .where(_DEPENDS, col(JobRow.state).in_([str(JobState.QUEUED), str(JobState.PLANNED)]))
+    .order_by(*_ORDER)
+)
+_TO_CANCEL = select(JobRow).where(_CANCELLED, _WAITS).order_by(*_ORDER)
+_OF_SERIES = (
+    select(JobRow)
+    .where(
+        col(JobRow.recurrence).is_not(None),
+        col(JobRow.state).in_([str(state) for state in JobState if not state.ended]),
+    )
+    .order_by(*_ORDER)
+)
+_NEXT = select(JobRow).where(_PLANNED).order_by(col(JobRow.planned_start)).limit(_LIMIT)
+_MISSED = _NEXT.where(col(JobRow.planned_start) < bindparam("before"))
+_HANDED = select(AttemptRow.id).where(
+    AttemptRow.job_id == JobRow.id,
+    col(AttemptRow.number) > JobRow.attempt,
+    col(AttemptRow.ended_at).is_(None),
+)
+_TO_HAND_OVER = _NEXT.where(
+    col(JobRow.planned_start) > bindparam("now"),
+    col(JobRow.region).in_(bindparam("regions", expanding=True)),
+    ~_HANDED.exists(),
+)
+_NAMED = select(JobRow).where(col(JobRow.id).in_(bindparam("ids", expanding=True)), _WAITS)
+_TURNS = select(  # type: ignore[call-overload]
+    JobRow.id,
+    col(JobRow.priority),
+    _LATEST,
+    JobRow.submitted_at,
+    JobRow.latest_start,
+    JobRow.region,
+    JobRow.host,
+    JobRow.slots,
+    JobRow.waits,
+).where(_PLANNED, ~col(JobRow.cancel_requested))
+_URGENT = _TURNS.where(col(JobRow.latest_start) < bindparam("latest"))
+_BEGUN = _TURNS.where(col(JobRow.planned_start) <= bindparam("start"))
+_RIVALS = _TURNS.where(
+    col(JobRow.region) == bindparam("region"),
+    col(JobRow.latest_start) < bindparam("before"),
+    or_(
+        col(JobRow.priority) > bindparam("rank"),
+        and_(col(JobRow.priority) == bindparam("rank"), bindparam("than") >= _LATEST),
+    ),
+)
+_MOMENTS = tuple(
+    select(func.min(values.sane(column))).where(_PLANNED, col(column) > bindparam("now"))
+    for column in (JobRow.planned_start, JobRow.latest_start)
+)
 # So many rows are taken from a cursor at once.
 PAGE = 500
 Urgency = tuple[int, float, float, str]
@@ -86,42 +163,32 @@ class Waiting:
 
     def groups(self) -> list[Group]:
         """All waiting jobs, by where they may run."""
-        by = (JobRow.state, JobRow.places, JobRow.sight)
-        # One row with a time that is none moves the bounds of no other.
-        bounds = (func.min(values.sane(JobRow.release)), func.max(values.sane(JobRow.until)))
-        query = (
-            select(*by, *bounds, func.count())  # type: ignore[call-overload]
-            .where(col(JobRow.state).in_([str(s) for s in WAITING]))
-            .group_by(*by)
-            .order_by(*by)
-        )
         with self._db.read() as session:
             return [
                 Group(JobState(state), places, sight, release or 0.0, until or 0.0, jobs)
-                for state, places, sight, release, until, jobs in session.exec(query)
+                for state, places, sight, release, until, jobs in session.exec(_GROUPS)
                 if isinstance(places, str) and isinstance(sight, str)
             ]
 
     def queued(self, limit: int) -> list[Job]:
         """Jobs without a plan, the most pressing first."""
-        return self._jobs(col(JobRow.state) == str(JobState.QUEUED), limit=limit)
+        return self._jobs(_QUEUED, limit=limit)
 
     def paused(self) -> list[Job]:
         """Every paused job."""
-        return self._jobs(col(JobRow.state) == str(JobState.PAUSED))
+        return self._jobs(_PAUSED)
 
     def dependent(self) -> list[Job]:
         """Jobs without slots that run after others."""
-        states = [str(JobState.QUEUED), str(JobState.PLANNED)]
-        return self._jobs(_DEPENDS, col(JobRow.state).in_(states))
+        return self._jobs(_DEPENDENT)
 
     def cancelled(self) -> list[Job]:
         """Waiting jobs that somebody asked to cancel."""
-        return self._jobs(_CANCELLED, col(JobRow.state).in_([str(s) for s in WAITING]))
+        return self._jobs(_TO_CANCEL)
 
     def missed(self, before: datetime, limit: int) -> list[Job]:
         """Planned jobs that should have started before then, the longest overdue first."""
-        return self._planned(col(JobRow.planned_start) < before.timestamp(), limit=limit)
+        return self._jobs(_MISSED, before=before.timestamp(), limit=limit)
 
     def seen_by(self, groups: Iterable[Group], limit: int) -> dict[str, list[Job]]:
         """Planned jobs of some groups by their places, the next to start before all others."""
@@ -148,58 +215,39 @@ class Waiting:
         """Those named, and the planned and paused jobs that start next, up to ``limit``."""
         named = {job.id: job for job in self._named(sorted(also))}
         room = max(0, limit - len(named))
-        others = [*self.paused(), *self._planned(limit=room)]
+        others = [*self.paused(), *self._jobs(_NEXT, limit=room)]
         rest = [job for job in others if job.id not in named][:room]
         return sorted([*named.values(), *rest], key=lambda job: (job.spec.submitted_at, job.id))
 
     def due(self, start: datetime | None, latest: datetime) -> list[Turn]:
         """Planned jobs whose start has come, or whose latest start is before ``latest``."""
-        urgent = col(JobRow.latest_start) < latest.timestamp()
-        if start is None:
-            return self._turns(urgent)
-        begun = col(JobRow.planned_start) <= start.timestamp()
-        found = {turn.job_id: turn for turn in (*self._turns(urgent), *self._turns(begun))}
-        return sorted(found.values(), key=lambda turn: turn.urgency)
+        found = self._turns(_URGENT, latest=latest.timestamp())
+        if start is not None:
+            found += self._turns(_BEGUN, start=start.timestamp())
+        return sorted({turn.job_id: turn for turn in found}.values(), key=lambda turn: turn.urgency)
 
     def rivals(self, region: str, than: Urgency, before_s: float) -> Generator[Turn]:
         """More urgent planned jobs of a region whose latest start is before then."""
-        rank = -than[0]
-        more = or_(
-            col(JobRow.priority) > rank,
-            and_(col(JobRow.priority) == rank, than[1] >= _LATEST),
-        )
-        near = and_(col(JobRow.region) == region, col(JobRow.latest_start) < before_s)
-        with self._db.read() as session, closing(_turns(self._db, session, near, more)) as turns:
+        params = {"rank": -than[0], "than": than[1], "region": region, "before": before_s}
+        with (
+            self._db.read() as session,
+            closing(_turns(self._db, session, _RIVALS, params)) as turns,
+        ):
             yield from (turn for turn in turns if turn.urgency < than)
 
     def next_moment(self, now: datetime) -> datetime | None:
         """The next start or latest start of a planned job after ``now``."""
-        found = []
         with self._db.read() as session:
-            for column in (JobRow.planned_start, JobRow.latest_start):
-                earliest = func.min(values.sane(column))
-                query = select(earliest).where(_PLANNED, col(column) > now.timestamp())
-                found.append(session.exec(query).one())
+            found = [session.exec(each, params={"now": now.timestamp()}).one() for each in _MOMENTS]
         return min((from_unix(at) for at in found if at is not None), default=None)
 
     def to_hand_over(self, regions: Sequence[str], now: datetime, limit: int) -> list[Job]:
         """Planned jobs of some regions that start later and wait at no engine yet."""
-        there = select(AttemptRow.id).where(
-            AttemptRow.job_id == JobRow.id,
-            col(AttemptRow.number) > JobRow.attempt,
-            col(AttemptRow.ended_at).is_(None),
-        )
-        return self._planned(
-            col(JobRow.planned_start) > now.timestamp(),
-            col(JobRow.region).in_(regions),
-            ~there.exists(),
-            limit=limit,
-        )
+        return self._jobs(_TO_HAND_OVER, now=now.timestamp(), regions=list(regions), limit=limit)
 
     def of_series(self) -> dict[str, Job]:
         """Jobs of series that have not ended, by the id of their series."""
-        living = [str(state) for state in JobState if not state.ended]
-        found = self._jobs(col(JobRow.recurrence).is_not(None), col(JobRow.state).in_(living))
+        found = self._jobs(_OF_SERIES)
         return {job.spec.recurrence: job for job in found if job.spec.recurrence is not None}
 
     def looked_at(
@@ -216,51 +264,28 @@ class Waiting:
                 if moved.rowcount:
                     reservations.keep(session, job_id, held, at.timestamp())
 
-    def _planned(self, *where: ColumnElement[bool], limit: int | None = None) -> list[Job]:
-        query = select(JobRow).where(_PLANNED, *where)
-        query = query.order_by(col(JobRow.planned_start)).limit(limit)
+    def _jobs(self, statement: SelectOfScalar[JobRow], **params: object) -> list[Job]:
         with self._db.read() as session:
-            return list(values.readable(self._db, session.exec(query), values.job))
-
-    def _jobs(self, *where: ColumnElement[bool], limit: int | None = None) -> list[Job]:
-        query = select(JobRow).where(*where).limit(limit)
-        query = query.order_by(
-            *([] if limit is None else [col(JobRow.latest_start).nulls_last()]),
-            col(JobRow.submitted_at),
-            col(JobRow.id),
-        )
-        with self._db.read() as session:
-            return list(values.readable(self._db, session.exec(query), values.job))
+            rows = session.exec(statement, params=params)
+            return list(values.readable(self._db, rows, values.job))
 
     def _named(self, ids: Sequence[str]) -> Iterator[Job]:
         with self._db.read() as session:
             for i in range(0, len(ids), NAMED):
-                query = select(JobRow).where(
-                    col(JobRow.id).in_(ids[i : i + NAMED]),
-                    col(JobRow.state).in_([str(s) for s in WAITING]),
-                )
-                yield from values.readable(self._db, session.exec(query), values.job)
+                rows = session.exec(_NAMED, params={"ids": list(ids[i : i + NAMED])})
+                yield from values.readable(self._db, rows, values.job)
 
-    def _turns(self, *where: ColumnElement[bool]) -> list[Turn]:
+    def _turns(self, statement: Select[Any], **params: object) -> list[Turn]:
         with self._db.read() as session:
-            return sorted(_turns(self._db, session, *where), key=lambda turn: turn.urgency)
+            return list(_turns(self._db, session, statement, params))
 
 
-def _turns(db: Database, session: Session, *where: ColumnElement[bool]) -> Generator[Turn]:
+def _turns(
+    db: Database, session: Session, statement: Select[Any], params: Mapping[str, object]
+) -> Generator[Turn]:
     """Read as they are needed, in any order."""
-    columns = (
-        JobRow.id,
-        col(JobRow.priority),
-        _LATEST,
-        JobRow.submitted_at,
-        JobRow.latest_start,
-        JobRow.region,
-        JobRow.host,
-        JobRow.slots,
-        JobRow.waits,
-    )
-    query = select(*columns).where(_PLANNED, ~col(JobRow.cancel_requested), *where)  # type: ignore[call-overload]
-    with closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows:
+    found: Any = session.exec(statement, params=params, execution_options={"yield_per": PAGE})
+    with closing(found) as rows:
         yield from values.readable(db, rows, lambda row: _turn(*row))
 
 
