@@ -6,6 +6,7 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sqlalchemy import bindparam
 from sqlalchemy.orm import aliased
 from sqlmodel import and_, col, delete, func, literal_column, or_, select, update
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
     from sqlmodel import Session
+    from sqlmodel.sql.expression import Select
 
     from scheduler.origin import Origin
     from scheduler.store.database import Database
@@ -29,6 +31,31 @@ if TYPE_CHECKING:
 _ENDED = tuple(str(state) for state in JobState if state.ended)
 # Written as the partial index is, or it is not used.
 _NOT_SWEPT: ColumnElement[bool] = literal_column("NOT swept")
+
+
+def _is_over() -> ColumnElement[bool]:
+    """Whether a job's newest settlement is final, or it has none and never started."""
+    later = aliased(SettlementRow)
+    newer = select(later.id).where(
+        later.job_id == SettlementRow.job_id, col(later.version) > SettlementRow.version
+    )
+    final = select(SettlementRow.id).where(
+        SettlementRow.job_id == JobRow.id, SettlementRow.status == "final", ~newer.exists()
+    )
+    begun = select(AttemptRow.id).where(
+        AttemptRow.job_id == JobRow.id, col(AttemptRow.started_at).is_not(None)
+    )
+    return or_(final.exists(), ~begun.exists())
+
+
+# Built once: each pass looks for what is to be swept.
+_OVER = (
+    select(JobRow.id, JobRow.spec)
+    .where(col(JobRow.state).in_(_ENDED), _is_over())
+    .order_by(col(JobRow.ended_at), JobRow.id)
+)
+_TO_SWEEP = _OVER.where(_NOT_SWEPT, col(JobRow.host).in_(bindparam("hosts", expanding=True)))
+_TO_PRUNE = _OVER.where(col(JobRow.ended_at) < bindparam("before"), col(JobRow.pruned_at).is_(None))
 
 
 class Retention:
@@ -39,12 +66,11 @@ class Retention:
 
     def to_sweep(self, host: str) -> Generator[tuple[str, Origin | None]]:
         """Such jobs of a host that still hold all that they ever did, by id, and their origins."""
-        return self._over(_NOT_SWEPT, col(JobRow.host).in_((host, "")))
+        return self._over(_TO_SWEEP, hosts=[host, ""])
 
     def to_prune(self, before: datetime) -> Generator[tuple[str, Origin | None]]:
         """The same of those that ended ``before`` then, and were not pruned."""
-        ended = col(JobRow.ended_at) < before.timestamp()
-        return self._over(ended, col(JobRow.pruned_at).is_(None))
+        return self._over(_TO_PRUNE, before=before.timestamp())
 
     def unsettled(self, before: datetime) -> int:
         """How many jobs that ended before then may not be pruned, as they are not yet settled."""
@@ -92,34 +118,15 @@ class Retention:
                     found[series_id] = "repeats" if at is None else "stopped"
         return found
 
-    def _over(self, *where: ColumnElement[bool]) -> Generator[tuple[str, Origin | None]]:
-        query = (
-            select(JobRow.id, JobRow.spec)
-            .where(col(JobRow.state).in_(_ENDED), *where, _is_over())
-            .order_by(col(JobRow.ended_at), JobRow.id)
-        )
-        with (
-            self._db.read() as session,
-            closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows,
-        ):
-            for job_id, spec in rows:
-                with suppress(DamagedRow):  # one that cannot be read is left alone
-                    yield job_id, values.reading("job", job_id, partial(values.origin, spec))
-
-
-def _is_over() -> ColumnElement[bool]:
-    """Whether a job's newest settlement is final, or it has none and never started."""
-    later = aliased(SettlementRow)
-    newer = select(later.id).where(
-        later.job_id == SettlementRow.job_id, col(later.version) > SettlementRow.version
-    )
-    final = select(SettlementRow.id).where(
-        SettlementRow.job_id == JobRow.id, SettlementRow.status == "final", ~newer.exists()
-    )
-    begun = select(AttemptRow.id).where(
-        AttemptRow.job_id == JobRow.id, col(AttemptRow.started_at).is_not(None)
-    )
-    return or_(final.exists(), ~begun.exists())
+    def _over(
+        self, statement: Select[str, str], **params: object
+    ) -> Generator[tuple[str, Origin | None]]:
+        with self._db.read() as session:
+            found = session.exec(statement, params=params, execution_options={"yield_per": PAGE})
+            with closing(found) as rows:
+                for job_id, spec in rows:
+                    with suppress(DamagedRow):  # one that cannot be read is left alone
+                        yield job_id, values.reading("job", job_id, partial(values.origin, spec))
 
 
 def _rewrite(session: Session, job_id: str) -> None:
