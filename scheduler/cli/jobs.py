@@ -112,7 +112,7 @@ def plan_command(
     with opened(ctx) as context:
         spec = options.spec_of(context, request, now)
         made, refused = (
-            (engine.plan(context, spec, now, to_run=False), None)
+            (engine.plan(context, spec, now, to_run=False, compare=True), None)
             if alone
             else engine.preview(context, spec, os.environ, now)
         )

@@ -82,7 +82,6 @@ def status_command(
             wanted,
             ended=None if everything else ENDED if ended is None else ended,
             waiting=None if everything else WAITING,
-            compared=as_json,
         )
         jobs = [engine.seen(context, job, now) for job in listing.jobs]
         listing = replace(listing, jobs=jobs)
@@ -124,7 +123,7 @@ def _seen(ctx: click.Context, job_id: str) -> Iterator[tuple[Context, Job, datet
 
     now = options.utc_now()
     with opened(ctx, asks=False) as context:
-        stored = context.store.jobs.get(job_id, compared=True)
+        stored = context.store.jobs.get(job_id)
         yield context, engine.seen(context, stored, now), now
 
 

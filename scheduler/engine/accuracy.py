@@ -189,7 +189,7 @@ def _judged(ctx: Context, job: Job, now: datetime) -> tuple[NDArray[np.float64] 
     if last is None or last > now:
         return None, "its slack has not passed yet"
     sight = _Hindsight(ctx, release, last, now)
-    field = field_of(ctx, spec, release, to_run=True, sight=sight, compare=False)
+    field = field_of(ctx, spec, release, to_run=True, sight=sight)
     # Of a late job the latest safe start had passed when it was released.
     latest = max(spec.latest_start or release, release)
     asked = places.request(spec, release.timestamp(), latest.timestamp(), ONE_KW)

@@ -32,8 +32,8 @@ def compare(ctx: Context, spec: JobSpec, origin: Spot | None, now: datetime) -> 
     Each is asked once, for the plan and the next 24 hours together.
     """
     sight = Sight(ctx, now, max(spec.deadline or now, now + DAY), now)
-    made = planner.plan(ctx, spec, now, to_run=False, sight=sight)
-    field = field_of(ctx, spec, now, to_run=False, sight=sight)
+    made = planner.plan(ctx, spec, now, to_run=False, sight=sight, compare=True)
+    field = field_of(ctx, spec, now, to_run=False, sight=sight, compare=True)
     settings = ctx.config.settings
     case = planning.prepare(spec, field, now, currency=settings.currency)
     rows = _rows(made, case, field, origin, now)

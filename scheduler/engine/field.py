@@ -102,12 +102,12 @@ def field_of(
     *,
     to_run: bool,
     sight: Looks | None = None,
-    compare: bool = True,
+    compare: bool = False,
 ) -> Field:
     """Who takes part: named regions, else every configured one that can run the job.
 
-    ``sight`` is shared by many jobs; without ``compare`` regions that cannot be chosen are left
-    out.
+    ``sight`` is shared by many jobs. Of regions that cannot be chosen those that were named are
+    looked at as well, and with ``compare`` all that are known.
     """
     named = [ctx.regions[name] for name in spec.regions]
     home = ctx.regions[spec.home]
@@ -120,9 +120,10 @@ def field_of(
         candidates = named or able or [home]
     sight = sight or Sight.over(ctx, [spec], now)
     options = []
-    if compare and spec.duration_s:
+    if spec.duration_s:
         chosen = {r.name for r in candidates}
-        others = named or (*ctx.regions.configured, *ctx.regions.every)
+        every = (*ctx.regions.configured, *ctx.regions.every) if compare else ()
+        others = named or every
         compared = dict.fromkeys(r.name for r in others if r.name not in chosen)
         options = [sight.option(ctx.regions[n], remember=False, quiet=True) for n in compared]
     many = len(named) > ASKED_AT_MOST

@@ -124,7 +124,7 @@ def compare(
     meetings = []
     if contenders:
         sight = Sight(ctx, now, deadline, now)
-        field = field_of(ctx, spec, now, to_run=False, sight=sight, compare=False)
+        field = field_of(ctx, spec, now, to_run=False, sight=sight)
         for contender in contenders:
             met, out = _meetings(ctx, spec, field, contender, now, deadline)
             meetings += met

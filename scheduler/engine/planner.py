@@ -50,17 +50,24 @@ AT_ONCE = 500
 
 
 def plan(
-    ctx: Context, spec: JobSpec, now: datetime, *, to_run: bool, sight: Looks | None = None
+    ctx: Context,
+    spec: JobSpec,
+    now: datetime,
+    *,
+    to_run: bool,
+    sight: Looks | None = None,
+    compare: bool = False,
 ) -> Plan:
     """The plan that a job would get; ``sight`` is shared with whoever else looks.
 
     ``to_run``: only regions that can run it may be chosen, and it must fit beside the queue.
+    ``compare``: its alternatives are all regions of the catalogue, for people to see.
     A zone that no source covers, or a key that is missing, is an error here (exit code 4); where
     a source that covers it gave too little the outage policy decides. :class:`UsageError` where
     deadlines cannot all be met.
     """
     spec = spec.model_copy(update={"release": dependencies.ready_at(ctx, spec, now)})
-    field = field_of(ctx, spec, now, to_run=to_run, sight=sight)
+    field = field_of(ctx, spec, now, to_run=to_run, sight=sight, compare=compare)
     if all(option.known.series is None for option in field.candidates):
         for option in field.candidates:
             error = option.known.error
@@ -82,9 +89,9 @@ def preview(
     try:
         if spec.argv:
             submission.check_command(spec, environ)
-        return plan(ctx, spec, now, to_run=True), None
+        return plan(ctx, spec, now, to_run=True, compare=True), None
     except UsageError as e:
-        return plan(ctx, spec, now, to_run=False), str(e)
+        return plan(ctx, spec, now, to_run=False, compare=True), str(e)
 
 
 def trade_offs(ctx: Context, spec: JobSpec, now: datetime) -> tuple[Window, ...]:
@@ -225,10 +232,9 @@ def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
     spec = dependencies.released(ctx, replace(job, spec=left.spec), now)
     paused = _paused_since(job.plan, left)
     try:
-        field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
+        field = field_of(ctx, spec, now, to_run=True, sight=sight)
         if job.plan is not None and not _stale(ctx, job, field, spec.release, now) and not paused:
             return None
-        field = field_of(ctx, spec, now, to_run=True, sight=sight)
         made = _make(ctx, spec, field, now, job.plan, left.done)
     except (StoreError, PendingError):
         raise
@@ -281,7 +287,7 @@ def _members(ctx: Context, now: datetime, changed: Collection[str] = ()) -> list
             try:
                 left = rest.of(ctx, job, now)
                 spec = _after_started(ctx, left.spec, ids, now)
-                field = field_of(ctx, spec, now, to_run=True, sight=sight, compare=False)
+                field = field_of(ctx, spec, now, to_run=True, sight=sight)
                 case = _case(ctx, spec, field, now, job.plan, left.done)
             except (ExecutorError, ProviderError, UsageError):
                 continue  # its own plan stands, and its story says why
@@ -382,5 +388,5 @@ def _with_outage_policy(
 
 def _earliest(ctx: Context, spec: JobSpec, now: datetime, why: str) -> Plan:
     """A plan that needs no data: the earliest time in the first region that can run the job."""
-    field = field_of(ctx, spec, now, to_run=True, sight=Blind(why), compare=False)
+    field = field_of(ctx, spec, now, to_run=True, sight=Blind(why))
     return planning.make(spec, field, now)

@@ -110,13 +110,10 @@ class Jobs:
         with self._db.write() as session:
             enqueue(session, job_id, spec, at)
 
-    def get(self, prefix: str, *, compared: bool = False) -> Job:
-        """The job whose id starts with ``prefix``; :class:`UsageError` where not exactly one.
-
-        ``compared``: with the alternatives of its plan, for people to see.
-        """
+    def get(self, prefix: str) -> Job:
+        """The job whose id starts with ``prefix``; :class:`UsageError` where not exactly one."""
         with self._db.read() as session:
-            return values.job(_named(session, prefix), compared=compared)
+            return values.job(_named(session, prefix))
 
     def found(self, prefix: str) -> Job | Damaged:
         """The same, also where its row cannot be read."""

@@ -56,12 +56,10 @@ class Listings:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def of(
-        self, wanted: Wanted, *, ended: int | None, waiting: int | None, compared: bool = False
-    ) -> Listing:
+    def of(self, wanted: Wanted, *, ended: int | None, waiting: int | None) -> Listing:
         """All that hold slots, the ``waiting`` that start first, the ``ended`` that ended last.
 
-        None: all of them. ``compared``: with the alternatives of their plans.
+        None: all of them.
         """
         found: list[Job] = []
         damaged: list[Damaged] = []
@@ -77,7 +75,7 @@ class Listings:
                     first = col(JobRow.planned_start).asc().nulls_first()
                     query = query.order_by(first).limit(waiting)
                 for row in session.exec(query):
-                    job = values.found(row, compared=compared)
+                    job = values.found(row)
                     if isinstance(job, Damaged):
                         damaged.append(job)
                         counts[state] -= 1

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields, make_dataclass
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from sqlmodel import case, col
@@ -63,8 +63,7 @@ def _settlements() -> TypeAdapter[Settlement]:
 
 
 # A daemon reads the same jobs at each pass, most of them those that run: as frozen values they are
-# parsed once. A spec takes about 5 kB with its text; a plan 60 kB, nearly all of it its text with
-# 160 places that it was compared with, which nobody but people looks at again.
+# parsed once. A spec takes about 5 kB with its text, as does a plan.
 SPECS, PLANS = 2048, 1024
 # The largest whole number that every database keeps in a column of ours.
 LARGEST = 2**31 - 1
@@ -72,14 +71,6 @@ LARGEST = 2**31 - 1
 END_S = datetime(END_YEAR, 1, 1, tzinfo=UTC).timestamp()
 # So much is said of why a row cannot be read.
 LONGEST_WHY = 200
-
-
-@cache
-def _decisions() -> TypeAdapter[Any]:
-    """Plans from JSON without what they were compared with, which would take most of the time."""
-    types = get_type_hints(Plan)
-    kept = [f for f in fields(Plan) if f.name != "alternatives"]
-    return TypeAdapter(make_dataclass("Decision", [(f.name, types[f.name], f) for f in kept]))
 
 
 @lru_cache(SPECS)
@@ -94,10 +85,6 @@ def origin(spec: str) -> Origin | None:
 
 @lru_cache(PLANS)
 def _plan(content: str) -> Plan:
-    return Plan(**vars(_decisions().validate_json(packed.unpack(content))))
-
-
-def _compared_plan(content: str) -> Plan:
     return plans().validate_json(packed.unpack(content))
 
 
@@ -235,20 +222,19 @@ def _or_none(read: Callable[[Any], Value], value: Any) -> Value | None:
     return None if value is None else read(value)
 
 
-def job(row: JobRow, *, compared: bool = False) -> Job:
-    """A job as it is stored; its plan's ``alternatives`` only where it is to be ``compared``."""
-    return reading("job", getattr(row, "id", None), lambda: _job(row, compared))
+def job(row: JobRow) -> Job:
+    """A job as it is stored."""
+    return reading("job", getattr(row, "id", None), lambda: _job(row))
 
 
-def _job(row: JobRow, compared: bool) -> Job:
-    plan = _compared_plan if compared else _plan
+def _job(row: JobRow) -> Job:
     return Job(
         id=text(row.id),
         spec=_spec(row.spec),
         state=JobState(row.state),
         attempt=whole(row.attempt),
         region=_or_none(text, row.region),
-        plan=_or_none(plan, row.plan),
+        plan=_or_none(_plan, row.plan),
         started_at=_or_none(moment, row.started_at),
         ended_at=_or_none(moment, row.ended_at),
         cancel_requested=bool(row.cancel_requested),
@@ -258,10 +244,10 @@ def _job(row: JobRow, compared: bool) -> Job:
     )
 
 
-def found(row: JobRow, *, compared: bool = False) -> Job | Damaged:
+def found(row: JobRow) -> Job | Damaged:
     """The same, also where the row cannot be read, as far as it can."""
     try:
-        return job(row, compared=compared)
+        return job(row)
     except DamagedRow as e:
         return Damaged(str(row.id), str(row.state), str(e), bool(row.cancel_requested))
 

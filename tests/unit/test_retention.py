@@ -80,10 +80,10 @@ def test_a_plan_keeps_its_alternatives_until_its_job_has_ended(desk: Desk) -> No
     assert job.plan is not None
     compared = replace(job.plan, alternatives=(job.plan.window,) * 3)
     assert jobs.plan(job, compared, desk.clock.now)
-    assert jobs.get(job.id, compared=True).plan == compared
+    assert jobs.get(job.id).plan == compared
     desk.tick()
     desk.tick(hours=1)
-    assert jobs.get(job.id, compared=True).plan == job.plan
+    assert jobs.get(job.id).plan == job.plan
 
 
 @given(st.text(max_size=2000), st.integers(0, 30))
@@ -115,12 +115,13 @@ def test_what_a_killed_submission_kept_is_gone_after_the_next_pass(desk: Desk) -
     runs = desk.ctx.runs
     booked = desk.submit()
     for job_id in ("dead0001", booked):
-        if os.fork() == 0:
+        submitter = os.fork()
+        if submitter == 0:
             with runs.submitting([job_id]):
                 if job_id != booked:
                     runs.keep_environment(job_id, {"TOKEN": "secret"})
                 os._exit(9)
-        os.wait()
+        os.waitpid(submitter, 0)  # this process has other children, too
     with runs.submitting(["cafe0001"]):
         runs.keep_environment("cafe0001", {"TOKEN": "secret"})
         assert runs.under_way() == sorted(["cafe0001", "dead0001", booked])
