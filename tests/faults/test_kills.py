@@ -8,17 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from support.ordeal import KILLS, ordeal, setting
+from support.ordeal import KILLS, KNOWN, OUTAGE, ordeal, setting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 WIDTH = 20
+REGIONS = "regions: {local: {zone: DE, slots: 1000}}"
+# Too few slots for all, a second region that jobs are planned in before it goes, and no forecast.
+EDITIONS = (
+    f"regions: {{local: {{zone: DE, slots: 8}}}}\n{KNOWN}",
+    f"regions: {{local: {{zone: DE, slots: 2}}, spare: {{zone: DE, slots: 1000}}}}\n{KNOWN}",
+    f"{REGIONS}\n{OUTAGE}",
+)
 
 
 def test_nothing_is_lost_whatever_is_killed_on_this_machine(tmp_path: Path) -> None:
-    regions = "regions: {local: {zone: DE, slots: 1000}}"
-    with ordeal(tmp_path, regions) as life:
+    with ordeal(tmp_path, REGIONS, editions=EDITIONS) as life:
         life.suffer(setting(KILLS, 100), WIDTH, {})
         assert life.journal.counts().keys() >= {"executor call", "transaction"}
         life.recover()

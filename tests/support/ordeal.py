@@ -14,15 +14,16 @@ import secrets
 import signal
 import subprocess
 import time
+from collections import Counter
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from providers.runner import proc
 from scheduler import origin
-from support import aftermath, kills
+from support import aftermath, kills, lateness
 from support.feed import Feed, write_trace
 from support.fleet import LOWTIDE, Fleet, until
-from support.passes import Passes, assert_no_deadline_passed_over
+from support.passes import Passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +36,6 @@ TICK_S = 1.0
 ZONE = "DE"
 CONFIG = f"""
 providers: [trace]
-sources: {{trace: {{path: trace.csv}}}}
 tick: {TICK_S:g}s
 grace: 1s
 lease: 5s
@@ -43,6 +43,9 @@ refresh: 1h
 meters: [model]
 sample_interval: 0.2s
 """
+# Added to what ends a config: a trace that is there, and an outage of the only source.
+KNOWN = "sources: {trace: {path: trace.csv}}"
+OUTAGE = "sources: {trace: {path: gone.csv}}\noutage: {policy: hold}"
 # So long one point is waited for; then the kill comes wherever the victim is.
 POINT_S = 3.0
 # The same of a daemon that was killed just before: a busy machine starts it in seconds.
@@ -68,7 +71,11 @@ def seed() -> str:
 
 
 class Ordeal:
-    """A fleet under kills; ``regions`` ends its config, ``environ`` may name its database."""
+    """A fleet under kills; ``regions`` ends its config, ``environ`` may name its database.
+
+    Users edit the config while it is used, to one of ``editions``: what is submitted next goes by
+    that, and so does a daemon that is started again.
+    """
 
     def __init__(
         self,
@@ -77,6 +84,7 @@ class Ordeal:
         seed: str,
         *,
         homes: int = 1,
+        editions: tuple[str, ...] = (),
         environ: Mapping[str, str] | None = None,
     ) -> None:
         environ = environ or {}
@@ -86,7 +94,9 @@ class Ordeal:
         self.marks = folder / "marks"
         self.marks.mkdir()
         write_trace(folder / "trace.csv", ZONE, seed)
-        self.fleet = Fleet(folder, CONFIG + regions, environ)
+        self._editions = tuple(f"{CONFIG}{each}\n" for each in (f"{regions}\n{KNOWN}", *editions))
+        self.fleet = Fleet(folder, self._editions[0], environ)
+        self.lateness = lateness.Lateness()
         self._rng = random.Random(f"{seed}-kills")
         self._daemons = [self.fleet.up(home) for home in range(homes)]
         self._feeds: list[Feed] = []
@@ -130,6 +140,7 @@ class Ordeal:
                     unmet = unmet[:-1]
                 assert time.monotonic() - progress < HANG_S, f"no {kind} could be killed any more"
         finally:
+            self._edit(self._editions[0])
             for feed in self._feeds:
                 feed.close()
                 self.submitted |= set(feed.known)
@@ -155,21 +166,29 @@ class Ordeal:
             assert daemon.wait(HANG_S) == 0, "a daemon did not end in peace"
 
     def assert_held(self) -> int:
-        """Every law, after :meth:`recover`; returns how many deadlines a pass has acted on."""
+        """Every law, after :meth:`recover`; returns how many deadlines a pass has acted on.
+
+        Late starts are counted by cause, for :meth:`told`.
+        """
         left = kills.strays(self.folder)
         assert not left, f"processes live on: {left}"
         for home in range(len(self._daemons)):
             assert "Traceback" not in self.fleet.log(home), self.fleet.log(home)
         with self.store() as store:
-            aftermath.assert_aftermath(store, self.marks, self.submitted)
             known = {job_id: at for feed in self._feeds for job_id, at in feed.known.items()}
-            whole = self.passes.whole()
+            self.lateness = lateness.of(store, self.passes.seen(), known, TICK_S)
+            aftermath.assert_aftermath(store, self.marks, self.submitted)
             aftermath.assert_lost_only_if(store, self.journal.attempts)
-            return assert_no_deadline_passed_over(store, whole, known, TICK_S)
+            assert not self.lateness.broken, "whole passes have passed over:\n" + "\n".join(
+                self.lateness.broken
+            )
+            return self.lateness.tried
 
     def told(self) -> str:
-        """How to do it again, and what was killed."""
-        return f"{SEED}={self.seed}\n{self.journal.told()}\n{self.journal.counts()}"
+        """How to do it again, what was killed, what was submitted, and what was late and why."""
+        lived = sum((feed.kinds for feed in self._feeds), Counter[str]())
+        said = (f"{SEED}={self.seed}", self.journal.told(), self.journal.counts(), dict(lived))
+        return "\n".join(map(str, (*said, self.lateness.told())))
 
     def _is_over(self, store: Store) -> bool:
         for n, daemon in enumerate(self._daemons):
@@ -185,11 +204,18 @@ class Ordeal:
     def _strike(self, n: int, what: str) -> None:
         """Kill a daemon, and start it anew at once."""
         daemon = self._daemons[n]
-        state = kills.state_of_daemon(daemon.pid, self.home(n))
-        self.journal.kill(what, daemon.pid, state)
+        home, in_pass = self.home(n), kills.in_pass(daemon.pid, self.home(n))
+        self.journal.kill(what, daemon.pid, kills.state_of_daemon(daemon.pid, home))
         daemon.wait()
-        self.passes.hindered()
+        self.passes.hindered(in_pass=in_pass)
+        self._edit()
         self._daemons[n] = self.fleet.up(n)
+
+    def _edit(self, text: str | None = None) -> None:
+        """Put an edition of the config in place at once, as editors do."""
+        new = self.folder / "config.yaml.new"
+        new.write_text(text or self._rng.choice(self._editions))
+        new.replace(self.folder / "config.yaml")
 
     def _kill_runner(self) -> None:
         """Some runners, wherever they are."""
