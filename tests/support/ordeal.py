@@ -35,7 +35,6 @@ KILLS, SEED = "LOWTIDE_FAULT_KILLS", "LOWTIDE_FAULT_SEED"
 TICK_S = 1.0
 ZONE = "DE"
 CONFIG = f"""
-providers: [trace]
 tick: {TICK_S:g}s
 grace: 1s
 lease: 5s
@@ -43,9 +42,11 @@ refresh: 1h
 meters: [model]
 sample_interval: 0.2s
 """
-# Added to what ends a config: a trace that is there, and an outage of the only source.
-KNOWN = "sources: {trace: {path: trace.csv}}"
-OUTAGE = "sources: {trace: {path: gone.csv}}\noutage: {policy: hold}"
+# Added to what ends a config: a source that answers, and one that nobody listens for (tcpmux).
+KNOWN = "providers: [trace]\nsources: {trace: {path: trace.csv}}"
+DEAD = '"http://127.0.0.1:1"'
+OUTAGE = f"providers: [energy_charts]\nsources: {{energy_charts: {{base_url: {DEAD}}}}}"
+OUTAGE += "\noutage: {policy: hold}"
 # So long one point is waited for; then the kill comes wherever the victim is.
 POINT_S = 3.0
 # The same of a daemon that was killed just before: a busy machine starts it in seconds.
