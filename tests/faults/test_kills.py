@@ -8,24 +8,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from support.ordeal import KILLS, KNOWN, OUTAGE, ordeal, setting
+from support.ordeal import ENOUGH, KILLS, KNOWN, OUTAGE, ordeal, setting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 WIDTH = 20
-REGIONS = "regions: {local: {zone: DE, slots: 1000}}"
-# Too few slots for all, a second region that jobs are planned in before it goes, and no forecast.
+LOCAL = "regions: {local: {zone: DE, slots: 1000}}"
+REGIONS = "regions: {local: {zone: DE, slots: 1000}, spare: {zone: DE, slots: 1000}}"
+# Too few slots for all; then jobs go to the second region, which is gone later; then no forecast.
 EDITIONS = (
     f"regions: {{local: {{zone: DE, slots: 8}}}}\n{KNOWN}",
     f"regions: {{local: {{zone: DE, slots: 2}}, spare: {{zone: DE, slots: 1000}}}}\n{KNOWN}",
-    f"{REGIONS}\n{OUTAGE}",
+    f"{LOCAL}\n{KNOWN}",
+    f"{LOCAL}\n{OUTAGE}",
 )
 
 
 def test_nothing_is_lost_whatever_is_killed_on_this_machine(tmp_path: Path) -> None:
     with ordeal(tmp_path, REGIONS, editions=EDITIONS) as life:
-        life.suffer(setting(KILLS, 100), WIDTH, {})
+        count = setting(KILLS, 100)
+        life.suffer(count, WIDTH, {})
         assert life.journal.counts().keys() >= {"executor call", "transaction"}
         life.recover()
         assert life.assert_held() > 0, "no deadline was ever near: the law was not tried"
+        assert count < ENOUGH or all(life.tried.values()), f"not tried: {life.tried}"

@@ -95,6 +95,18 @@ def is_over(store: Store) -> bool:
     )
 
 
+def tried(store: Store) -> dict[str, int]:
+    """How often that came about which the laws are about."""
+    jobs = store.jobs.find()
+    kinds = [e.kind for job in jobs for e in store.jobs.events(job.id)]
+    return {
+        "pauses": kinds.count(str(JobState.PAUSED)),
+        "occurrences": sum(job.spec.recurrence is not None for job in jobs),
+        "skipped": kinds.count("skipped"),
+        "starts after others": sum(bool(job.spec.after and job.attempt) for job in jobs),
+    }
+
+
 def assert_aftermath(store: Store, marks: Path, submitted: Collection[str]) -> None:
     """Every law, of every job; ``submitted`` are the ids that users were told."""
     assert_none_lost(store, submitted)

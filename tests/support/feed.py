@@ -55,13 +55,15 @@ def write_trace(path: Path, zone: str, seed: str) -> None:
 class Feed:
     """Keeps ``width`` jobs waiting or running; ``known`` are the ids it was given, and when.
 
-    ``kinds`` counts what was queued and what was refused (no room, or what it waits for failed).
+    ``kinds`` counts what was queued and what was refused (no room, or what it waits for failed);
+    ``stopped`` says when each series was.
     """
 
     def __init__(
         self, folder: Path, environ: Mapping[str, str], marks: Path, seed: str, width: int
     ) -> None:
         self.known: dict[str, float] = {}
+        self.stopped: dict[str, float] = {}
         self.kinds: Counter[str] = Counter()
         self._folder, self._environ, self._marks = folder, environ, marks
         self._seed, self._rng, self._width = seed, random.Random(f"{seed}-jobs"), width
@@ -77,9 +79,15 @@ class Feed:
         if self.failure is not None:
             raise self.failure
 
-    def words(self) -> tuple[str, ...]:
-        """A job as words of ``lowtide submit``, for a client that may be killed."""
-        return ("--duration", f"{DURATION_S}s", "--deadline", "30s", "--", *marking(self._marks))
+    def words(self, rng: random.Random) -> tuple[str, ...]:
+        """A command of a user that may be killed: a job, or the wish to cancel one."""
+        known = [*self.known][-6:]
+        if known and rng.random() < 0.25:
+            return ("cancel", rng.choice(known))
+        given = ("submit", "--json", "--duration", f"{PAUSABLE_S}s", "--deadline", "30s")
+        may_pause = rng.random() < 0.5
+        kind = ("--pausable", "--pause-signal", "stop", "--min-run", "1s") if may_pause else ()
+        return (*given, *kind, "--", *marking(self._marks, COUNTED))
 
     def _run(self) -> None:
         try:
@@ -193,6 +201,7 @@ class Feed:
 
     def _end_series(self, ctx: Context, series: str) -> None:
         """Its job that runs is cancelled as well."""
+        self.stopped[series] = datetime.now(UTC).timestamp()
         _, job = engine.cancel_series(ctx, series, datetime.now(UTC))
         if job is not None and not job.state.ended:
             self._cancel(ctx, job.id)

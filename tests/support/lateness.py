@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scheduler.models import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from scheduler.models import Attempt, Job
@@ -24,6 +24,7 @@ IN_PASS = "a daemon was killed within a pass"
 DEAD = "a daemon was dead"
 BUSY = "the machine was busy: passes lay further apart than their period"
 BUSY_START = "the machine was busy: claimed in time, and begun later"
+RUNNER = "claimed in time, and its runner was killed on its way"
 TOO_NEAR = "it was queued less than a period before"
 PREDECESSOR = "what it waits for ended too late"
 CAPACITY = "no slots were free"
@@ -52,9 +53,31 @@ class Lateness:
         return "\n".join(lines)
 
 
-def of(store: Store, seen: Seen, known: Mapping[str, float], period_s: float) -> Lateness:
+def series_left(store: Store, seen: Seen, stopped: Mapping[str, float]) -> list[str]:
+    """Series that a whole pass has left without a job; ``stopped`` says when (Unix s) each was."""
+    made: dict[str, list[Job]] = defaultdict(list)
+    for job in sorted(store.jobs.find(), key=lambda job: job.spec.submitted_at):
+        if job.spec.recurrence:
+            made[job.spec.recurrence].append(job)
+    broken = []
+    for series, jobs in made.items():
+        following = [_unix(job.spec.submitted_at) for job in jobs[1:]]
+        for job, until in zip(jobs, [*following, stopped[series]], strict=True):
+            ended = _seen_to_end(store, job.id)
+            if any(ended < at and over <= until for at, over in seen.whole):
+                broken.append(f"{series}: no job from {ended} (the end of {job.id}) to {until}")
+    return broken
+
+
+def of(
+    store: Store,
+    seen: Seen,
+    known: Mapping[str, float],
+    killed: Collection[tuple[str, int]],
+    period_s: float,
+) -> Lateness:
     """All late starts and ends; ``known`` says since when (Unix s) a job certainly was in the
-    queue, ``period_s`` is that of the passes.
+    queue, ``killed`` which attempts (id and number), ``period_s`` is that of the passes.
 
     No whole pass may leave a job waiting whose latest safe start comes before the next pass. So a
     job that was started after its latest safe start (its deadline less its duration) shows a
@@ -74,7 +97,9 @@ def of(store: Store, seen: Seen, known: Mapping[str, float], period_s: float) ->
         claimed = _unix(attempts[0].claimed_at if attempts else job.ended_at)
         begun = _unix(attempts[0].started_at) if attempts and attempts[0].started_at else claimed
         ready = max([since, *_ends_before(store, job)])
-        cause = _cause(store, job, seen, (ready, latest, claimed, begun), period_s, since)
+        cause = _cause(store, job, seen, (since, ready, latest, claimed, begun), period_s)
+        if cause == BUSY_START and (job.id, 1) in killed:
+            cause = RUNNER
         found.tried += claimed in starts and latest < claimed + period_s
         if cause == PASSED_OVER:
             found.broken.append(f"{job.id}: latest {latest}, claimed {claimed}")
@@ -91,11 +116,10 @@ def _cause(
     store: Store,
     job: Job,
     seen: Seen,
-    times: tuple[float, float, float, float],
+    times: tuple[float, float, float, float, float],
     period_s: float,
-    since: float,
 ) -> str:
-    ready, latest, claimed, begun = times
+    since, ready, latest, claimed, begun = times
     crowded = any(
         e.kind == "waiting" and e.detail.startswith(NO_SLOTS) and _unix(e.at) < claimed
         for e in store.jobs.events(job.id)
@@ -127,10 +151,12 @@ def _cause_of_end(job: Job, attempts: list[Attempt], late: bool) -> str:
 
 def _ends_before(store: Store, job: Job) -> list[float]:
     """When what it waits for was seen to have ended."""
-    return [
-        max(_unix(e.at) for e in store.jobs.events(other) if e.kind in _ENDED)
-        for other in job.spec.after
-    ]
+    return [_seen_to_end(store, other) for other in job.spec.after]
+
+
+def _seen_to_end(store: Store, job_id: str) -> float:
+    """A job may be seen to have ended long after its processes have."""
+    return max(_unix(e.at) for e in store.jobs.events(job_id) if e.kind in _ENDED)
 
 
 _ENDED = {str(state) for state in JobState if state.ended}

@@ -98,6 +98,7 @@ class Ordeal:
         self._editions = tuple(f"{CONFIG}{each}\n" for each in (f"{regions}\n{KNOWN}", *editions))
         self.fleet = Fleet(folder, self._editions[0], environ)
         self.lateness = lateness.Lateness()
+        self.tried: dict[str, int] = {}
         self._rng = random.Random(f"{seed}-kills")
         self._daemons = [self.fleet.up(home) for home in range(homes)]
         self._feeds: list[Feed] = []
@@ -147,7 +148,14 @@ class Ordeal:
                 self.submitted |= set(feed.known)
 
     def recover(self) -> None:
-        """Let the daemons work undisturbed until every job has ended and is settled."""
+        """Let the daemons work undisturbed until every job has ended and is settled.
+
+        They go by the first edition of the config, which knows every region that jobs may be in.
+        """
+        for n, daemon in enumerate(self._daemons if len(self._editions) > 1 else ()):
+            self.passes.hindered(in_pass=False)
+            self._end(daemon)
+            self._daemons[n] = self.fleet.up(n)
         with self.store() as store:
             try:
                 until(lambda: self._is_over(store), HANG_S)
@@ -163,8 +171,7 @@ class Ordeal:
                 ) from e
         self.passes.close()
         for daemon in self._daemons:
-            daemon.terminate()
-            assert daemon.wait(HANG_S) == 0, "a daemon did not end in peace"
+            self._end(daemon)
 
     def assert_held(self) -> int:
         """Every law, after :meth:`recover`; returns how many deadlines a pass has acted on.
@@ -177,19 +184,26 @@ class Ordeal:
             assert "Traceback" not in self.fleet.log(home), self.fleet.log(home)
         with self.store() as store:
             known = {job_id: at for feed in self._feeds for job_id, at in feed.known.items()}
-            self.lateness = lateness.of(store, self.passes.seen(), known, TICK_S)
-            aftermath.assert_aftermath(store, self.marks, self.submitted)
-            aftermath.assert_lost_only_if(store, self.journal.attempts)
-            assert not self.lateness.broken, "whole passes have passed over:\n" + "\n".join(
-                self.lateness.broken
+            seen = self.passes.seen()
+            killed = self.journal.attempts
+            self.tried = aftermath.tried(store)
+            self.lateness = (
+                lateness.of(store, seen, known, TICK_S),
+                aftermath.tried(store),
             )
+            aftermath.assert_aftermath(store, self.marks, self.submitted)
+            aftermath.assert_lost_only_if(store, killed)
+            stopped = {each: at for feed in self._feeds for each, at in feed.stopped.items()}
+            left = self.lateness.broken + lateness.series_left(store, seen, stopped)
+            assert not left, "whole passes have passed over:\n" + "\n".join(left)
             return self.lateness.tried
 
     def told(self) -> str:
         """How to do it again, what was killed, what was submitted, and what was late and why."""
         lived = sum((feed.kinds for feed in self._feeds), Counter[str]())
-        said = (f"{SEED}={self.seed}", self.journal.told(), self.journal.counts(), dict(lived))
-        return "\n".join(map(str, (*said, self.lateness.told())))
+        counts = (self.journal.counts(), dict(lived), self.tried)
+        said = (f"{SEED}={self.seed}", self.journal.told(), *counts, self.lateness.told())
+        return "\n".join(map(str, said))
 
     def _is_over(self, store: Store) -> bool:
         for n, daemon in enumerate(self._daemons):
@@ -201,6 +215,10 @@ class Ordeal:
         daemon = self._daemons[n]
         assert daemon.poll() is None, f"daemon {n} ended by itself:\n{self.fleet.log(n)}"
         return n, daemon
+
+    def _end(self, daemon: subprocess.Popen[str]) -> None:
+        daemon.terminate()
+        assert daemon.wait(HANG_S) == 0, "a daemon did not end in peace"
 
     def _strike(self, n: int, what: str) -> None:
         """Kill a daemon, and start it anew at once."""
@@ -260,11 +278,13 @@ class Ordeal:
         self._strike(n, "transaction" if wrote else "daemon")
 
     def _kill_client(self) -> None:
-        """``lowtide submit`` at any point; what it has said before counts as submitted."""
+        """``lowtide submit`` or ``cancel`` at any point; what the former has said before counts as
+        submitted.
+        """
         home = self._rng.randrange(len(self._daemons))
-        words = self._feeds[home].words()
+        words = self._feeds[home].words(self._rng)
         with subprocess.Popen(
-            [*LOWTIDE, "submit", "--json", *words],
+            [*LOWTIDE, *words],
             cwd=self.folder,
             env=self.fleet.env(home),
             stdin=subprocess.DEVNULL,
@@ -278,10 +298,10 @@ class Ordeal:
             assert client.stdout is not None
             client.kill()
             said = client.stdout.read()
-        state = "it had told the id" if said else "it had told nothing"
         if not ended:
-            self.journal.note("client", client.pid, state)
-        if said:
+            state = "it had answered" if said else "it had not answered"
+            self.journal.note("client", client.pid, f"{words[0]}: {state}")
+        if said and words[0] == "submit":
             self.submitted.add(json.loads(said)["job_id"])
 
     def _kill_machine(self) -> None:
