@@ -30,9 +30,11 @@ STEP_S = 2
 TRACE_S = 7200
 # Most jobs succeed; some fail at once, some after a while, and are tried again or not.
 ENDS = ("", "", "", "", "exit 3")
-COUNTED = "n=$(cat {kept} 2> /dev/null || echo 0); while [ $n -lt 12 ]; do sleep 0.25; "
-COUNTED += "n=$((n + 1)); echo $n > {kept}.new; mv {kept}.new {kept}; done"
-COUNTED = COUNTED.format(kept='"$LOWTIDE_RUN_DIR/n"')
+# Each line of its file is a step that is done: a checkpoint that cannot be half written.
+COUNTED = (
+    'at="$LOWTIDE_RUN_DIR/steps"; touch "$at"; '
+    'while [ $(wc -l < "$at") -lt 8 ]; do sleep 0.4; echo >> "$at"; done'
+)
 CHECKPOINTING = f"trap 'exit 75' TERM; {COUNTED}"
 # Every other minute it runs into the next occurrence, which is to be skipped.
 OVERRUNS = "sleep $(($(date +%s) / 60 % 2 * 65))"
@@ -53,16 +55,17 @@ def write_trace(path: Path, zone: str, seed: str) -> None:
 
 
 class Feed:
-    """Keeps ``width`` jobs waiting or running; ``known`` are the ids it was given, and when.
+    """Keeps ``width`` jobs waiting or running beside some series.
 
-    ``kinds`` counts what was queued and what was refused (no room, or what it waits for failed);
-    ``stopped`` says when each series was.
+    ``known`` are the ids that it was given, and when. ``kinds`` counts what was queued, and what
+    was refused (no room, or what it waits for has failed); ``stopped`` says when each series was.
     """
 
     def __init__(
         self, folder: Path, environ: Mapping[str, str], marks: Path, seed: str, width: int
     ) -> None:
         self.known: dict[str, float] = {}
+        self._series: list[str] = []
         self.stopped: dict[str, float] = {}
         self.kinds: Counter[str] = Counter()
         self._folder, self._environ, self._marks = folder, environ, marks
@@ -91,14 +94,13 @@ class Feed:
 
     def _run(self) -> None:
         try:
-            series: list[str] = []
             while not self._over.is_set():
                 with self._opened() as ctx:
-                    self._keep_series(ctx, series)
+                    self._keep_series(ctx)
                     for _ in range(BATCH):
                         self._submit_next(ctx)
             with self._opened() as ctx:
-                for each in series:
+                for each in self._series:
                     self._end_series(ctx, each)
         except BaseException as e:  # noqa: BLE001 -- raised where it is closed
             self.failure = e
@@ -116,7 +118,8 @@ class Feed:
         """Once there is room for one more."""
         while not self._over.is_set():
             counts = ctx.store.jobs.count()
-            if sum(n for state, n in counts.items() if not state.ended) < self._width:
+            living = sum(n for state, n in counts.items() if not state.ended)
+            if living < self._width + len(self._series):
                 return self._submit(ctx)
             time.sleep(0.1)
         return None
@@ -174,11 +177,11 @@ class Feed:
         spare_s = wait_s + self._rng.uniform(0.5, 6)
         return self._request(":", spare_s, earliest=f"{wait_s:.1f}s", name=SOUND)
 
-    def _keep_series(self, ctx: Context, series: list[str]) -> None:
+    def _keep_series(self, ctx: Context) -> None:
         """One that may pause, one that fails now and then, one that overruns; now and then one is
         stopped, and submitted again with other words.
         """
-        rng = self._rng
+        rng, series = self._rng, self._series
         if len(series) == 3 and rng.random() < 0.1:
             self._end_series(ctx, series.pop(0))
         while len(series) < 3:

@@ -152,10 +152,8 @@ class Ordeal:
 
         They go by the first edition of the config, which knows every region that jobs may be in.
         """
-        for n, daemon in enumerate(self._daemons if len(self._editions) > 1 else ()):
-            self.passes.hindered(in_pass=False)
-            self._end(daemon)
-            self._daemons[n] = self.fleet.up(n)
+        for n in range(len(self._daemons) if len(self._editions) > 1 else 0):
+            self._strike(n, "daemon", self._editions[0])
         with self.store() as store:
             try:
                 until(lambda: self._is_over(store), HANG_S)
@@ -171,7 +169,8 @@ class Ordeal:
                 ) from e
         self.passes.close()
         for daemon in self._daemons:
-            self._end(daemon)
+            daemon.terminate()
+            assert daemon.wait(HANG_S) == 0, "a daemon did not end in peace"
 
     def assert_held(self) -> int:
         """Every law, after :meth:`recover`; returns how many deadlines a pass has acted on.
@@ -187,10 +186,7 @@ class Ordeal:
             seen = self.passes.seen()
             killed = self.journal.attempts
             self.tried = aftermath.tried(store)
-            self.lateness = (
-                lateness.of(store, seen, known, TICK_S),
-                aftermath.tried(store),
-            )
+            self.lateness = lateness.of(store, seen, known, killed, TICK_S)
             aftermath.assert_aftermath(store, self.marks, self.submitted)
             aftermath.assert_lost_only_if(store, killed)
             stopped = {each: at for feed in self._feeds for each, at in feed.stopped.items()}
@@ -216,24 +212,20 @@ class Ordeal:
         assert daemon.poll() is None, f"daemon {n} ended by itself:\n{self.fleet.log(n)}"
         return n, daemon
 
-    def _end(self, daemon: subprocess.Popen[str]) -> None:
-        daemon.terminate()
-        assert daemon.wait(HANG_S) == 0, "a daemon did not end in peace"
-
-    def _strike(self, n: int, what: str) -> None:
-        """Kill a daemon, and start it anew at once."""
+    def _strike(self, n: int, what: str, edition: str | None = None) -> None:
+        """Kill a daemon, edit the config, and start it again at once."""
         daemon = self._daemons[n]
         home, in_pass = self.home(n), kills.in_pass(daemon.pid, self.home(n))
         self.journal.kill(what, daemon.pid, kills.state_of_daemon(daemon.pid, home))
         daemon.wait()
         self.passes.hindered(in_pass=in_pass)
-        self._edit()
+        self._edit(edition or self._rng.choice(self._editions))
         self._daemons[n] = self.fleet.up(n)
 
-    def _edit(self, text: str | None = None) -> None:
+    def _edit(self, edition: str) -> None:
         """Put an edition of the config in place at once, as editors do."""
         new = self.folder / "config.yaml.new"
-        new.write_text(text or self._rng.choice(self._editions))
+        new.write_text(edition)
         new.replace(self.folder / "config.yaml")
 
     def _kill_runner(self) -> None:
