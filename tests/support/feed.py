@@ -45,12 +45,15 @@ BATCH = 8
 
 
 def write_trace(path: Path, zone: str, seed: str) -> None:
-    """Carbon intensity that falls, with noise: many jobs are best run at the last moment."""
+    """Carbon intensity that falls: many jobs are best run at the last moment. Every other step of
+    it is high, with noise: a job that may pause is best run on both sides of one.
+    """
     rng, begin = random.Random(f"{seed}-trace"), datetime.now(UTC) - timedelta(minutes=1)
     lines = ["timestamp_utc,region,g_per_kwh"]
     for n in range(TRACE_S // STEP_S):
         at = begin + timedelta(seconds=n * STEP_S)
-        lines.append(f"{at.isoformat()},{zone},{(4000 - n + rng.uniform(-2, 2)) / 4:.2f}")
+        g_per_kwh = 300 - n / 20 + 300 * (n % 2) + rng.uniform(-0.1, 0.1)
+        lines.append(f"{at.isoformat()},{zone},{g_per_kwh:.2f}")
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -89,7 +92,16 @@ class Feed:
             return ("cancel", rng.choice(known))
         given = ("submit", "--json", "--duration", f"{PAUSABLE_S}s", "--deadline", "30s")
         may_pause = rng.random() < 0.5
-        kind = ("--pausable", "--pause-signal", "stop", "--min-run", "1s") if may_pause else ()
+        pauses = (
+            "--pausable",
+            "--pause-signal",
+            "stop",
+            "--min-run",
+            "2s",
+            "--resume-overhead",
+            "0s",
+        )
+        kind = pauses if may_pause else ()
         return (*given, *kind, "--", *marking(self._marks, COUNTED))
 
     def _run(self) -> None:
@@ -158,14 +170,15 @@ class Feed:
         return self._request(then.rstrip("; "), self._rng.uniform(0.5, 12))
 
     def _checkpoint(self, **fields: Any) -> Request:
-        return self._pausable(CHECKPOINTING, resume_overhead="0.2s", **fields)
+        return self._pausable(CHECKPOINTING, **fields)
 
     def _stop(self, **fields: Any) -> Request:
         return self._pausable(COUNTED, pause_signal="stop", **fields)
 
     def _pausable(self, then: str, **fields: Any) -> Request:
-        may = {"pausable": True, "min_run": "1s", "name": SOUND, "duration": f"{PAUSABLE_S}s"}
-        return self._request(then, self._rng.uniform(4, 16), **(may | fields))
+        may = {"pausable": True, "min_run": "2s", "resume_overhead": "0s", "name": SOUND}
+        may["duration"] = f"{PAUSABLE_S}s"
+        return self._request(then, self._rng.uniform(6, 20), **(may | fields))
 
     def _after(self) -> Request:
         before = [*self.known][-6:]
