@@ -177,8 +177,9 @@ class Feed:
 
     def _pausable(self, then: str, **fields: Any) -> Request:
         may = {"pausable": True, "min_run": "2s", "resume_overhead": "0s", "name": SOUND}
-        may["duration"] = f"{PAUSABLE_S}s"
-        return self._request(then, self._rng.uniform(6, 20), **(may | fields))
+        # Early in their time: a pause must leave room for what comes late.
+        may |= {"duration": f"{PAUSABLE_S}s", "weigh": ("delay=10%",)}
+        return self._request(then, self._rng.uniform(12, 24), **(may | fields))
 
     def _after(self) -> Request:
         before = [*self.known][-6:]
@@ -205,7 +206,7 @@ class Feed:
             repeats["env"] = (f"SERIES={self._seed}-{n}",)
             request = (
                 self._checkpoint(**repeats),
-                self._request("sleep 0.3; exit $(($(date +%s) % 2))", 0, **repeats),
+                self._request("sleep 0.3; test $(($(date +%s) % 2)) = 0", 0, **repeats),
                 self._request(OVERRUNS, 0, **repeats),
             )[n % 3]
             now = datetime.now(UTC)
