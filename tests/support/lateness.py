@@ -146,7 +146,7 @@ def _cause_of_end(job: Job, attempts: list[Attempt], late: bool) -> str:
     ran_s = job.ran_s or 0.0
     if ran_s > job.spec.duration_s:
         return "it ran longer than was said"
-    return "it paused for too long" if job.waited_s else "the machine was busy"
+    return "it had paused" if job.waited_s else "the machine was busy"
 
 
 def _ends_before(store: Store, job: Job) -> list[float]:

@@ -59,6 +59,8 @@ WEIGHTS = {"runner": 36, "daemon": 3, "call": 3, "connection": 3, "client": 2, "
 MET = {"call": "executor call", "connection": "transaction", "machine": "daemon"}
 # In a life of so many kills some deadline comes near.
 ENOUGH = 100
+# In one of so many all has come about that the jobs can do, however busy the machine is.
+LONG = 1000
 
 
 def setting(name: str, default: int) -> int:
