@@ -193,7 +193,9 @@ def _sight(ctx: Context, groups: Sequence[Group], look: Sequence[Job], now: date
 
 
 def _to_look_at(ctx: Context, now: datetime, *, leads: bool) -> list[Job]:
-    """Jobs that may need another plan whatever the forecast: new, paused, late, or after others."""
+    """Jobs that may need another plan whatever the forecast: new, paused, late, after others, or
+    in a region that has left the config.
+    """
     waiting = ctx.store.waiting
     found = [job for job in waiting.paused() if ctx.here.has_folders(job.spec.origin)]
     if leads:
@@ -201,7 +203,14 @@ def _to_look_at(ctx: Context, now: datetime, *, leads: bool) -> list[Job]:
         found += waiting.queued(AT_ONCE)
         found += [job for job in waiting.dependent() if job.state is JobState.PLANNED]
         found += waiting.missed(missed, AT_ONCE)
+        gone = {region for region, _ in Promised.now(ctx).spots if not _runs_jobs(ctx, region)}
+        # One that names its regions waits for a pass that knows them.
+        found += [j for j in waiting.planned_in(gone, AT_ONCE) if not j.spec.regions]
     return list({job.id: job for job in found}.values())
+
+
+def _runs_jobs(ctx: Context, region: str) -> bool:
+    return region in ctx.regions and ctx.regions[region].executor is not None
 
 
 def _told_anew(ctx: Context, groups: Sequence[Group], sight: Sight) -> dict[str, tuple[Job, str]]:
@@ -341,7 +350,8 @@ def _stale(ctx: Context, job: Job, field: Field, ready: datetime, now: datetime)
     rows = {o.known.row_id for o in (*field.candidates, field.home)} - {None}
     missed = now - job.plan.start > timedelta(seconds=MISSED * ctx.config.settings.tick)
     told_anew = not rows <= set(job.plan.forecast_ids)
-    return missed or told_anew or dependencies.changed(ctx, job, ready)
+    gone = not _runs_jobs(ctx, job.plan.window.region)
+    return missed or told_anew or gone or dependencies.changed(ctx, job, ready)
 
 
 def _moved(old: Plan, new: Plan, now: datetime) -> bool:

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 WIDTH = 20
 LOCAL = "regions: {local: {zone: DE, slots: 1000}}"
-REGIONS = "regions: {local: {zone: DE, slots: 1000}, spare: {zone: DE, slots: 1000}}"
+SPARE = "spare: {zone: DE, executor: local, slots: 1000}"
+REGIONS = f"regions: {{local: {{zone: DE, slots: 1000}}, {SPARE}}}"
 # Too few slots for all; then jobs go to the second region, which is gone later; then no forecast.
 EDITIONS = (
     f"regions: {{local: {{zone: DE, slots: 8}}}}\n{KNOWN}",
-    f"regions: {{local: {{zone: DE, slots: 2}}, spare: {{zone: DE, slots: 1000}}}}\n{KNOWN}",
+    f"regions: {{local: {{zone: DE, slots: 2}}, {SPARE}}}\n{KNOWN}",
     f"{LOCAL}\n{KNOWN}",
     f"{LOCAL}\n{OUTAGE}",
 )

@@ -184,14 +184,16 @@ def assert_forgotten(store: Store) -> None:
 
 
 def assert_in_order(store: Store) -> None:
-    """No job has started before all that it waits for have succeeded."""
+    """No job has started before all that it waits for had succeeded."""
 
     def fault_of(job: Job) -> str:
         attempts = store.jobs.attempts(job.id)
+        # A claim has the time of its pass, which may see what has ended since that began.
+        begun = attempts[0].started_at if attempts else None
         for other in map(store.jobs.get, job.spec.after if attempts else ()):
             if other.state is not JobState.SUCCEEDED or other.ended_at is None:
                 return f"it has started, and {other.id} that it waits for is {other.state}"
-            if attempts[0].claimed_at < other.ended_at:
+            if begun is not None and begun < other.ended_at:
                 return f"it has started before {other.id} had succeeded"
         return ""
 
