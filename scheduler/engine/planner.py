@@ -21,6 +21,7 @@ from scheduler.engine import (
 )
 from scheduler.engine.context import alone
 from scheduler.engine.field import Blind, Sight, field_of, told_of
+from scheduler.engine.outlook import PATIENCE
 from scheduler.engine.promises import Promised
 from scheduler.engine.scene import Member
 from scheduler.errors import PendingError, StoreError, UsageError, fault
@@ -239,8 +240,13 @@ def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
             return None
         field = field_of(ctx, spec, now, to_run=True, sight=sight)
         made = _make(ctx, spec, field, now, job.plan, left.done)
-    except (StoreError, PendingError):
+    except StoreError:
         raise
+    except PendingError as e:
+        latest = spec.latest_start
+        if job.plan is not None or latest is None or latest >= now + PATIENCE:
+            raise
+        made = _earliest(ctx, spec, now, str(e))  # sources may take their time, and it has none
     except Exception as e:  # noqa: BLE001 -- a job that cannot be planned starts all the same
         if isinstance(e, (ExecutorError, ProviderError, UsageError)):
             ctx.store.jobs.tell(job.id, now, "no plan", str(e))
