@@ -21,6 +21,7 @@ from scheduler.engine import (
 )
 from scheduler.engine.context import alone
 from scheduler.engine.field import Blind, Sight, field_of, told_of
+from scheduler.engine.outlook import PATIENCE
 from scheduler.engine.promises import Promised
 from scheduler.engine.scene import Member
 from scheduler.errors import PendingError, StoreError, UsageError, fault
@@ -200,7 +201,9 @@ def _sight(ctx: Context, groups: Sequence[Group], look: Sequence[Job], now: date
 
 
 def _to_look_at(ctx: Context, now: datetime, *, leads: bool) -> list[Job]:
-    """Jobs that may need another plan whatever the forecast: new, paused, late, or after others."""
+    """Jobs that may need another plan whatever the forecast: new, paused, late, after others, or
+    in a region that has left the config.
+    """
     waiting = ctx.store.waiting
     found = [job for job in waiting.paused() if ctx.here.has_folders(job.spec.origin)]
     if leads:
@@ -208,7 +211,14 @@ def _to_look_at(ctx: Context, now: datetime, *, leads: bool) -> list[Job]:
         found += waiting.queued(AT_ONCE)
         found += [job for job in waiting.dependent() if job.state is JobState.PLANNED]
         found += waiting.missed(missed, AT_ONCE)
+        gone = {region for region, _ in Promised.now(ctx).spots if not _runs_jobs(ctx, region)}
+        # One that names its regions waits for a pass that knows them.
+        found += [j for j in waiting.planned_in(gone, AT_ONCE) if not j.spec.regions]
     return list({job.id: job for job in found}.values())
+
+
+def _runs_jobs(ctx: Context, region: str) -> bool:
+    return region in ctx.regions and ctx.regions[region].executor is not None
 
 
 def _told_anew(ctx: Context, groups: Sequence[Group], sight: Sight) -> dict[str, tuple[Job, str]]:
@@ -236,8 +246,13 @@ def _anew(ctx: Context, job: Job, sight: Sight, now: datetime) -> Plan | None:
         if job.plan is not None and not _stale(ctx, job, field, spec.release, now) and not paused:
             return None
         made = _make(ctx, spec, field, now, job.plan, left.done)
-    except (StoreError, PendingError):
+    except StoreError:
         raise
+    except PendingError as e:
+        latest = spec.latest_start
+        if job.plan is not None or latest is None or latest >= now + PATIENCE:
+            raise
+        made = _earliest(ctx, spec, now, str(e))  # sources may take their time, and it has none
     except Exception as e:  # noqa: BLE001 -- a job that cannot be planned starts all the same
         if isinstance(e, (ExecutorError, ProviderError, UsageError)):
             ctx.store.jobs.tell(job.id, now, "no plan", str(e))
@@ -347,7 +362,8 @@ def _stale(ctx: Context, job: Job, field: Field, ready: datetime, now: datetime)
     rows = {o.known.row_id for o in (*field.candidates, field.home)} - {None}
     missed = now - job.plan.start > timedelta(seconds=MISSED * ctx.config.settings.tick)
     told_anew = not rows <= set(job.plan.forecast_ids)
-    return missed or told_anew or dependencies.changed(ctx, job, ready)
+    gone = not _runs_jobs(ctx, job.plan.window.region)
+    return missed or told_anew or gone or dependencies.changed(ctx, job, ready)
 
 
 def _moved(old: Plan, new: Plan, now: datetime) -> bool:

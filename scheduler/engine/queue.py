@@ -308,6 +308,9 @@ def _refuse(newcomer: Member, place: Placed | None, others: int, *, complete: bo
 
 
 def _known(member: Member) -> bool:
-    """Whether it can be placed on the lattice: it has a length, and a forecast where it lies."""
+    """Whether it can be placed on the lattice: it has a length, a forecast where it lies, and one
+    now: its plan may be older than an outage.
+    """
     window, last = member.plan.window, member.case.now + LOOKED_AHEAD
-    return window.end is not None and window.end <= last and window.g_per_kwh is not None
+    told = any(place.series is not None for place in member.case.places)
+    return told and window.end is not None and window.end <= last and window.g_per_kwh is not None

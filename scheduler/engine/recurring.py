@@ -166,9 +166,20 @@ def _make(
         ctx.store.jobs.tell(series.id, now, "trouble", f"its environment cannot be copied: {e}")
         return
     spec = occurrence(series, at, now)
-    if not ctx.store.recurrences.advance(series, following, job_id, spec, now):
+    # Its story goes in with the job: whoever is killed in between has left nothing out unsaid.
+    with ctx.store.together():
+        made = ctx.store.recurrences.advance(series, following, job_id, spec, now)
+        if made:
+            _tell_of_gap(ctx, series, at, job_id, now)
+    if not made:
         ctx.runs.forget_environment(job_id)
-    elif at > series.next:
+
+
+def _tell_of_gap(
+    ctx: Context, series: Recurrence, at: datetime, job_id: str, now: datetime
+) -> None:
+    """Say what was left out where the job is not that of the next occurrence."""
+    if at > series.next:
         said = f"occurrences from {submission.iso(series.next)} on, up to this one"
         ctx.store.jobs.tell(job_id, now, "skipped", said)
     elif at < series.next:

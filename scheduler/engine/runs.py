@@ -158,22 +158,29 @@ class RunFolders:
         return [name for name in _names(self._root) if name != SUBMITTING]
 
     def size_bytes(self, job_id: str) -> int:
-        """What the files of a run folder take."""
-        walk = os.walk(self._root / job_id)
-        paths = (os.path.join(top, name) for top, _, names in walk for name in names)  # noqa: PTH118
-        return sum(os.lstat(path).st_size for path in paths)
+        """What the files of a run folder take; one that goes meanwhile takes nothing."""
+        walk, total = os.walk(self._root / job_id), 0
+        for path in (os.path.join(top, name) for top, _, names in walk for name in names):  # noqa: PTH118
+            with suppress(FileNotFoundError):
+                total += os.lstat(path).st_size
+        return total
 
     def tidy(self, job_id: str) -> None:
-        """Take away what was needed only to follow a job that has ended, and what is empty."""
+        """Take away what was needed only to follow a job that has ended, and what is empty.
+
+        Two passes of one home may be at it at once: what the other one took is no fault.
+        """
         self.forget_environment(job_id)
         folder = self._root / job_id
         if folder.is_symlink() or not folder.is_dir():
             return
-        attempts = [p for p in folder.iterdir() if p.name.isdigit() and not p.is_symlink()]
+        starts = [folder / name for name in _names(folder) if name.isdigit()]
+        attempts = [p for p in starts if not p.is_symlink()]
         for each in (*attempts, folder):
-            for path in [*each.iterdir()] if each.is_dir() else []:
-                if _is_spent(path):
-                    path.unlink(missing_ok=True)
+            for name in _names(each) if each.is_dir() else []:
+                with suppress(FileNotFoundError):
+                    if _is_spent(each / name):
+                        (each / name).unlink()
         for each in (folder / "work", *attempts, folder):
             with suppress(OSError):
                 each.rmdir()

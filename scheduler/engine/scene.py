@@ -58,6 +58,18 @@ class Member:
     after: tuple[str, ...] = ()
 
     @property
+    def stands(self) -> bool:
+        """Whether its plan may be kept: it was not made just now, nor has its region left the
+        config since.
+        """
+        return not self.fresh and self.is_there
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is planned where it may run."""
+        return any(place.region == self.plan.window.region for place in self.case.places)
+
+    @property
     def spans(self) -> Spans:
         """When it is to run (Unix seconds)."""
         return tuple((a.timestamp(), b.timestamp()) for a, b in self.plan.ahead if b is not None)
@@ -146,7 +158,9 @@ class Scene:
         return board
 
     def crowded(self) -> bool:
-        """Whether the plans as they stand hold more than there is."""
+        """Whether the plans as they stand hold more than there is, or lie where nothing is."""
+        if not all(member.is_there for member in self._members):
+            return True
         board = self.board()
         before = board.lacking()
         rows = {name: row for row, name in enumerate(self._regions)}
@@ -158,8 +172,8 @@ class Scene:
     def beside(self) -> fleet.FleetPlan:
         """Plans that stand keep their place, in order of their start; the rest go beside them."""
         board, placed = self.board(), [None] * len(self.tasks)
-        standing = [i for i, m in enumerate(self._members) if not m.fresh]
-        fresh = [i for i, m in enumerate(self._members) if m.fresh]
+        standing = [i for i, m in enumerate(self._members) if m.stands]
+        fresh = [i for i, m in enumerate(self._members) if not m.stands]
         found: list[Placed | None] = list(placed)
         for i in sorted(standing, key=lambda i: self._members[i].plan.start):
             member, task = self._members[i], self.tasks[i]

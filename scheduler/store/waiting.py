@@ -16,7 +16,7 @@ from scheduler.store.reservations import NAMED
 from scheduler.store.rows import AttemptRow, JobRow
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import BindParameter, ColumnElement
@@ -189,6 +189,10 @@ class Waiting:
     def missed(self, before: datetime, limit: int) -> list[Job]:
         """Planned jobs that should have started before then, the longest overdue first."""
         return self._jobs(_MISSED, before=before.timestamp(), limit=limit)
+
+    def planned_in(self, regions: Collection[str], limit: int) -> list[Job]:
+        """Planned jobs of some regions, the next to start first."""
+        return self._planned(col(JobRow.region).in_(regions), limit=limit) if regions else []
 
     def seen_by(self, groups: Iterable[Group], limit: int) -> dict[str, list[Job]]:
         """Planned jobs of some groups by their places, the next to start before all others."""

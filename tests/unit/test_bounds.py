@@ -11,9 +11,12 @@ import pytest
 from providers.base import Capabilities
 from scheduler import engine
 from scheduler.engine import bounds, dispatch
+from scheduler.errors import UsageError
 from scheduler.models import JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.unit.conftest import Desk
 
 MINUTES = timedelta(minutes=5)
@@ -86,3 +89,32 @@ def test_a_region_that_a_job_may_not_use_is_no_place_to_start(desk: Desk) -> Non
     elsewhere = replace(job, spec=job.spec.model_copy(update={"regions": ("lab",)}))
     assert not bounds.allows(desk.ctx, elsewhere, "local", now, now)
     assert "only in lab" in desk.story(job.id, "trouble")[-1]
+
+
+def test_a_job_whose_region_has_left_the_config_starts_in_time_in_another(
+    make_desk: Callable[[str], Desk],
+) -> None:
+    before = make_desk("  spare: {zone: DE, executor: local, slots: 2}\n")
+    other = before.submit(slots=2, deadline="1h")
+    job_id = before.submit(slots=2, earliest="10m", deadline="70m")
+    plan = before.job(job_id).plan
+    assert plan is not None
+    assert plan.window.region == "spare"
+    engine.cancel(before.ctx, other, before.clock.now)
+    desk = make_desk("")
+    desk.tick(minutes=5)
+    desk.tick(minutes=5)
+    assert desk.job(job_id).region == "local"
+    assert desk.job(job_id).state is JobState.STARTING
+
+
+def test_a_plan_in_a_region_that_has_left_the_config_is_no_trouble_of_newcomers(
+    make_desk: Callable[[str], Desk],
+) -> None:
+    before = make_desk("  spare: {zone: DE, executor: local, slots: 2}\n")
+    for _ in range(2):
+        before.submit(slots=2, deadline="1h")
+    desk = make_desk("")
+    with pytest.raises(UsageError, match="cannot be met beside"):
+        desk.submit(slots=2, deadline="1h")
+    desk.submit(slots=2, deadline="4h")

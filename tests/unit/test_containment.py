@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.database import damage
 
-from providers.errors import LowtideError
+from providers.errors import LowtideError, Unavailable
 from scheduler import config, engine
 from scheduler.engine import (
     Context,
@@ -254,3 +254,27 @@ def test_a_pass_that_another_one_keeps_from_its_turn_changes_nothing(alone: Desk
     with engine.engine._turn(alone.ctx), pytest.raises(BusyError, match="another pass"):
         alone.tick(minutes=1)
     assert alone.ctx.store.beats.last(f"tick {alone.ctx.here.owner}") is None
+
+
+def test_a_new_job_that_cannot_wait_for_sources_is_planned_without_them(desk: Desk) -> None:
+    series, first = desk.repeat(duration="1m", every="* * * * *", within="2m")
+    engine.cancel(desk.ctx, first, desk.clock.now)
+    damage(desk.ctx.store, "DELETE FROM forecast")
+    desk.clock.advance(minutes=5)
+    recurring.spawn(desk.ctx, desk.clock.now)
+    desk.ctx.outlook.begin_pass()
+    quiet = desk.ctx.with_outlook(desk.ctx.outlook.remembering())
+    planner.replan(quiet, desk.clock.now)
+    assert desk.jobs()[-1].spec.recurrence == series.id
+    assert desk.jobs()[-1].state is JobState.PLANNED
+
+
+def test_a_plan_that_is_older_than_an_outage_stops_no_joint_plan(desk: Desk) -> None:
+    first = desk.submit(earliest="1h", deadline="9h")
+    desk.submit(after=(first,), deadline="9h")
+    damage(desk.ctx.store, "DELETE FROM forecast")
+    desk.provider.fails = Unavailable("it does not answer")
+    for _ in range(2):
+        desk.submit(earliest="2h", deadline="9h")
+        desk.tick(seconds=20)
+    assert {job.state for job in desk.jobs()} == {JobState.PLANNED}

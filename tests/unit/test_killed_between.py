@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import aftermath
 
+from scheduler import engine
 from scheduler.store.database import Database
 
 if TYPE_CHECKING:
@@ -75,3 +76,25 @@ def test_killed_after_any_commit_a_pass_leaves_nothing_half_done(
     aftermath.assert_ended_once(desk.ctx.store)
     aftermath.assert_settled(desk.ctx.store)
     aftermath.assert_forgotten(desk.ctx.store)
+
+
+def test_killed_after_any_commit_a_series_leaves_out_no_occurrence_unsaid(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fuse, desk.executor.run_s, commits, died = Fuse(monkeypatch), 3.5 * 3600, 0, True
+    while died:
+        commits += 1
+        series, first = desk.repeat(every="0 * * * *", within="2h")
+        desk.tick(hours=1)
+        fuse.left = commits
+        died = False
+        for span in ({"hours": 3.5}, {"seconds": 10}):
+            try:
+                desk.tick(**span)
+            except Killed:
+                died = True
+        fuse.left = None
+        (made,) = {job.id for job in desk.jobs() if job.spec.recurrence == series.id} - {first}
+        assert len(desk.story(made, "skipped")) == 1, f"killed after commit {commits}"
+        engine.cancel_series(desk.ctx, series.id, desk.clock.now)
+    assert commits > 5, "too few commits were tried"

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from providers.runner import journal
 from scheduler import engine
 from scheduler.cli import entries
-from scheduler.engine import retention
+from scheduler.engine import retention, runs
 from scheduler.engine.runs import RunFolders
 from scheduler.models import JobState
 from scheduler.report import schema, summary, terminal
@@ -73,6 +73,22 @@ def test_an_ended_job_takes_few_bytes_and_three_files(desk: Desk) -> None:
     found = [p for p in _folder(desk, job_id).rglob("*") if not p.is_dir()]
     assert {p.name for p in found} == {"receipt.json", "stdout.log"}, "the fake meters nothing"
     assert _bytes_of_rows(desk, job_id) < 4000
+
+
+def test_two_passes_that_sweep_at_once_are_no_trouble_of_the_job(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = runs._is_spent
+
+    def is_spent(path: Path) -> bool:
+        if path.name in FOLLOWED:
+            path.unlink()  # as the other pass does, just before this one looks
+        return real(path)
+
+    monkeypatch.setattr(runs, "_is_spent", is_spent)
+    job_id = _ended(desk)
+    assert desk.story(job_id, "trouble") == []
+    assert not [p for p in _folder(desk, job_id).rglob("*") if p.name in FOLLOWED]
 
 
 def test_a_plan_keeps_its_alternatives_until_its_job_has_ended(desk: Desk) -> None:
