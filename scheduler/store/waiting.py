@@ -72,6 +72,7 @@ _OF_SERIES = (
 )
 _NEXT = select(JobRow).where(_PLANNED).order_by(col(JobRow.planned_start)).limit(_LIMIT)
 _MISSED = _NEXT.where(col(JobRow.planned_start) < bindparam("before"))
+_IN_REGIONS = _NEXT.where(col(JobRow.region).in_(bindparam("regions", expanding=True)))
 _HANDED = select(AttemptRow.id).where(
     AttemptRow.job_id == JobRow.id,
     col(AttemptRow.number) > JobRow.attempt,
@@ -192,7 +193,7 @@ class Waiting:
 
     def planned_in(self, regions: Collection[str], limit: int) -> list[Job]:
         """Planned jobs of some regions, the next to start first."""
-        return self._planned(col(JobRow.region).in_(regions), limit=limit) if regions else []
+        return self._jobs(_IN_REGIONS, regions=list(regions), limit=limit) if regions else []
 
     def seen_by(self, groups: Iterable[Group], limit: int) -> dict[str, list[Job]]:
         """Planned jobs of some groups by their places, the next to start before all others."""
