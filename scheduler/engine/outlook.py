@@ -196,7 +196,7 @@ class Outlook:
         remembered.
         """
         if region.zone is None:
-            return Known(None, self._no_zone(region))
+            return self._nowhere(region)
         if as_of is None:
             start, end = _looked_at(start, end, now)
         sources = self._chain(region, now, quiet=quiet)
@@ -210,7 +210,7 @@ class Outlook:
     def refresh(self, region: Region, start: datetime, end: datetime, now: datetime) -> Known:
         """What is known after asking, unless the last answer is young enough; remembered."""
         if region.zone is None:
-            return Known(None, self._no_zone(region))
+            return self._nowhere(region)
         start, end = _looked_at(start, end, now)
         key, settings = _key(region), self._config.settings
         newest = self._forecasts.newest(key, region.zone, now)
@@ -377,6 +377,11 @@ class Outlook:
         ]
         better = iter(sorted(like, key=lambda name: known[name]))
         return [next(better) if name in like else name for name in names]
+
+    def _nowhere(self, region: Region) -> Known:
+        for name in region.chain:
+            self.source(name)  # a name that is wrong is an error, wherever the region is
+        return Known(None, self._no_zone(region))
 
     def _no_zone(self, region: Region) -> str:
         return (
