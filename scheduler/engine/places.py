@@ -154,18 +154,20 @@ def affordable(
 
 
 def weigh(
-    spec: JobSpec, asked: Request, options: Sequence[Option], run_now: Window
+    spec: JobSpec, asked: Request, options: Sequence[Option], run_now: Window, *, outage: bool
 ) -> tuple[Request, dict[str, float]]:
     """The request and each region's toll with money and delay weighed against grams.
 
     Shares become grams by what a start at release in the home region emits and costs: the
-    score is ``(1 - m - w) g/g0 + m cost/cost0 + w delay/slack``, times ``g0``. Without ``g0``
-    only grams count.
+    score is ``(1 - m - w) g/g0 + m cost/cost0 + w delay/slack``, times ``g0``. During an
+    ``outage`` of the sources of home only grams count, until the job is planned again.
     """
     wish = spec.objective
     if not (wish.money or wish.delay):
         return asked, {}
     if run_now.grams is None:
+        if outage and asked.power_w is not None:
+            return asked, {}
         raise UsageError("--weigh needs the power of the job (--power) and a forecast at home")
     g0, slack = run_now.grams.value, asked.latest_s - asked.earliest_s
     if wish.delay and slack > 0:

@@ -89,7 +89,9 @@ def prepare(
         spec, earliest.timestamp(), latest.timestamp(), expected.watts, stopped=stopped
     )
     run_now = _run_now(spec, field, asked, basis, previous)
-    asked, tolls = places.weigh(spec, asked, field.candidates, run_now)
+    known = field.home.known
+    outage = known.outage or known.series is not None  # too short a forecast is one, too
+    asked, tolls = places.weigh(spec, asked, field.candidates, run_now, outage=outage)
     weighed = tuple(
         places.place(spec, o, field, basis, tolls.get(o.region.name, 0.0)) for o in field.candidates
     )
