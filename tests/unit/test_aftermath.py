@@ -162,8 +162,10 @@ def test_an_occurrence_that_is_left_out_silently_is_seen(desk: Desk) -> None:
 
 
 def test_two_of_a_series_at_once_are_seen(desk: Desk) -> None:
-    _, (first, _) = _minutely(desk)
-    damage(desk.ctx.store, "UPDATE job SET ended_at = ended_at + 3000 WHERE id = :id", id=first.id)
+    _, (first, second) = _minutely(desk)
+    assert first.ended_at is not None
+    begun = "UPDATE job SET started_at = :at WHERE id = :id"
+    damage(desk.ctx.store, begun, id=second.id, at=first.ended_at.timestamp() - 1)
     with pytest.raises(AssertionError, match="had not ended"):
         aftermath.assert_series_whole(desk.ctx.store)
 
