@@ -33,9 +33,11 @@ regions:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """One of this test's own."""
-    made = start_cluster(tmp_path / "slurm")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cluster]:
+    """One of this test's own; the folder's name leaves room for Slurm's sockets (108 bytes)."""
+    made = start_cluster(tmp_path_factory.mktemp("slurm"))
     monkeypatch.setenv("SLURM_CONF", made.conf)
     yield made
     made.clear()
@@ -67,8 +69,7 @@ def _given(site: Site, job_id: str) -> str:
 def test_another_job_with_our_number_lives_and_ours_is_handed_over_again(
     site: Site, cluster: Cluster, *, waits: bool
 ) -> None:
-    # Long enough to lose its state meanwhile; begun earlier, lowtide would take it back.
-    ours, cancelled = (site.submit("true", earliest="90s", deadline="5h") for _ in range(2))
+    ours, cancelled = (site.submit("true", earliest="1h", deadline="5h") for _ in range(2))
     site.until(lambda: all(site.told(job, "handed over") for job in (ours, cancelled)))
     assert {_given(site, job) for job in (ours, cancelled)} == {"1", "2"}
     _lose_state(cluster)
@@ -90,6 +91,8 @@ def test_another_job_with_our_number_lives_and_ours_is_handed_over_again(
     site.until(lambda: _given(site, ours) == "3")
     site.until(lambda: site.ended(cancelled))
     assert site.job(cancelled).state is JobState.CANCELLED
+    # As if its hour had come.
+    cluster.run("scontrol", "update", "JobId=3", "StartTime=now")
     site.until(lambda: site.ended(ours))
     assert site.job(ours).state is JobState.SUCCEEDED
     assert theirs() == before
