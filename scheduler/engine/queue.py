@@ -312,5 +312,6 @@ def _known(member: Member) -> bool:
     now: its plan may be older than an outage.
     """
     window, last = member.plan.window, member.case.now + LOOKED_AHEAD
-    told = any(place.series is not None for place in member.case.places)
-    return told and window.end is not None and window.end <= last and window.g_per_kwh is not None
+    has_forecast = any(place.series is not None for place in member.case.places)
+    known = window.g_per_kwh is not None
+    return has_forecast and known and window.end is not None and window.end <= last

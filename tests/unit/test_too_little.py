@@ -78,12 +78,12 @@ def test_a_job_that_weighs_delay_is_taken_as_well(
     make_desk: Callable[[str], Desk], kind: str
 ) -> None:
     desk = make_desk("outage: {policy: hold}")
-    told, desk.provider.forecast = desk.provider.forecast, KINDS[kind][0]  # type: ignore[method-assign]
+    sound, desk.provider.forecast = desk.provider.forecast, KINDS[kind][0]  # type: ignore[method-assign]
     job_id = desk.submit(duration="4h", deadline="12h", power="100W", weigh=("delay=10%",))
     plan = desk.job(job_id).plan
     assert plan is not None
     assert plan.window.grams is None
-    desk.provider.forecast = told  # type: ignore[method-assign]
+    desk.provider.forecast = sound  # type: ignore[method-assign]
     desk.tick(hours=1)
     again = desk.job(job_id).plan
     assert again is not None
