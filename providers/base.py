@@ -129,17 +129,21 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Whether a meter works here, and in one sentence why or why not."""
+    """Whether a meter works here, and in one sentence why or why not.
+
+    ``troubles`` are parts of the machine that it cannot read though it works.
+    """
 
     available: bool
     detail: str
+    troubles: tuple[str, ...] = ()
 
 
 class Meter(Protocol):
     """One opened meter. It may fail; the runner then records a gap, and the job runs on."""
 
     def components(self) -> tuple[Component, ...]:
-        """What it meters, fixed while it is open."""
+        """What it meters; what is found later joins at the end."""
         ...
 
     def sample(self, usage: Usage) -> tuple[Reading, ...]:

@@ -58,7 +58,6 @@ def test_facts_and_notes_are_on_disk_before_the_end(tmp_path: Path, metering: Me
     launch = Launch("j", 1, "t", ("true",), "/", str(tmp_path), "", "", "", "local", 1)
     record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), 1)
     assert record.next_at == 0.5
-    record.sample()
     assert journal.read_journal(tmp_path).notes == ()
     record.sample()
     found = journal.read_journal(tmp_path)  # as after a kill: nothing was closed
@@ -86,5 +85,6 @@ def test_a_meter_is_told_which_processes_are_the_jobs(tmp_path: Path, metering: 
         record.sample()
         child.kill()
     record.sample()
-    assert child.pid in pids[0]
-    assert child.pid not in pids[1]
+    assert child.pid not in pids[0]  # it is told at the start, and then each time
+    assert child.pid in pids[1]
+    assert child.pid not in pids[2]
