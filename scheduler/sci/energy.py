@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 # Below this a board's readings are worth little: arXiv 2312.02741 needs 5 s for an error of 5 %.
 SHORT_S = 5.0
 # Two sample intervals: less than that between the last reading and the end is no hole. Of a short
-# run so much would be all: there a tenth of it counts as one.
+# run so much would be all: there a tenth of it counts as one, and never less than a runner may take
+# to start and end a job on a busy machine.
 HOLE_S = 2.0
 HOLE_SHARE = 0.1
+LEAST_HOLE_S = 0.5
 # The method whose errors are of the device itself; power that was sampled and integrated misses
 # what lies between samples on all boards alike, where these do the same work in step.
 COUNTED: Final = "measured"
@@ -269,7 +271,7 @@ def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
     hole_s = max(0.0, attempt.run_s - covered_s - suspended_s(attempt.journal))
     read = component.method != "missing" and covered_s > 0
     unread_kwh = 0.0
-    if not read or hole_s > min(HOLE_S, HOLE_SHARE * attempt.run_s):
+    if not read or hole_s > min(HOLE_S, max(LEAST_HOLE_S, HOLE_SHARE * attempt.run_s)):
         most_w = math.inf if component.max_w is None else component.max_w
         unread_kwh = most_w * hole_s / JOULES_PER_KWH if hole_s else 0.0
     holes: list[Profile] = []

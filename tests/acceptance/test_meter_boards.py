@@ -8,11 +8,15 @@ import secrets
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scheduler.testing.nvml import plug
+from scheduler.testing.boards import FakeBoard
+from scheduler.testing.nvml import FakeNvml, plug
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LOWTIDE = str(Path(sys.executable).with_name("lowtide"))
 PATIENCE_S = 180.0
@@ -116,3 +120,14 @@ def test_what_computes_on_another_board_than_its_own_is_said_and_metered(
     report, _ = machine.meter("--", *ON_B, CUDA_VISIBLE_DEVICES=machine.a)
     assert boards(report) == {machine.a: "measured", machine.b: "measured"}
     assert any(machine.b in n and "not among the boards" in n for n in report["notes"])
+
+
+def test_doctor_names_a_board_that_cannot_be_read(
+    lowtide: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = FakeNvml([FakeBoard("GPU-a"), FakeBoard("GPU-b", lost=True)])
+    monkeypatch.setitem(sys.modules, "pynvml", made)
+    checks = lowtide("doctor", "--json").json["checks"]
+    assert [(c["ok"], c["detail"]) for c in checks if c["check"] == "meter nvml"] == [
+        (True, "2 NVIDIA board(s)"), (False, "board 1 cannot be read: GPU is lost"),
+    ]  # fmt: skip

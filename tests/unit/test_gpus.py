@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from providers.base import Launch
+from providers.errors import ExecutorError
+from providers.executors import local
 from providers.executors.local import build
 from providers.meters.nvml import idle_boards
 from providers.meters.nvml.assigned import BY_BUS, MASK, ORDER, Allocation, allocation, masked
@@ -228,3 +231,30 @@ def test_without_a_driver_or_an_answer_of_it_a_board_stands_for_itself(
     answers.set()
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert masked("0", by_bus=True).boards == ("0",)
+
+
+def test_a_job_whose_board_was_given_away_just_now_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for a free board and the start; a start that fails gives its boards back."""
+    monkeypatch.setattr(claims.holdings, "folder", lambda: tmp_path / "held")
+    launch = Launch(
+        "j", 1, "t", ("true",), "/", str(tmp_path / "run"), "", "", "", "local", 1, gpus=("GPU-a",)
+    )
+
+    def fails(run_dir: Path) -> int:
+        assert claims.claimed() == {"GPU-a"}
+        raise OSError("no room for a process")
+
+    monkeypatch.setattr(local, "_spawn_runner", fails)
+    with pytest.raises(ExecutorError, match="no room"):
+        build({}, tmp_path).start(launch)
+    assert claims.claimed() == frozenset()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        them = proc.identify(other.pid)
+        assert them is not None
+        assert claims.take(("GPU-a",), them)
+        assert "GPU-a" not in build({}, tmp_path).free_gpus(frozenset())
+        with pytest.raises(ExecutorError, match="was given one of its boards"):
+            build({}, tmp_path).start(launch)
+        other.kill()
