@@ -91,9 +91,15 @@ class Record:
             self._writer = JournalWriter(run_dir, metering.components, meta, clock.wall)
         except Exception as e:  # noqa: BLE001 -- metering may never harm the job
             say(f"no energy journal: {e}")
-        # Whose work on a device is the job's is known from the first moment.
-        cpu_s, _ = tree.usage()
-        metering.sample(Usage(clock.awake(), cpu_s, 0.0, tree.pids, self._holdings.total()))
+
+    def begin(self) -> None:
+        """Tell the meters of the job's processes, so that its work is known from the first moment.
+
+        What is read is in the next sample.
+        """
+        cpu_s, _ = self._tree.usage()
+        held = self._holdings.total()
+        self._metering.sample(Usage(self._clock.awake(), cpu_s, 0.0, self._tree.pids, held))
 
     def sample(self, *, last: bool = False) -> None:
         """Read the meters; write a line where one is due."""

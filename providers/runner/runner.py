@@ -100,6 +100,7 @@ def run(run_dir: Path) -> None:
     _identify_first(run_dir, pid)
     tree = Tree(pid, own)
     record = Record(run_dir, launch.interval_s, clock, metering, tree, launch.slots)
+    record.begin()
     pausing = Pausing(run_dir, launch, clock, tree)
     asked = Asked(run_dir, clock)
     reason = _follow(launch, clock, tree, record, pausing, waited, asked)

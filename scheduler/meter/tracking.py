@@ -164,6 +164,7 @@ class Run:
     def _sample(self, record: Record, metering: Metering) -> None:
         """The thread: samples while the block lasts, then the last one."""
         try:
+            record.begin()
             while not self._over.wait(max(0.0, record.next_at - self._clock.elapsed())):
                 record.sample()
             record.close()

@@ -269,7 +269,8 @@ def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
     counted = component.method == COUNTED
     covered_s = readings[-1][1].covered_s if len(readings) > 1 else 0.0
     hole_s = max(0.0, attempt.run_s - covered_s - suspended_s(attempt.journal))
-    read = component.method != "missing" and covered_s > 0
+    told = component.method != "missing" and len(readings) > 1
+    read = told and (covered_s > 0 or hole_s == 0)
     unread_kwh = 0.0
     if not read or hole_s > min(HOLE_S, max(LEAST_HOLE_S, HOLE_SHARE * attempt.run_s)):
         most_w = math.inf if component.max_w is None else component.max_w
