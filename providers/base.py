@@ -6,8 +6,9 @@ library only; what a grid's carbon intensity looks like stands in :mod:`provider
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,12 +21,14 @@ Method = Literal["measured", "integrated", "modelled", "declared", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class Triple:
-    """A figure with its bounds: ``low <= value <= high``.
+    """A figure with its bounds: ``low <= value <= high``; infinite where no upper bound is known.
 
     Arithmetic is interval arithmetic on non-negative figures (bounds move together, the
     cautious case): sums add ends, products multiply ends.
     """
 
+    # For the store, which keeps a missing bound as one.
+    __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_inf_nan": "constants"}
     low: float
     value: float
     high: float
@@ -50,9 +53,15 @@ class Triple:
         """The figure in another unit; ``factor`` is non-negative and exact."""
         return Triple(self.low * factor, self.value * factor, self.high * factor)
 
-    def as_dict(self) -> dict[str, float]:
-        """``{low, value, high}``, the form used in JSON."""
-        return {"low": self.low, "value": self.value, "high": self.high}
+    @property
+    def bounded(self) -> bool:
+        """Whether an upper bound is known."""
+        return self.high < math.inf
+
+    def as_dict(self) -> dict[str, float | None]:
+        """``{low, value, high}``, the form used in JSON; ``high`` is null without a bound."""
+        high = self.high if self.bounded else None
+        return {"low": self.low, "value": self.value, "high": high}
 
 
 ZERO = Triple(0.0, 0.0, 0.0)
@@ -129,17 +138,21 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Whether a meter works here, and in one sentence why or why not."""
+    """Whether a meter works here, and in one sentence why or why not.
+
+    ``troubles`` are parts of the machine that it cannot read though it works.
+    """
 
     available: bool
     detail: str
+    troubles: tuple[str, ...] = ()
 
 
 class Meter(Protocol):
     """One opened meter. It may fail; the runner then records a gap, and the job runs on."""
 
     def components(self) -> tuple[Component, ...]:
-        """What it meters, fixed while it is open."""
+        """What it meters; what is found later joins at the end."""
         ...
 
     def sample(self, usage: Usage) -> tuple[Reading, ...]:

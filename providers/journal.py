@@ -6,10 +6,11 @@ Reading never fails on rubbish: what cannot be read becomes a note.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, get_args
 
-from providers.base import Component, Journal, Method, Reading, Sample, Triple
+from providers.base import ZERO, Component, Journal, Method, Reading, Sample, Triple
 from providers.files import open_regular
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ def read(path: Path) -> Journal:
             if "components" in line:
                 components = tuple(_component(c) for c in line["components"])
                 meta = dict(line["meta"])
+            elif "component" in line:
+                late = _component(line["component"])
+                components = (*components, late)
+                if samples and late.method != "missing":
+                    zero = Reading(late.name, ZERO, ZERO, 0.0)
+                    samples[0] = replace(samples[0], readings=(*samples[0].readings, zero))
             elif "note" in line:
                 notes.append(str(line["note"]))
             elif "meta" in line:

@@ -24,6 +24,7 @@ from providers.meters.powercap import (
     Counter,
     Moment,
     counters,
+    moves,
     remedy,
     why_none,
 )
@@ -114,8 +115,11 @@ class _Device:
         return Reading(name, self.active, self.energy, self.covered_s, facts)
 
 
+STANDS = "the energy counter stands still, as on some virtual machines: it measures nothing"
+
+
 class RaplMeter:
-    """The counters, opened for one job."""
+    """The counters, opened for one job; ``without`` names components that are left to others."""
 
     def __init__(
         self,
@@ -123,6 +127,7 @@ class RaplMeter:
         root: Path = POWERCAP,
         proc_stat: Path = PROC_STAT,
         clock: Callable[[], Moment] = Moment.now,
+        without: frozenset[str] = frozenset(),
     ) -> None:
         self._scope, self._root, self._proc_stat, self._clock = scope, root, proc_stat, clock
         self._cpus = os.cpu_count() or 1
@@ -133,6 +138,7 @@ class RaplMeter:
         self._devices = {
             name: _Device(each, idle_w if name == "cpu" else None, [0.0] * len(each))
             for name, each in found.items()
+            if name not in without
         }
         self._notes: dict[str, str] = {}
         self._last, self._last_cpu_s = clock(), 0.0
@@ -152,7 +158,7 @@ class RaplMeter:
                 name,
                 "measured",
                 f"RAPL by powercap, {sockets} socket(s), shared out by CPU seconds",
-                PLAUSIBLE_W * sockets * held if name == "cpu" else None,
+                PLAUSIBLE_W * sockets * held,
                 min(counter.poll_s for counter in device.counters),
             )
             for name, device in self._devices.items()
@@ -193,6 +199,9 @@ class RaplMeter:
             zone = counter.zone.name
             said = f"RAPL {zone} cannot be read, its energy is a gap: {counter.fault.strerror}"
             self._notes.setdefault(zone, said)
+        elif counter.still:
+            said = f"RAPL {counter.zone.name}: the counter stood still, its energy is a gap"
+            self._notes.setdefault(f"{counter.zone.name} still", said)
 
     def notes(self) -> tuple[str, ...]:
         """Counters that could not be read, each once; gaps show as coverage."""
@@ -219,6 +228,8 @@ class _Kind:
     def probe(self) -> Probe:
         """Whether a package counter can be read."""
         found = counters(POWERCAP)
+        if found and not moves(found["cpu"]):
+            return Probe(False, f"package in {POWERCAP}: {STANDS}")
         if found:
             sockets = f"{len(found['cpu'])} socket(s)"
             memory = "with dram" if "dram" in found else "without a dram domain"
@@ -226,8 +237,12 @@ class _Kind:
         return Probe(False, why_none(POWERCAP))
 
     def open(self, scope: Scope) -> RaplMeter:
-        """The counters of this machine; :class:`OSError` where there are none."""
-        return RaplMeter(scope)
+        """The counters of this machine that count; :class:`OSError` where there are none."""
+        found = counters(POWERCAP)
+        standing = frozenset(name for name, each in found.items() if not moves(each))
+        if "cpu" in standing:
+            raise OSError(f"package in {POWERCAP}: {STANDS}")
+        return RaplMeter(scope, POWERCAP, without=standing)
 
 
 KIND = _Kind()

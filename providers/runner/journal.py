@@ -1,7 +1,8 @@
 """The energy journal and the receipt in a run folder: writing and reading.
 
 ``journal.jsonl``: a header (components, notes about the machine), then one line a sample with
-cumulative readings (read back in :mod:`providers.journal`).
+cumulative readings, and one for each component that is found later (read back in
+:mod:`providers.journal`).
 """
 
 from __future__ import annotations
@@ -75,6 +76,11 @@ class JournalWriter:
                 for r in readings
             ],
         }
+
+    def add(self, component: Component) -> None:
+        """A component that was found after the start, where it had drawn nothing yet."""
+        self._write(_text({"component": asdict(component)}))
+        self._index[component.name] = len(self._index)
 
     def note(self, text: str) -> None:
         """A fault that the runner met, for the report."""

@@ -78,6 +78,7 @@ class Record:
         self._holdings = Holdings(slots)
         self._awake = self._written = self._rss_gb_s = self._seen_cpu_s = 0.0
         self._lost = self._noted = 0
+        self._known = len(metering.components)
         self._writer: JournalWriter | None = None
         try:
             meta = {
@@ -90,6 +91,15 @@ class Record:
             self._writer = JournalWriter(run_dir, metering.components, meta, clock.wall)
         except Exception as e:  # noqa: BLE001 -- metering may never harm the job
             say(f"no energy journal: {e}")
+
+    def begin(self) -> None:
+        """Tell the meters of the job's processes, so that its work is known from the first moment.
+
+        What is read is in the next sample.
+        """
+        cpu_s, _ = self._tree.usage()
+        held = self._holdings.total()
+        self._metering.sample(Usage(self._clock.awake(), cpu_s, 0.0, self._tree.pids, held))
 
     def sample(self, *, last: bool = False) -> None:
         """Read the meters; write a line where one is due."""
@@ -107,6 +117,10 @@ class Record:
         if self._writer is None or not due:
             return
         try:
+            for found in self._metering.components[self._known :]:
+                self._writer.add(found)
+                self._known += 1
+                self._writer.tell({"meters": self._metering.used})
             self._writer.sample(self._clock.wall + elapsed, cpu_s, readings)
             self._written = elapsed
             self._write_notes(self._writer)

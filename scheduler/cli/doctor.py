@@ -148,6 +148,8 @@ def _meters(names: Sequence[str]) -> Iterator[Finding]:
             yield f"meter {name}", False, str(e)
         else:
             yield f"meter {name}", probe.available, probe.detail
+            for trouble in probe.troubles:
+                yield f"meter {name}", False, trouble
 
 
 @click.command("completion", epilog=example('eval "$(lowtide completion bash)"'))

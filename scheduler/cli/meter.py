@@ -42,7 +42,12 @@ UNREAD_S = 3600.0
 @click.option("--zone", metavar="ZONE", help="The grid zone that this machine stands in: DE.")
 @click.option("--name", help="A name for people; default: the executable's.")
 @click.option("--slots", type=click.IntRange(1), default=1, help="Logical CPUs that it holds.")
-@click.option("--gpus", type=click.IntRange(0), default=0, help="Free GPUs to give it, by UUID.")
+@click.option(
+    "--gpus",
+    type=click.IntRange(0),
+    default=0,
+    help="Free GPUs to give it, by UUID, of CUDA_VISIBLE_DEVICES where set.",
+)
 @click.option("--unit", metavar="NAME", help="Unit of work that it counts in $LOWTIDE_UNITS.")
 @click.option("--interval", metavar="SPAN", help="Time between two samples; default 1s.")
 @click.option("--out", "--output", metavar="FILE", help="Write the report as JSON to FILE.")
@@ -147,18 +152,29 @@ def _interval_s(text: str | None, where: Place) -> float:
 
 
 def _boards(count: int) -> tuple[str, ...]:
-    """Boards on which nothing runs and that no other command of ours was given."""
+    """Boards on which nothing runs and that no other command of ours was given: claimed, so that
+    none is given twice. A mask in the environment is never left.
+    """
     from providers.executors import local
+    from providers.meters.nvml.assigned import MASK, allocation
+    from providers.runner import claims, proc
 
-    if not count:
+    me = proc.identify(os.getpid()) if count else None
+    if me is None:
         return ()
-    free = local.Local().free_gpus(frozenset())
-    if len(free) < count:
-        raise UsageError(
-            f"--gpus {count}: {len(free)} free GPU(s) are here (`lowtide doctor` lists them); "
-            "wait for one, or leave the option out"
-        )
-    return free[:count]
+    mask = allocation(os.environ)
+    where = "here" if mask is None else f"among those of {MASK}={os.environ[MASK]}"
+    while True:
+        free = local.Local().free_gpus(frozenset())
+        if mask is not None:
+            free = tuple(uuid for uuid in mask.boards if uuid in free)
+        if len(free) < count:
+            raise UsageError(
+                f"--gpus {count}: {len(free)} free GPU(s) are {where} (`lowtide doctor` lists "
+                "faults of boards); wait for one, or leave the option out"
+            )
+        if claims.take(free[:count], me):
+            return free[:count]
 
 
 def _check_out(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is known of the process that is metered from within: its CPU seconds, its boards."""
+"""What is known of the process that is metered from within: its CPU seconds and memory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import os
 import resource
 from typing import TYPE_CHECKING
 
-from providers.meters import nvml
-from providers.meters.nvml.assigned import NO_BOARDS, board
 from providers.runner import proc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from providers.base import Counting
 
 
@@ -58,29 +54,3 @@ class OwnTree:
 
 
 _SELF, _CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-
-
-def visible_boards(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """UUIDs of the boards that CUDA shows to this process, and what cannot be told of them.
-
-    An entry of ``CUDA_VISIBLE_DEVICES`` that no UUID can be found for stands for itself: no
-    meter reads it, and the report says that it is missing.
-    """
-    told = environ.get("CUDA_VISIBLE_DEVICES")
-    if told is not None and told.strip() in NO_BOARDS:
-        return (), ()
-    here = tuple(nvml.gpu_limits_w())
-    if told is None:
-        every = (
-            f"CUDA_VISIBLE_DEVICES is not set, so all {len(here)} boards here are counted: name "
-            "fewer with gpus=[UUID]"
-        )
-        return here, (every,) if len(here) > 1 else ()
-    by_bus = environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len(here) == 1
-    found = tuple(board(entry.strip(), here, by_bus=by_bus) for entry in told.split(","))
-    if set(found) <= set(here):
-        return found, ()
-    return found, (
-        f"CUDA_VISIBLE_DEVICES={told} tells no boards that NVML knows here (numbers count in "
-        "CUDA's own order unless CUDA_DEVICE_ORDER=PCI_BUS_ID): name them with gpus=[UUID]",
-    )

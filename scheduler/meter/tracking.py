@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.base import Journal, Receipt, Scope
+from providers.meters.nvml.assigned import Allocation, allocation
 from providers.runner.journal import read_journal
 from providers.runner.metering import Metering
 from providers.runner.record import Clock, Record
 from providers.runner.units import Written
-from scheduler.meter.own import OwnTree, visible_boards
+from scheduler.meter.own import OwnTree
 from scheduler.meter.place import place
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ class Run:
         self.id, self.name, self.unit, self.slots = secrets.token_hex(4), name, unit, slots
         self.work: list[tuple[str, float]] = []
         self._where, self._pid = where, os.getpid()
-        self.gpus, about = (tuple(gpus), ()) if gpus is not None else visible_boards(os.environ)
-        self._notes = list(about)
+        given = allocation(os.environ) if gpus is None else Allocation(tuple(gpus))
+        self.gpus = given.boards if given is not None else ()
+        self._notes = list(given.notes) if given is not None else []
         self._receipt: Receipt | None = None
         self._over = threading.Event()
         self._folder: Path | None = None
@@ -162,6 +164,7 @@ class Run:
     def _sample(self, record: Record, metering: Metering) -> None:
         """The thread: samples while the block lasts, then the last one."""
         try:
+            record.begin()
             while not self._over.wait(max(0.0, record.next_at - self._clock.elapsed())):
                 record.sample()
             record.close()
@@ -187,7 +190,8 @@ def track(
 
     ``region`` or ``zone`` say where, for CO2: without either the config's home region, and where
     that has no zone, energy alone. ``slots`` logical CPUs and the boards ``gpus`` (UUIDs; else
-    those that CUDA shows to this process) are what it holds. ``interval_s`` is the time between
+    those of ``CUDA_VISIBLE_DEVICES``) are what it holds; without either, boards on which its
+    processes are seen are metered. ``interval_s`` is the time between
     two samples. ``then`` is called with the finished run: where a decorated function's report
     goes. Raises, before the block begins, :class:`UsageError` for an unknown region,
     :class:`ConfigError` for a bad file, :class:`NoData` for an unknown zone.

@@ -247,7 +247,9 @@ class Settlement:
             FunctionalUnit(
                 name,
                 count,
-                self.total_g.scaled(1.0 / count) if self.total_g and count > 0 else None,
+                self.total_g.scaled(1.0 / count)
+                if self.total_g and self.total_g.bounded and count > 0
+                else None,
             )
             for name, count in self.units.items()
         )

@@ -30,6 +30,9 @@ def group_json(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
     known = [s.total_g for s in found]
     missing = len(pairs) - sum(g is not None for g in known)
     whole = None if missing else total(known)
+    unbounded = whole is not None and not whole.bounded
+    if unbounded:
+        whole = None
     content: dict[str, Any] = {
         "name": name,
         "attempts": sum(len(s.attempts) for s in found),
@@ -51,6 +54,8 @@ def group_json(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
         f"{missing} of {len(pairs)} jobs have no total (embodied carbon, grid zone or energy is "
         "not known), so there is no SCI of the group"
         if missing
+        else "of a job here no upper bound is known, so there is no SCI of the group"
+        if unbounded
         else "its count is not above zero"
     )
     sums = schema.totals(pairs)

@@ -56,6 +56,8 @@ def triple(figure: Triple | None, form: object, why: str | None = None) -> str:
     if figure is None:
         return f"unknown: {why}" if why else "unknown"
     assert callable(form)
+    if not figure.bounded:
+        return f"{form(figure.value)} (at least {form(figure.low)}, no upper bound)"
     if figure.low == figure.high:
         return str(form(figure.value))
     return f"{form(figure.value)} ({form(figure.low)} to {form(figure.high)})"

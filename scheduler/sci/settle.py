@@ -15,7 +15,7 @@ from scheduler.sci import carbon, uncertainty
 from scheduler.sci.conformance import rules
 from scheduler.sci.deviation import deviation
 from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used
-from scheduler.sci.energy import COUNTED, tally
+from scheduler.sci.energy import COUNTED, open_above, tally
 from scheduler.sci.work import done, unit_name
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from scheduler.sci.work import Work
 
 HELD_FOR_NO_TIME = "the hardware was held for no time that could be counted"
+UNBOUNDED = (
+    "{names}: held but not read for all of the time, and it is not known what it can draw, so "
+    "there is no upper bound, no score and no saving"
+)
 NO_PLAN = "there is no plan to compare with"
 
 
@@ -66,7 +70,12 @@ def settle(
         if c.energy_kwh is None
         for k in ("active_kwh", "energy_kwh")
     }
+    unbounded = UNBOUNDED.format(names=", ".join(energy.unbounded)) if energy.unbounded else ""
+    if unbounded:
+        nulls["high"] = unbounded
     operational = carbon.operational(energy.profiles, intensity, site, 0.0)
+    operational = open_above(operational, energy.unbounded)
+    gpus = max(gpus, energy.boards)
     if operational is None:
         said = no_intensity_reason or "the intensity is not known over the whole run"
         nulls |= dict.fromkeys(
@@ -90,9 +99,12 @@ def settle(
     if count is None:
         said = f"the job wrote no {name}=... to $LOWTIDE_UNITS"
         nulls["functional_unit.count"] = work.unknown or said
-    sci = None if total is None or count is None else total.scaled(1.0 / count)
+    known = total is not None and count is not None and not unbounded
+    sci = total.scaled(1.0 / count) if known and total and count else None
     if sci is None:
-        nulls["sci_g_per_unit"] = nulls.get("total_g") or nulls["functional_unit.count"]
+        why = nulls.get("total_g") or nulls.get("functional_unit.count")
+        nulls["sci_g_per_unit"] = why or unbounded
+        nulls["functional_units"] = unbounded
     first_s = attempts[0].started_at.timestamp()
     shift = release.timestamp() - first_s
     home_embodied = None
@@ -101,8 +113,9 @@ def settle(
     basis: Basis = "operational" if embodied is None or home_embodied is None else "total"
     baseline = carbon.operational(energy.unbroken, home_intensity, home, shift)
     saved = None
-    if baseline is None or operational is None:
-        reason = nulls.get("operational_g") or no_baseline_reason
+    if baseline is None or operational is None or unbounded:
+        baseline = None
+        reason = nulls.get("operational_g") or unbounded or no_baseline_reason
         reason = reason or f"the intensity at {home.region} is not known over the baseline"
         nulls |= dict.fromkeys(("baseline_g", "saved_g", "saved_percent"), reason)
     else:
@@ -142,7 +155,7 @@ def settle(
         saving_estimated=any(
             s is not None and s.kind != "actual" for s in (intensity, home_intensity)
         ),
-        largest_uncertainty=uncertainty.largest(found),
+        largest_uncertainty=unbounded or uncertainty.largest(found),
         conformance=(),
         attempts=energy.attempts,
         nulls=nulls,
@@ -201,6 +214,11 @@ def _deviation(
 
 def _measured_percent(energy: Energy, nulls: dict[str, str]) -> float | None:
     if energy.reserved_kwh is None:
+        return None
+    unread = [c.name for c in energy.components if c.energy_kwh is None]
+    if unread or energy.unbounded:
+        said = ", ".join(dict.fromkeys((*unread, *energy.unbounded)))
+        nulls["measured_percent"] = f"{said}: not read for all of the time"
         return None
     if energy.reserved_kwh.value <= 0:
         nulls["measured_percent"] = "no energy was drawn that could be counted"

@@ -17,7 +17,7 @@ import yaml
 
 from providers.hardware.detected import detect
 from providers.meters.model import memory_gb
-from providers.meters.nvml import gpu_limits_w
+from providers.meters.nvml import board_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_init_writes_the_user_s_file_and_it_counts_everywhere(
     local = yaml.safe_load(mine.read_text())["regions"]["local"]
     assert (local["zone"], local["hardware"]) == (
         "DE",
-        detect(memory_gb(), len(gpu_limits_w())).hardware,
+        detect(memory_gb(), board_count()).hardware,
     )
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

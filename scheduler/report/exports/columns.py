@@ -85,6 +85,8 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
         if figure is None:
             reasons[name] = report["null_reasons"][path]
             figure = dict.fromkeys(("low", "value", "high"))
+        elif figure["high"] is None:
+            reasons[f"{name}_high"] = report["null_reasons"][f"{path}.high"]
         row |= {f"{name}_low": figure["low"], name: figure["value"], f"{name}_high": figure["high"]}
     row["methods"] = ", ".join(f"{c['name']} {c['method']}" for c in report["components"])
     row["metrics"] = json.dumps(report["metrics"], ensure_ascii=False) if report["metrics"] else ""

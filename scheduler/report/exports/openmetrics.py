@@ -79,11 +79,12 @@ def _grams(key: str) -> Callable[[Report], list[Sample]]:
 
 
 def _bounds(
-    report: Report, figure: dict[str, float] | None, factor: float = 1.0, **labels: str
+    report: Report, figure: dict[str, float | None] | None, factor: float = 1.0, **labels: str
 ) -> list[Sample]:
     return [
         ({"job_id": report["job_id"], **labels, "bound": bound}, value * factor)
         for bound, value in (figure or {}).items()
+        if value is not None
     ]
 
 

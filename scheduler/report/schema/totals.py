@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _NAMES = tuple(field.name for field in fields(Figures) if field.name.endswith(("_kwh", "_g")))
 
+OPEN = {"high": "of a job in the sum no upper bound is known"}
+
 
 class Totals:
     """Sums that grow job by job, so that as many may be added as there are."""
@@ -62,7 +64,7 @@ class Totals:
             for name in ("reserved_kwh", "operational_g", "embodied_g", "saved_g")
         }
         content["jobs_without"] = {k: n for k, n in missing.items() if n}
-        return content | {"null_reasons": null_reasons(content, {}, "known of no job here")}
+        return content | {"null_reasons": null_reasons(content, OPEN, "known of no job here")}
 
 
 def totals(pairs: Iterable[tuple[Job, Settlement | None]]) -> dict[str, Any]:
