@@ -8,9 +8,10 @@ not be seen), and where the machine slept (the counter may have been lost with i
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from providers import clocks
 
 POWERCAP = Path("/sys/class/powercap")
 # Twice the largest package TDP on sale (AMD EPYC 9965 and Intel Xeon 6980P: 500 W).
@@ -34,8 +35,8 @@ class Moment:
 
     @classmethod
     def now(cls) -> Moment:
-        """CLOCK_MONOTONIC and CLOCK_BOOTTIME."""
-        return cls(time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))
+        """This machine's clocks now."""
+        return cls(clocks.awake_s(), clocks.since_boot_s())
 
     def since(self, earlier: Moment) -> tuple[float, bool]:
         """Awake seconds since then, and whether the machine slept meanwhile."""

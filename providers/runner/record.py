@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from providers import clocks
 from providers.base import Usage
 from providers.meters import microarchitecture
 from providers.runner.holdings import Holdings
@@ -27,16 +28,15 @@ class Clock:
 
     def __init__(self) -> None:
         self.wall = time.time()
-        self._boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-        self._monotonic = time.clock_gettime(time.CLOCK_MONOTONIC)
+        self._boot, self._awake = clocks.since_boot_s(), clocks.awake_s()
 
     def elapsed(self) -> float:
         """Seconds since the start, suspended ones included."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - self._boot
+        return clocks.since_boot_s() - self._boot
 
     def awake(self) -> float:
         """Seconds since the start without suspended ones, in which nothing is metered."""
-        return time.clock_gettime(time.CLOCK_MONOTONIC) - self._monotonic
+        return clocks.awake_s() - self._awake
 
     def now(self) -> float:
         """Unix seconds."""

@@ -105,7 +105,7 @@ class Run:
                     id=self.id,
                     name=self.name,
                     argv=tuple(sys.argv),
-                    cwd=str(Path.cwd()),
+                    cwd=str(self._where.cwd),
                     slots=self.slots,
                     gpus=len(self.gpus),
                     unit=self.unit,
@@ -170,6 +170,14 @@ class Run:
         metering.close()
 
 
+def _cwd() -> Path:
+    """The current folder; the root, in which no config lies, where it has been removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
+
+
 @contextmanager
 def track(
     *,
@@ -196,7 +204,7 @@ def track(
         raise ValueError(f"slots is {slots}: at least one logical CPU is held")
     if interval_s is not None and not interval_s > 0:
         raise ValueError(f"interval_s is {interval_s}: it is a time above 0")
-    where = place(region, zone, config=config, environ=os.environ, cwd=Path.cwd())
+    where = place(region, zone, config=config, environ=os.environ, cwd=_cwd())
     run = Run(
         where,
         name=name or Path(sys.argv[0] or "python").name,

@@ -66,6 +66,7 @@ DOORS = {
 KNOWS = {
     "providers/runner": {
         "base",
+        "clocks",
         "errors",
         "files",
         "journal",
@@ -73,7 +74,7 @@ KNOWS = {
         "meters.microarchitecture",
         "meters.nvml",
     },
-    "providers/meters": {"base", "errors", "journal"},
+    "providers/meters": {"base", "clocks", "errors", "journal"},
     "providers/intensity": {
         "base",
         "errors",
@@ -104,8 +105,9 @@ KNOWS = {
     },
 }
 # What runs on the node, beside the job: light, so the standard library alone.
-LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/errors.py",
-         "providers/files.py", "providers/journal.py", "providers/registry.py",
+LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/clocks.py",
+         "providers/errors.py", "providers/files.py", "providers/journal.py",
+         "providers/registry.py",
          "providers/executors/local.py", "providers/executors/foreground.py")  # fmt: skip
 ALLOWED_AT_ROOT = {
     ".ci", ".editorconfig", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile",
