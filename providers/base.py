@@ -99,7 +99,8 @@ class Usage:
 
     ``pids`` are its living processes at this moment: whose work on a device is the job's.
     ``held_slots`` is what all jobs on this machine hold at the moment, this one included; 0
-    where that is not known.
+    where that is not known. ``unseen_cpu_s``: so many CPU seconds more it may have used at most,
+    in processes that ended unseen.
     """
 
     elapsed_s: float
@@ -107,6 +108,7 @@ class Usage:
     rss_gb_s: float
     pids: frozenset[int] = frozenset()
     held_slots: int = 0
+    unseen_cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

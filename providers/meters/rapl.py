@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.base import ZERO, Component, Probe, Reading, Scope, Triple
+from providers.host import PROC_STAT, TICKS_PER_S
+from providers.host import busy_cpu_s as _busy_s
 from providers.meters import microarchitecture
 from providers.meters.powercap import (
     PLAUSIBLE_W,
@@ -33,11 +35,9 @@ if TYPE_CHECKING:
 
     from providers.base import Usage
 
-PROC_STAT = Path("/proc/stat")
 # A stated rule, no published figure: makers give no error for RAPL, and comparisons with wall
 # meters differ by more than this between machines, mostly by what lies outside the package.
 COUNTER_ERROR = 0.05
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def idle_share(
@@ -135,7 +135,7 @@ class RaplMeter:
             for name, each in found.items()
         }
         self._notes: dict[str, str] = {}
-        self._last, self._last_cpu_s = clock(), 0.0
+        self._last, self._last_cpu_s, self._last_unseen_s = clock(), 0.0, 0.0
         self._last_busy_s = _busy_s(proc_stat)
         for counter in self._counters():
             counter.delta_j(self._last)
@@ -176,8 +176,11 @@ class RaplMeter:
                 held_slots=usage.held_slots,
                 cpus=self._cpus,
             )
-            split = _Split(span, cpu_s / busy, cpu_s / told if told > 0 else 0.0, idle)
+            most_s = cpu_s + max(0.0, usage.unseen_cpu_s - self._last_unseen_s)
+            most = min(1.0, most_s / told) if told > 0 else 0.0
+            split = _Split(span, cpu_s / busy, most, idle)
         self._last, self._last_busy_s, self._last_cpu_s = now, busy_s, usage.cpu_s
+        self._last_unseen_s = usage.unseen_cpu_s
         for device in self._devices.values():
             device.account(now, split)
         for counter in self._counters():
@@ -200,19 +203,6 @@ class RaplMeter:
 
     def close(self) -> None:
         """Nothing is held open."""
-
-
-def _busy_s(proc_stat: Path) -> float | None:
-    """Seconds that all CPUs together were busy since boot (proc(5), first line); None unknown.
-
-    Busy is user, nice, system, irq and softirq; not idle, iowait and steal.
-    """
-    try:
-        text = proc_stat.read_text(encoding="ascii")
-        fields = [int(x) for x in text.split("\n", 1)[0].split()[1:8]]
-    except (OSError, ValueError):
-        return None
-    return (sum(fields) - fields[3] - fields[4]) / TICKS_PER_S if len(fields) == 7 else None
 
 
 class _Kind:

@@ -44,9 +44,17 @@ class Clock:
 
 
 class Uses(Protocol):
-    """What is metered; ``pids`` are its living processes at the last look."""
+    """What is metered."""
 
-    pids: frozenset[int]
+    @property
+    def pids(self) -> frozenset[int]:
+        """Its living processes at the last look."""
+        ...
+
+    @property
+    def unseen_s(self) -> float:
+        """By how much the CPU seconds of the last look may be too few."""
+        ...
 
     def usage(self) -> tuple[float, int]:
         """CPU seconds so far (never falling), and resident bytes now."""
@@ -101,7 +109,7 @@ class Record:
         if not last:
             self._seen_cpu_s = cpu_s
         held = self._holdings.total()
-        usage = Usage(awake, cpu_s, self._rss_gb_s, self._tree.pids, held)
+        usage = Usage(awake, cpu_s, self._rss_gb_s, self._tree.pids, held, self._tree.unseen_s)
         readings = self._metering.sample(usage)
         due = last or elapsed - self._written >= elapsed * THINNING
         if self._writer is None or not due:
@@ -128,6 +136,7 @@ class Record:
                         "counted_by": self._tree.counted_by(),
                         "seen_cpu_s": self._seen_cpu_s,
                         "cpu_s": self._tree.final_cpu_s(),
+                        "unseen_cpu_s": self._tree.unseen_s,
                     },
                     "suspended_s": max(0.0, self._clock.elapsed() - self._clock.awake()),
                 }

@@ -2,9 +2,9 @@
 
 The runner is a subreaper, so every orphan below it becomes its child: what it reaps with
 ``wait4`` carries the CPU seconds of each exited descendant, short-lived ones included. Living
-ones are read from ``/proc``; nothing outside the tree is ever looked at. Not seen are only the
-CPU seconds of a child that lived between two looks under a parent that ignores SIGCHLD: the
-kernel keeps them nowhere but in a control group.
+ones are read from ``/proc``; nothing outside the tree is ever looked at. Under a parent that
+ignores SIGCHLD the kernel keeps the CPU seconds of children nowhere but in a control group: without
+one, each counts up to the last look that met it, and ``unseen_s`` bounds the rest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from providers.runner import proc
+from providers.runner.process_times import ProcessTimes
 
 if TYPE_CHECKING:
     from providers.base import Counting
@@ -43,6 +44,8 @@ class Tree:
         self.first, self._group = first, group
         self.first_status: int | None = None
         self._reaped_cpu_s = 0.0
+        self._reaped: dict[int, float] = {}
+        self._times = ProcessTimes(os.getpid())
         self._cpu_s = 0.0
         self.pids: frozenset[int] = frozenset()
 
@@ -55,7 +58,8 @@ class Tree:
                 return True
             if pid == 0:
                 return False
-            self._reaped_cpu_s += usage.ru_utime + usage.ru_stime
+            self._reaped[pid] = usage.ru_utime + usage.ru_stime
+            self._reaped_cpu_s += self._reaped[pid]
             if pid == self.first:
                 self.first_status = status
 
@@ -67,13 +71,14 @@ class Tree:
         ``pids`` are then those of the look.
         Neither this nor the group counts what is not the job's: the larger has missed less.
         """
-        cpu_s, rss = self._reaped_cpu_s, 0
         living = proc.below(os.getpid())
         self.pids = frozenset(living)
-        for found in living.values():
-            cpu_s += found.cpu_s
-            rss += found.rss_bytes
+        self._times.look(living, self._reaped)
+        self._reaped = {}
+        cpu_s = self._reaped_cpu_s + self._times.kept_s + sum(s.cpu_s for s in living.values())
+        rss = sum(seen.rss_bytes for seen in living.values())
         self._cpu_s = max(self._cpu_s, cpu_s, self._grouped_s())
+        self._times.bound(self._cpu_s, exact=self._is_grouped())
         resident = self._group.resident_bytes() if self._group is not None else None
         return self._cpu_s, rss if resident is None else resident
 
@@ -88,10 +93,17 @@ class Tree:
         self._cpu_s = max(self._cpu_s, self._reaped_cpu_s)
         return self._cpu_s
 
+    @property
+    def unseen_s(self) -> float:
+        """By how much the CPU seconds of the last look may be too few."""
+        return self._times.unseen_s
+
     def counted_by(self) -> Counting:
         """Which of the two has counted; a job may take itself out of its group."""
-        grouped = self._group is not None and self._grouped_s() >= LEFT * self._reaped_cpu_s
-        return "cgroup" if grouped else "wait4"
+        return "cgroup" if self._is_grouped() else "wait4"
+
+    def _is_grouped(self) -> bool:
+        return self._group is not None and self._grouped_s() >= LEFT * self._reaped_cpu_s
 
     def send(self, number: int) -> None:
         """Signal every process of the tree; stopped ones are woken to receive it."""

@@ -20,12 +20,17 @@ def describe(journal: Journal, *, ended: bool) -> str:
     how = HOW.get(str(told.get("counted_by"))) if isinstance(told, dict) else None
     if how is None or not isinstance(told, dict):
         return "not recorded"
-    seen, final = told.get("seen_cpu_s"), told.get("cpu_s")
+    seen, final, unseen = (told.get(name) for name in ("seen_cpu_s", "cpu_s", "unseen_cpu_s"))
     if isinstance(seen, float) and isinstance(final, float):
+        if isinstance(unseen, float) and unseen > 0:
+            return (
+                f"{how}: {final:.1f} CPU seconds, and up to {unseen:.1f} more of processes that "
+                "ended unseen, which nobody waited for"
+            )
+        exact = f"{how}, exact for the process tree"
         if final <= 0:
-            return f"{how}, exact"
-        share = f"{100 * seen / final:.0f} % of {final:.1f} CPU seconds seen by samples"
-        return f"{how}, exact; {share}"
+            return exact
+        return f"{exact}; {100 * seen / final:.0f} % of {final:.1f} CPU seconds seen by samples"
     if ended:
         return f"{how}, cut off: what came after the last sample is not counted"
     return f"{how}, so far"
