@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING, Protocol
 from providers import clocks
 from providers.base import Usage
 from providers.meters import microarchitecture
-from providers.runner.holdings import Holdings
 from providers.runner.journal import JournalWriter
 from providers.runner.log import say
+from providers.runner.shares import Shares
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from providers.base import Counting
+    from providers.runner.holdings import Holdings
     from providers.runner.metering import Metering
 
 # The journal grows with the logarithm of time: a crash loses at most this share of the run.
 THINNING = 0.001
+WITHIN = (
+    "this run lies within run {run}, whose energy holds that of this one's CPU and memory: do not "
+    "add the two"
+)
 
 
 class Clock:
@@ -79,11 +84,11 @@ class Record:
         clock: Clock,
         metering: Metering,
         tree: Uses,
-        slots: int,
+        holdings: Holdings,
     ) -> None:
         self._clock, self._metering, self._tree = clock, metering, tree
         self._interval = self.next_at = metering.poll_s(interval_s)
-        self._holdings = Holdings(slots)
+        self._holdings, self._shares = holdings, Shares(holdings)
         self._awake = self._written = self._rss_gb_s = self._seen_cpu_s = 0.0
         self._lost = self._noted = 0
         self._writer: JournalWriter | None = None
@@ -95,6 +100,9 @@ class Record:
                 "cpus": os.cpu_count(),
                 "attribution": {"counted_by": tree.counted_by()},
             }
+            if holdings.within is not None:
+                meta["within"] = holdings.within
+                metering.notes.append(WITHIN.format(run=holdings.within))
             self._writer = JournalWriter(run_dir, metering.components, meta, clock.wall)
         except Exception as e:  # noqa: BLE001 -- metering may never harm the job
             say(f"no energy journal: {e}")
@@ -104,18 +112,26 @@ class Record:
         elapsed, awake = self._clock.elapsed(), self._clock.awake()
         cpu_s, rss_bytes = self._tree.usage()
         self._rss_gb_s += rss_bytes / 1e9 * (awake - self._awake)
+        self._shares.add(awake - self._awake, cpu_s, rss_bytes)
         self._awake = awake
         self.next_at = elapsed + self._interval
         if not last:
             self._seen_cpu_s = cpu_s
-        held = self._holdings.total()
-        usage = Usage(awake, cpu_s, self._rss_gb_s, self._tree.pids, held, self._tree.unseen_s)
+        usage = Usage(
+            awake,
+            cpu_s,
+            self._rss_gb_s,
+            self._tree.pids,
+            self._shares.cpu_s,
+            self._shares.memory_s,
+            self._tree.unseen_s,
+        )
         readings = self._metering.sample(usage)
         due = last or elapsed - self._written >= elapsed * THINNING
         if self._writer is None or not due:
             return
         try:
-            self._writer.sample(self._clock.wall + elapsed, cpu_s, readings)
+            self._writer.sample(self._clock.wall + elapsed, cpu_s, readings, self._shares.cpu_s)
             self._written = elapsed
             self._write_notes(self._writer)
         except Exception as e:  # noqa: BLE001 -- metering may never harm the job

@@ -22,6 +22,7 @@ from providers.base import Launch, Receipt, Scope
 from providers.files import read_bounded
 from providers.runner import foreground, group, journal, proc
 from providers.runner.asking import Asked
+from providers.runner.holdings import Holdings
 from providers.runner.log import say
 from providers.runner.metering import Metering
 from providers.runner.pausing import PAUSE, RESUME, Pausing
@@ -93,7 +94,8 @@ def run(run_dir: Path) -> None:
         return
     _identify_first(run_dir, pid)
     tree = Tree(pid, own)
-    record = Record(run_dir, launch.interval_s, clock, metering, tree, launch.slots)
+    holdings = Holdings(launch.slots, launch.job_id)
+    record = Record(run_dir, launch.interval_s, clock, metering, tree, holdings)
     pausing = Pausing(run_dir, launch, clock, tree)
     asked = Asked(run_dir, clock)
     reason = _follow(launch, clock, tree, record, pausing, waited, asked)

@@ -72,10 +72,11 @@ def meter_command(
     from providers.base import Launch
     from providers.executors.foreground import exit_code, run
     from scheduler.meter.command import report
-    from scheduler.meter.place import place
+    from scheduler.meter.place import check_slots, place
 
     if not argv:
         raise UsageError("no command was given: put it after --, e.g. lowtide meter -- make")
+    check_slots(slots, os.cpu_count() or 1)
     where = place(region, zone, config=ctx.obj, environ=os.environ, cwd=Path.cwd())
     for hint in where.config.hints if where.config is not None else ():
         say(hint)

@@ -61,6 +61,15 @@ class Place:
         return GRACE_S if self.config is None else self.config.settings.grace
 
 
+def check_slots(slots: int, cpus: int) -> None:
+    """:class:`UsageError` where more is to be held than this machine has."""
+    if slots > cpus:
+        raise UsageError(
+            f"{slots} slots are asked for, and this machine has {cpus} logical CPUs: a run holds "
+            "at most those"
+        )
+
+
 def place(
     region: str | None,
     zone: str | None,

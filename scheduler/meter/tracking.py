@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.base import Journal, Receipt, Scope
+from providers.runner.holdings import Holdings
 from providers.runner.journal import read_journal
 from providers.runner.metering import Metering
 from providers.runner.record import Clock, Record
 from providers.runner.units import Written
 from scheduler.meter.own import OwnTree, visible_boards
-from scheduler.meter.place import place
+from scheduler.meter.place import check_slots, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -74,7 +75,8 @@ class Run:
         except OSError as e:
             self._journal = Journal((), (), (f"no energy journal: {e}",))
             return
-        record = Record(self._folder, interval_s, self._clock, metering, self._tree, slots)
+        holdings = Holdings(slots, self.id)
+        record = Record(self._folder, interval_s, self._clock, metering, self._tree, holdings)
         self._thread = threading.Thread(
             target=self._sample, args=(record, metering), name="lowtide-track", daemon=True
         )
@@ -195,13 +197,14 @@ def track(
 
     ``region`` or ``zone`` say where, for CO2: without either the config's home region, and where
     that has no zone, energy alone. ``slots`` logical CPUs and the boards ``gpus`` (UUIDs; else
-    those that CUDA shows to this process) are what it holds. ``interval_s`` is the time between
-    two samples. ``then`` is called with the finished run: where a decorated function's report
+    those that CUDA shows to this process) are what it holds, at most the machine's. ``interval_s`` is
+    the time between two samples. ``then`` is called with the finished run: where a decorated function's report
     goes. Raises, before the block begins, :class:`UsageError` for an unknown region,
     :class:`ConfigError` for a bad file, :class:`NoData` for an unknown zone.
     """
     if slots < 1:
         raise ValueError(f"slots is {slots}: at least one logical CPU is held")
+    check_slots(slots, os.cpu_count() or 1)
     if interval_s is not None and not interval_s > 0:
         raise ValueError(f"interval_s is {interval_s}: it is a time above 0")
     where = place(region, zone, config=config, environ=os.environ, cwd=_cwd())

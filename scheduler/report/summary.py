@@ -54,6 +54,8 @@ def table(summary: dict[str, Any], *, width: int = 110) -> str:
     drawn.add_row(*_cells("all", summary["totals"]))
     without = summary["totals"]["jobs_without"]
     said = ", ".join(f"{n} without {k.rsplit('_', 1)[0]}" for k, n in without.items())
+    if within := summary["totals"]["jobs_within"]:
+        said = ", ".join(filter(None, (said, f"{within} within another job, which counts them")))
     return tables.draw(drawn, f"not in the sums: {said}" if said else "", width=width)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from providers.base import Journal
+    from scheduler.sci.energy import AttemptRecord
 
 HOW = {
     "cgroup": "cgroup cpu.stat",
@@ -40,3 +42,18 @@ def suspended_s(journal: Journal) -> float:
     """For how long the machine slept, as far as the record says: nothing was drawn then."""
     found = journal.meta.get("suspended_s")
     return found if isinstance(found, float) and found > 0 else 0.0
+
+
+def held_slot_s(attempt: AttemptRecord, slots: int) -> float:
+    """Slot-seconds of the machine that fell to an attempt, as the ledger of its host had it.
+
+    A record without that counts the larger of its slots and the CPUs that it used, of a machine
+    with as many; and by its slots what its runner did not see: a suspended machine, its own end.
+    """
+    samples, cpus = attempt.journal.samples, attempt.journal.meta.get("cpus")
+    most = cpus if isinstance(cpus, int) and cpus > 0 else math.inf
+    held = min(slots, most)
+    if not samples or samples[-1].share_s is None or math.isinf(most):
+        return max(held * attempt.run_s, samples[-1].cpu_s if samples else 0.0)
+    unseen_s = max(0.0, attempt.end_s - samples[-1].at) + suspended_s(attempt.journal)
+    return samples[-1].share_s * most + held * min(unseen_s, attempt.run_s)

@@ -138,9 +138,9 @@ def figures_of(payload: str) -> Figures:
     """The figures of a settlement as it is stored; errors as above, and :class:`KeyError`."""
     content = json.loads(packed.unpack(payload))
     found: list[Any] = [
-        Triple(**f) if isinstance(f, dict) else f for f in (content[name] for name in _FIGURES)
+        Triple(**f) if isinstance(f, dict) else f for f in (content[name] for name in _FIGURES[:-1])
     ]
-    return Figures(*found)
+    return Figures(*found, within=content.get("within"))
 
 
 def places(home: str, regions: Sequence[str]) -> str:

@@ -36,11 +36,13 @@ class Machine(FakePowercap):
 
     def start(self, slots: int = 1) -> RaplMeter:
         self.advance(0.0)
+        self.slots = slots
         return self.meter(Scope(slots))
 
     def sample(self, meter: RaplMeter) -> dict[str, Reading]:
         elapsed_s = self.now.awake_s - 1000.0
-        found = meter.sample(Usage(elapsed_s, self.cpu_s, 0.0))
+        share_s = elapsed_s * self.slots / CPUS
+        found = meter.sample(Usage(elapsed_s, self.cpu_s, 0.0, cpu_share_s=share_s))
         return {reading.component: reading for reading in found}
 
 

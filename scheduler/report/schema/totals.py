@@ -21,16 +21,21 @@ class Totals:
     """Sums that grow job by job, so that as many may be added as there are."""
 
     def __init__(self) -> None:
-        self._jobs, self._estimated = 0, False
+        self._jobs, self._within, self._estimated = 0, 0, False
         self._sums: dict[str, Triple | None] = dict.fromkeys(_NAMES)
         self._known = dict.fromkeys(_NAMES, 0)
         # Grams saved of how many; percent measured times kWh, of how many.
         self._saved_g = self._baseline_g = self._measured = self._judged_kwh = 0.0
 
     def add(self, found: Settlement | Figures | None) -> None:
-        """Count a job with what it has cost; None: that is not known."""
+        """Count a job with what it has cost; None: that is not known. One that ran within another
+        job counts there.
+        """
         self._jobs += 1
         if found is None:
+            return
+        if found.within is not None:
+            self._within += 1
             return
         self._estimated = self._estimated or found.saving_estimated
         for name in _NAMES:
@@ -51,6 +56,7 @@ class Totals:
         above, judged = self._baseline_g > 0, self._judged_kwh > 0
         content: dict[str, Any] = {
             "jobs": self._jobs,
+            "jobs_within": self._within,
             "energy_kwh": {"active": sums.pop("active_kwh"), "reserved": sums.pop("reserved_kwh")},
             **sums,
             "saved_percent": 100.0 * self._saved_g / self._baseline_g if above else None,
@@ -58,7 +64,7 @@ class Totals:
             "measured_percent": self._measured / self._judged_kwh if judged else None,
         }
         missing = {
-            name: self._jobs - self._known[name]
+            name: self._jobs - self._within - self._known[name]
             for name in ("reserved_kwh", "operational_g", "embodied_g", "saved_g")
         }
         content["jobs_without"] = {k: n for k, n in missing.items() if n}
