@@ -90,6 +90,14 @@ def stat(pid: int) -> Stat | None:
         return None
 
 
+def argv(pid: int) -> list[str]:
+    """The words of a process's command line; empty where it is gone."""
+    try:
+        return os.fsdecode(_read(f"/proc/{pid}/cmdline")).rstrip("\0").split("\0")
+    except OSError:
+        return []
+
+
 def lives(pid: int, start_ticks: int) -> bool:
     """Whether the process that had this pid in this boot, and began then, lives on."""
     found = stat(pid)

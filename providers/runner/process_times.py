@@ -31,6 +31,7 @@ class ProcessTimes:
     """The readings of a tree below ``root``, look by look.
 
     ``kept_s`` are CPU seconds of processes that ended, which no process that is counted received.
+    ``loses``: a process of the tree ignores its children.
     """
 
     def __init__(self, root: int) -> None:
@@ -39,7 +40,7 @@ class ProcessTimes:
         self._kept_s = self._unseen_s = 0.0
         # Not received at the last look: a parent that was read before it waited has it by the next.
         self._owed: dict[Key, float] = {}
-        self._loses = self._has_lost = False
+        self.loses = self._has_lost = False
         self._at_s, self._busy_s, self._counted_s, self._hidden_s = _now_s(), busy_cpu_s(), 0.0, 0.0
 
     @property
@@ -68,7 +69,7 @@ class ProcessTimes:
             self._kept_s += max(0.0, before.get(to, 0.0) + min(0.0, more))
         self._last = dict(living)
         self._has_lost = self._kept_s > kept_s
-        self._loses = any(seen.ignores_children for seen in (*gone.values(), *living.values()))
+        self.loses = any(seen.ignores_children for seen in (*gone.values(), *living.values()))
 
     @property
     def unseen_s(self) -> float:
@@ -89,7 +90,7 @@ class ProcessTimes:
             self._hidden_s = 0.0
         elif self._has_lost:
             self._unseen_s += before_s
-        if self._loses or loses:
+        if self.loses or loses:
             self._unseen_s += self._hidden_s
             self._hidden_s = 0.0
 

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from providers import clocks
 from providers.base import Usage
+from providers.host import busy_cpu_s
 from providers.meters import microarchitecture
+from providers.runner import slurm_steps
+from providers.runner.clients import Clients, left_out
 from providers.runner.journal import JournalWriter
 from providers.runner.log import say
 from providers.runner.shares import Shares
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from providers.base import Counting
     from providers.runner.holdings import Holdings
     from providers.runner.metering import Metering
+    from providers.runner.proc import Stat
 
 # The journal grows with the logarithm of time: a crash loses at most this share of the run.
 THINNING = 0.001
+# Between two looks at what takes its sum along when it ends: so much of it may be missed.
+HURRIED_S = 0.2
+# A run that used less of a CPU than this, on a machine on which others used more than that, may
+# have had them work for it; a shorter one says nothing.
+SLEPT_SHARE, BUSY_SHARE, HINT_AFTER_S = 0.1, 0.5, 1.0
 WITHIN = (
     "this run lies within run {run}, whose energy holds that of this one's CPU and memory: do not "
     "add the two"
@@ -52,8 +62,22 @@ class Uses(Protocol):
     """What is metered."""
 
     @property
-    def pids(self) -> frozenset[int]:
-        """Its living processes at the last look."""
+    def living(self) -> Mapping[int, Stat]:
+        """Its processes at the last look."""
+        ...
+
+    @property
+    def steps_cpu_s(self) -> float:
+        """How much of its CPU seconds steps of a Slurm job used."""
+        ...
+
+    @property
+    def hurried(self) -> bool:
+        """Whether what ends between two looks is lost."""
+        ...
+
+    def unmetered(self, clients: Mapping[str, None]) -> str | None:
+        """Why a part of its own work is missing; None where it is not."""
         ...
 
     @property
@@ -85,15 +109,17 @@ class Record:
         metering: Metering,
         tree: Uses,
         holdings: Holdings,
+        argv: Sequence[str] = (),
     ) -> None:
         self._clock, self._metering, self._tree = clock, metering, tree
         self._interval = self.next_at = metering.poll_s(interval_s)
         self._holdings, self._shares = holdings, Shares(holdings)
+        self._clients, self._busy_s = Clients(argv), busy_cpu_s()
         self._awake = self._written = self._rss_gb_s = self._seen_cpu_s = 0.0
         self._lost = self._noted = 0
         self._writer: JournalWriter | None = None
         try:
-            meta = {
+            meta: dict[str, Any] = {
                 "interval_s": interval_s,
                 "meters": metering.used,
                 "cpu": microarchitecture.here().name,
@@ -112,16 +138,21 @@ class Record:
         elapsed, awake = self._clock.elapsed(), self._clock.awake()
         cpu_s, rss_bytes = self._tree.usage()
         self._rss_gb_s += rss_bytes / 1e9 * (awake - self._awake)
+        new = [
+            left_out(n) for n in self._clients.look(self._tree.living) if n != slurm_steps.CLIENT
+        ]
+        self._metering.notes += [f"not metered: {what}" for what in new]
         self._shares.add(awake - self._awake, cpu_s, rss_bytes)
         self._awake = awake
-        self.next_at = elapsed + self._interval
+        hurried = min(self._interval, HURRIED_S) if self._tree.hurried else self._interval
+        self.next_at = elapsed + hurried
         if not last:
             self._seen_cpu_s = cpu_s
         usage = Usage(
             awake,
             cpu_s,
             self._rss_gb_s,
-            self._tree.pids,
+            frozenset(self._tree.living),
             self._shares.cpu_s,
             self._shares.memory_s,
             self._tree.unseen_s,
@@ -133,16 +164,25 @@ class Record:
         try:
             self._writer.sample(self._clock.wall + elapsed, cpu_s, readings, self._shares.cpu_s)
             self._written = elapsed
+            if new and not last:
+                self._writer.tell(self._out_of_reach())
             self._write_notes(self._writer)
         except Exception as e:  # noqa: BLE001 -- metering may never harm the job
             if not self._lost:
                 say(f"the energy journal has a gap: {e}")
             self._lost += 1
 
-    def close(self) -> None:
-        """The last sample, the notes, how the job was counted, and all of it to disk."""
+    def close(self, *, rested: bool = False) -> None:
+        """The last sample, the notes, how the job was counted, and all of it to disk.
+
+        ``rested``: it was stopped for a while by whoever runs it.
+        """
         self.sample(last=True)
         self._holdings.close()
+        unmetered = self._tree.unmetered(self._clients.seen)
+        self._metering.notes += [] if unmetered is None else [unmetered]
+        if not rested:
+            self._hint_at_others()
         if self._writer is None:
             return
         try:
@@ -153,8 +193,10 @@ class Record:
                         "seen_cpu_s": self._seen_cpu_s,
                         "cpu_s": self._tree.final_cpu_s(),
                         "unseen_cpu_s": self._tree.unseen_s,
+                        "steps_cpu_s": self._tree.steps_cpu_s,
                     },
                     "suspended_s": max(0.0, self._clock.elapsed() - self._clock.awake()),
+                    **self._out_of_reach(),
                 }
             )
             self._write_notes(self._writer)
@@ -166,6 +208,26 @@ class Record:
         finally:
             self._writer.close()
             self._writer = None
+
+    def _hint_at_others(self) -> None:
+        """Whether others may have worked for a job that did next to nothing itself."""
+        cpu_s, busy_s, awake_s = self._tree.final_cpu_s(), busy_cpu_s(), self._clock.awake()
+        if busy_s is None or self._busy_s is None or awake_s < HINT_AFTER_S:
+            return
+        others_s = busy_s - self._busy_s - cpu_s
+        if cpu_s < SLEPT_SHARE * awake_s and others_s > BUSY_SHARE * awake_s:
+            self._metering.notes.append(
+                f"the run used {cpu_s:.1f} CPU seconds in {awake_s:.0f} s, and other processes of "
+                f"this machine {others_s:.1f}: if they worked for it (a server, a daemon), their "
+                "energy is not in this report"
+            )
+
+    def _out_of_reach(self) -> dict[str, Any]:
+        """What is known of work that the meters do not reach, for the journal."""
+        unmetered = self._tree.unmetered(self._clients.seen)
+        names = [n for n in self._clients.seen if n != slurm_steps.CLIENT or unmetered is not None]
+        found: dict[str, Any] = {"left_out": [left_out(name) for name in names]}
+        return found if unmetered is None else {**found, "unmetered": unmetered}
 
     def _write_notes(self, writer: JournalWriter) -> None:
         """Each as soon as it is known: a runner may be killed."""

@@ -27,6 +27,7 @@ from providers.runner.log import say
 from providers.runner.metering import Metering
 from providers.runner.pausing import PAUSE, RESUME, Pausing
 from providers.runner.record import Clock, Record
+from providers.runner.slurm_steps import Steps
 from providers.runner.tree import Tree, become_subreaper
 
 if TYPE_CHECKING:
@@ -93,9 +94,9 @@ def run(run_dir: Path) -> None:
         _leave(run_dir, _receipt(launch, clock, "not_started", None, 0.0, error))
         return
     _identify_first(run_dir, pid)
-    tree = Tree(pid, own)
+    tree = Tree(pid, own, Steps())
     holdings = Holdings(launch.slots, launch.job_id)
-    record = Record(run_dir, launch.interval_s, clock, metering, tree, holdings)
+    record = Record(run_dir, launch.interval_s, clock, metering, tree, holdings, launch.argv)
     pausing = Pausing(run_dir, launch, clock, tree)
     asked = Asked(run_dir, clock)
     reason = _follow(launch, clock, tree, record, pausing, waited, asked)
@@ -103,7 +104,7 @@ def run(run_dir: Path) -> None:
     left = proc.below(os.getpid())
     if left:
         metering.notes.append(LEFT_BEHIND.format(count=len(left)))
-    record.close()
+    record.close(rested=bool(pausing.pauses()))
     receipt = _receipt(launch, clock, reason, tree.first_status, tree.final_cpu_s())
     # The receipt comes first: releasing a device may hang.
     _leave(run_dir, replace(receipt, pauses=pausing.pauses()))

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING
 
 from providers.runner import proc
 from providers.runner.process_times import ProcessTimes
+from providers.runner.slurm_steps import Steps
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from providers.base import Counting
     from providers.runner.group import Group
 
@@ -38,16 +41,18 @@ def become_subreaper() -> None:
 
 
 class Tree:
-    """Everything below this process; ``group`` counts the same, where there is one."""
+    """Everything below this process; ``group`` counts the same, where there is one. ``steps`` are
+    those of a Slurm job, which count with it.
+    """
 
-    def __init__(self, first: int, group: Group | None = None) -> None:
-        self.first, self._group = first, group
+    def __init__(self, first: int, group: Group | None = None, steps: Steps | None = None) -> None:
+        self.first, self._group, self._steps = first, group, steps or Steps({})
         self.first_status: int | None = None
         self._reaped_cpu_s = 0.0
         self._reaped: dict[int, float] = {}
         self._times = ProcessTimes(os.getpid())
-        self._cpu_s = 0.0
-        self.pids: frozenset[int] = frozenset()
+        self._cpu_s = self._own_s = 0.0
+        self.living: Mapping[int, proc.Stat] = {}
 
     def reap(self) -> bool:
         """Collect what has exited; True once no descendant is left."""
@@ -68,19 +73,22 @@ class Tree:
 
         Parents are read before their children, so a child that ends meanwhile is never counted
         twice; it may be missed by this look and is in the next, so the sum is kept from falling.
-        ``pids`` are then those of the look.
+        ``living`` are then those of the look.
         Neither this nor the group counts what is not the job's: the larger has missed less.
         """
-        living = proc.below(os.getpid())
-        self.pids = frozenset(living)
-        self._times.look(living, self._reaped)
+        own = proc.below(os.getpid())
+        self._times.look(own, self._reaped)
         self._reaped = {}
-        cpu_s = self._reaped_cpu_s + self._times.kept_s + sum(s.cpu_s for s in living.values())
-        rss = sum(seen.rss_bytes for seen in living.values())
-        self._cpu_s = max(self._cpu_s, cpu_s, self._grouped_s())
-        self._times.bound(self._cpu_s, exact=self._is_grouped())
+        counted_s = self._reaped_cpu_s + self._times.kept_s + sum(s.cpu_s for s in own.values())
+        self._own_s = max(self._own_s, counted_s, self._grouped_s())
+        self._times.bound(self._own_s, exact=self._is_grouped())
+        self._steps.look(own)
+        self._cpu_s = max(self._cpu_s, self._own_s + self._steps.cpu_s)
+        self.living = {**own, **self._steps.living}
         resident = self._group.resident_bytes() if self._group is not None else None
-        return self._cpu_s, rss if resident is None else resident
+        if resident is None:
+            resident = sum(seen.rss_bytes for seen in own.values())
+        return self._cpu_s, resident + sum(s.rss_bytes for s in self._steps.living.values())
 
     def _grouped_s(self) -> float:
         return (self._group.cpu_s() if self._group is not None else None) or 0.0
@@ -90,13 +98,27 @@ class Tree:
 
         The group is not asked again: a later word of it would differ from the last sample.
         """
-        self._cpu_s = max(self._cpu_s, self._reaped_cpu_s)
+        self._cpu_s = max(self._cpu_s, self._reaped_cpu_s + self._steps.cpu_s)
         return self._cpu_s
 
     @property
     def unseen_s(self) -> float:
         """By how much the CPU seconds of the last look may be too few."""
-        return self._times.unseen_s
+        return self._times.unseen_s + self._steps.unseen_s
+
+    @property
+    def steps_cpu_s(self) -> float:
+        """How much of its CPU seconds steps of a Slurm job used."""
+        return self._steps.cpu_s
+
+    @property
+    def hurried(self) -> bool:
+        """Whether what ends between two looks is lost."""
+        return self._steps.hurried or (self._times.loses and not self._is_grouped())
+
+    def unmetered(self, clients: Mapping[str, None]) -> str | None:
+        """Why a part of the job's own work is missing; None where it is not."""
+        return self._steps.unmetered(clients)
 
     def counted_by(self) -> Counting:
         """Which of the two has counted; a job may take itself out of its group."""

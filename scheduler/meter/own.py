@@ -10,6 +10,7 @@ from providers.meters import nvml
 from providers.meters.nvml.assigned import NO_BOARDS, board
 from providers.runner import proc
 from providers.runner.process_times import ProcessTimes
+from providers.runner.slurm_steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,9 +62,23 @@ class OwnTree:
         return found
 
     @property
-    def pids(self) -> frozenset[int]:
-        """The living processes of the last look."""
-        return frozenset((self._pid, *self._living))
+    def living(self) -> Mapping[int, proc.Stat]:
+        """Its processes at the last look."""
+        return self._living if self._me is None else {self._pid: self._me, **self._living}
+
+    @property
+    def steps_cpu_s(self) -> float:
+        """None: they are followed by runners alone."""
+        return 0.0
+
+    @property
+    def hurried(self) -> bool:
+        """Whether what ends between two looks is lost."""
+        return self._times.loses
+
+    def unmetered(self, clients: Mapping[str, None]) -> str | None:
+        """Why a part of its own work is missing; None where it is not."""
+        return Steps({}).unmetered(clients)
 
     @property
     def unseen_s(self) -> float:

@@ -197,9 +197,10 @@ def track(
 
     ``region`` or ``zone`` say where, for CO2: without either the config's home region, and where
     that has no zone, energy alone. ``slots`` logical CPUs and the boards ``gpus`` (UUIDs; else
-    those that CUDA shows to this process) are what it holds, at most the machine's. ``interval_s`` is
-    the time between two samples. ``then`` is called with the finished run: where a decorated function's report
-    goes. Raises, before the block begins, :class:`UsageError` for an unknown region,
+    those that CUDA shows to this process) are what it holds, at most the machine's.
+    ``interval_s`` is the time between two samples. ``then`` is called with the finished run: where
+    a decorated function's report goes. Raises, before the block begins, :class:`UsageError` for an
+    unknown region or more slots than there are,
     :class:`ConfigError` for a bad file, :class:`NoData` for an unknown zone.
     """
     if slots < 1:

@@ -22,14 +22,18 @@ def describe(journal: Journal, *, ended: bool) -> str:
     how = HOW.get(str(told.get("counted_by"))) if isinstance(told, dict) else None
     if how is None or not isinstance(told, dict):
         return "not recorded"
-    seen, final, unseen = (told.get(name) for name in ("seen_cpu_s", "cpu_s", "unseen_cpu_s"))
+    names = ("seen_cpu_s", "cpu_s", "unseen_cpu_s", "steps_cpu_s")
+    seen, final, unseen, steps = (told.get(name) for name in names)
+    if isinstance(steps, float) and steps > 0:
+        how += f" and, for {steps:.1f} CPU seconds, the steps of Slurm on this node"
     if isinstance(seen, float) and isinstance(final, float):
         if isinstance(unseen, float) and unseen > 0:
             return (
-                f"{how}: {final:.1f} CPU seconds, and up to {unseen:.1f} more of processes that "
-                "ended unseen, which nobody waited for"
+                f"{how}: {final:.1f} CPU seconds, and up to {unseen:.1f} more of processes whose "
+                "end no look met"
             )
-        exact = f"{how}, exact for the process tree"
+        beyond = ", ".join(left_out_of(journal))
+        exact = f"{how}, exact for the process tree" + (f", not for {beyond}" if beyond else "")
         if final <= 0:
             return exact
         return f"{exact}; {100 * seen / final:.0f} % of {final:.1f} CPU seconds seen by samples"
@@ -42,6 +46,18 @@ def suspended_s(journal: Journal) -> float:
     """For how long the machine slept, as far as the record says: nothing was drawn then."""
     found = journal.meta.get("suspended_s")
     return found if isinstance(found, float) and found > 0 else 0.0
+
+
+def left_out_of(journal: Journal) -> tuple[str, ...]:
+    """Work that others did for it, as far as the record says: no meter of its own reached that."""
+    found = journal.meta.get("left_out")
+    return tuple(x for x in found if isinstance(x, str)) if isinstance(found, list) else ()
+
+
+def unmetered_of(journal: Journal) -> str:
+    """Why a part of its own work was not metered; empty where it was."""
+    found = journal.meta.get("unmetered")
+    return found if isinstance(found, str) else ""
 
 
 def held_slot_s(attempt: AttemptRecord, slots: int) -> float:

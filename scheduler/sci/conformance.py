@@ -22,7 +22,7 @@ def rules(s: Settlement, site: Site) -> tuple[Rule, ...]:
 
 
 def _energy(s: Settlement) -> tuple[Rule, ...]:
-    missing = [c.name for c in s.components if c.energy_kwh is None]
+    missing = [*(c.name for c in s.components if c.energy_kwh is None), *s.left_out]
     whole = s.reserved_kwh is not None and not missing
     names = ", ".join(c.name for c in s.components if c.energy_kwh is not None)
     plant: Verdict = "met" if has_plant(s) else "not_applicable"

@@ -13,7 +13,7 @@ import numpy as np
 
 from providers.base import JOULES_PER_KWH, Triple
 from scheduler.models import AttemptEnergy, ComponentEnergy
-from scheduler.sci.attribution import describe, suspended_s
+from scheduler.sci.attribution import describe, left_out_of, suspended_s, unmetered_of
 from scheduler.sci.uncertainty import Part, total
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """What was drawn; totals are None where no component could be read."""
+    """What was drawn; totals are None where no component could be read, and where a part of the
+    job's own work was not metered (``unmetered`` says why). ``left_out`` is work of others for it.
+    """
 
     components: tuple[ComponentEnergy, ...]
     active_kwh: Triple | None
@@ -91,6 +93,8 @@ class Energy:
     notes: tuple[str, ...]
     unbroken: tuple[Profile, ...]
     unbroken_s: float
+    left_out: tuple[str, ...] = ()
+    unmetered: str = ""
 
 
 def tally(attempts: Sequence[AttemptRecord]) -> Energy:
@@ -128,17 +132,22 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
                 attempt.started_at,
                 attempt.ended_at,
                 attempt.exit_code,
-                total(_known((p.energy_kwh, p.component.method) for p in own)),
+                _total(
+                    ((p.energy_kwh, p.component.method) for p in own), unmetered_of(attempt.journal)
+                ),
                 describe(attempt.journal, ended=attempt.ended_at is not None),
             )
         )
     components = tuple(part.as_component(run_s) for part in parts.values())
     cuts = _cuts(attempts)
     whole_s = attempts[-1].end_s - attempts[0].started_at.timestamp() if attempts else 0.0
+    unmetered = "; ".join(dict.fromkeys(filter(None, (unmetered_of(a.journal) for a in attempts))))
+    if unmetered:
+        profiles = []
     return Energy(
         components=components,
-        active_kwh=total(_known((c.active_kwh, c.method) for c in components)),
-        reserved_kwh=total(_known((c.energy_kwh, c.method) for c in components)),
+        active_kwh=_total(((c.active_kwh, c.method) for c in components), unmetered),
+        reserved_kwh=_total(((c.energy_kwh, c.method) for c in components), unmetered),
         profiles=tuple(profiles),
         attempts=tuple(rows),
         cpu_s=sum(a.journal.samples[-1].cpu_s for a in attempts if a.journal.samples),
@@ -146,6 +155,8 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
         notes=tuple(dict.fromkeys(notes)),
         unbroken=tuple(_without(profile, cuts) for profile in profiles),
         unbroken_s=max(0.0, whole_s - sum(b - a for a, b in cuts)),
+        left_out=tuple(dict.fromkeys(x for a in attempts for x in left_out_of(a.journal))),
+        unmetered=unmetered,
     )
 
 
@@ -274,6 +285,11 @@ def _in_order(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
 def _plus(one: Triple | None, other: Triple | None) -> Triple | None:
     """The same component over more time: its error is one and the same, so bounds add up."""
     return (one + other) if one and other else one or other
+
+
+def _total(figures: Iterable[tuple[Triple | None, Method]], unmetered: str) -> Triple | None:
+    """The sum of what is known; None where a part of the work itself is not."""
+    return None if unmetered else total(_known(figures))
 
 
 def _known(figures: Iterable[tuple[Triple | None, Method]]) -> list[Part]:

@@ -40,6 +40,7 @@ def boundary(s: Settlement) -> Boundary:
         else "the one attempt that was made"
     )
     outside += [f"{name}, which was held but not read" for name in unread]
+    outside += s.left_out
     outside += [
         "network and remote storage",
         "disks, fans and power supplies, but for what a meter or model of CPU and memory covers",

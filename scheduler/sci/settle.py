@@ -58,7 +58,7 @@ def settle(
     energy = tally(attempts)
     nulls: dict[str, str] = {}
     if energy.reserved_kwh is None:
-        reason = "; ".join(energy.notes) or "no energy was read"
+        reason = energy.unmetered or "; ".join(energy.notes) or "no energy was read"
         nulls |= dict.fromkeys(("energy_kwh.active", "energy_kwh.reserved"), reason)
         nulls["measured_percent"] = reason
     nulls |= {
@@ -155,6 +155,7 @@ def settle(
         uncertainty=found,
         planned_against_realized=compared if isinstance(compared, Deviation) else None,
         place=site.place or Place(site.region, site.zone),
+        left_out=energy.left_out,
     )
     return replace(settlement, conformance=rules(settlement, site))
 

@@ -140,7 +140,7 @@ def figures_of(payload: str) -> Figures:
     found: list[Any] = [
         Triple(**f) if isinstance(f, dict) else f for f in (content[name] for name in _FIGURES[:-1])
     ]
-    return Figures(*found, within=content.get("within"))
+    return Figures(*found, content.get("within"))
 
 
 def places(home: str, regions: Sequence[str]) -> str:

@@ -69,12 +69,13 @@ KNOWS = {
         "clocks",
         "errors",
         "files",
+        "host",
         "journal",
         "registry",
         "meters.microarchitecture",
         "meters.nvml",
     },
-    "providers/meters": {"base", "clocks", "errors", "journal"},
+    "providers/meters": {"base", "clocks", "errors", "host", "journal"},
     "providers/intensity": {
         "base",
         "errors",
@@ -106,7 +107,7 @@ KNOWS = {
 }
 # What runs on the node, beside the job: light, so the standard library alone.
 LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/clocks.py",
-         "providers/errors.py", "providers/files.py", "providers/journal.py",
+         "providers/errors.py", "providers/files.py", "providers/host.py", "providers/journal.py",
          "providers/registry.py",
          "providers/executors/local.py", "providers/executors/foreground.py")  # fmt: skip
 ALLOWED_AT_ROOT = {

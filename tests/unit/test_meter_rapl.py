@@ -29,6 +29,7 @@ class Machine(FakePowercap):
     watts: float = 0.0
     dram_w: float = 0.0
     cpu_s: float = 0.0
+    slots: int = 1
 
     def pass_s(self, span_s: float, busy_s: float = 0.0, cpu_s: float = 0.0) -> None:
         self.advance(span_s, busy_s)

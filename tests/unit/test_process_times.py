@@ -121,7 +121,7 @@ def test_the_past_of_an_orphan_is_not_taken_off_our_own(
         while time.process_time() < begun + 0.3:
             pass
         assert 0.25 <= tree.usage()[0] <= 0.6
-        assert orphan in tree.pids
+        assert orphan in tree.living
     finally:
         os.kill(orphan, signal.SIGKILL)
     until(lambda: proc.stat(orphan) is None)

@@ -44,8 +44,8 @@ def _journal(*components: Component, covered_s: float = 100.0, **meta: Any) -> J
         (
             {"counted_by": "wait4", "seen_cpu_s": 1.8, "cpu_s": 1.8, "unseen_cpu_s": 6.3},
             True,
-            "wait4 of all descendants: 1.8 CPU seconds, and up to 6.3 more of processes that "
-            "ended unseen, which nobody waited for",
+            "wait4 of all descendants: 1.8 CPU seconds, and up to 6.3 more of processes whose "
+            "end no look met",
         ),
         (
             {"counted_by": "wait4"},
