@@ -14,9 +14,9 @@ import shutil
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from providers.base import Journal, Receipt, Scope
 from providers.runner.holdings import Holdings
@@ -26,9 +26,10 @@ from providers.runner.record import Clock, Record
 from providers.runner.units import Written
 from scheduler.meter.own import OwnTree, visible_boards
 from scheduler.meter.place import check_slots, place
+from scheduler.meter.whole_life import whole_life
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from scheduler.meter.place import Place
     from scheduler.meter.report import Report
@@ -40,6 +41,8 @@ OVERLAPS = (
     "another track() was open in this process meanwhile: each counts the whole process, so do not "
     "add them up"
 )
+
+P, T = ParamSpec("P"), TypeVar("T")
 
 _OPEN: set[Run] = set()
 os.register_at_fork(after_in_child=lambda: _OPEN.clear())
@@ -57,10 +60,11 @@ class Run:
         slots: int,
         gpus: Sequence[str] | None,
         interval_s: float,
+        then: Callable[[Run], object] | None = None,
     ) -> None:
         self.id, self.name, self.unit, self.slots = secrets.token_hex(4), name, unit, slots
         self.work: list[tuple[str, float]] = []
-        self._where, self._pid = where, os.getpid()
+        self._where, self._pid, self._then = where, os.getpid(), then
         self.gpus, about = (tuple(gpus), ()) if gpus is not None else visible_boards(os.environ)
         self._notes = list(about)
         self._receipt: Receipt | None = None
@@ -72,6 +76,7 @@ class Run:
         self._clock, self._tree = Clock(), OwnTree()
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="lowtide-track-"))
+            self._forget = weakref.finalize(self, _remove, self._folder, self._pid)
         except OSError as e:
             self._journal = Journal((), (), (f"no energy journal: {e}",))
             return
@@ -119,7 +124,10 @@ class Run:
             )
 
     def stop(self, *, failed: bool = False) -> None:
-        """End it; the first call counts, and none does in a process forked since."""
+        """End it; the first call counts, and none does in a process forked since.
+
+        What waits for the run (``then``) gets it, unless it ``failed``.
+        """
         if self._receipt is not None or os.getpid() != self._pid:
             return
         self._over.set()
@@ -128,7 +136,7 @@ class Run:
             if self._thread.is_alive():
                 self._notes.append(HANGS)
             self._journal = read_journal(self._folder)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._forget()
         _OPEN.discard(self)
         self._receipt = Receipt(
             job_id=self.id,
@@ -140,6 +148,8 @@ class Run:
             signal=None,
             cpu_s=self._tree.usage()[0],
         )
+        if self._then is not None and not failed:
+            self._then(self)
 
     def __str__(self) -> str:
         return str(self.report())
@@ -172,6 +182,12 @@ class Run:
         metering.close()
 
 
+def _remove(folder: Path, pid: int) -> None:
+    """Also at the end of a program that stopped nothing; not at that of a forked child."""
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _cwd() -> Path:
     """The current folder; the root, in which no config lies, where it has been removed."""
     try:
@@ -180,7 +196,37 @@ def _cwd() -> Path:
         return Path("/")
 
 
-@contextmanager
+class Tracker:
+    """What :func:`track` returns: a context, a decorator, or :meth:`start` and :meth:`stop`."""
+
+    def __init__(self, make: Callable[[], Run]) -> None:
+        self._make = make
+        self._run: Run | None = None
+
+    def start(self) -> Run:
+        """Begin to meter; what it began before, and nobody stopped, ends."""
+        self.stop()
+        self._run = self._make()
+        return self._run
+
+    def stop(self, *, failed: bool = False) -> Run | None:
+        """End it; the finished run, or None where none was begun."""
+        if self._run is not None:
+            self._run.stop(failed=failed)
+        return self._run
+
+    def __enter__(self) -> Run:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Who has enough of a generator closes it.
+        self.stop(failed=kind is not None and not issubclass(kind, GeneratorExit))
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """A run at each call; of a coroutine or a generator its whole life."""
+        return whole_life(function, lambda: Tracker(self._make))
+
+
 def track(
     *,
     region: str | None = None,
@@ -192,36 +238,36 @@ def track(
     interval_s: float | None = None,
     config: str | None = None,
     then: Callable[[Run], object] | None = None,
-) -> Iterator[Run]:
+) -> Tracker:
     """Meter this process and its children while the block, or the decorated function, runs.
+
+    Of a coroutine or generator function that is the whole life of what it returns. In a notebook
+    ``tracker = track(...)`` may ``start()`` in one cell, and ``stop()`` in another.
 
     ``region`` or ``zone`` say where, for CO2: without either the config's home region, and where
     that has no zone, energy alone. ``slots`` logical CPUs and the boards ``gpus`` (UUIDs; else
     those that CUDA shows to this process) are what it holds, at most the machine's.
-    ``interval_s`` is the time between two samples. ``then`` is called with the finished run: where
-    a decorated function's report goes. Raises, before the block begins, :class:`UsageError` for an
-    unknown region or more slots than there are,
-    :class:`ConfigError` for a bad file, :class:`NoData` for an unknown zone.
+    ``interval_s`` is the time between two samples. ``then`` is called with the finished run, where
+    a decorated function's report goes: once, in the process that began it, unless the block raised.
+    Raises, before the block begins, :class:`UsageError` for an unknown region or more slots than
+    there are, :class:`ConfigError` for a bad file, :class:`NoData` for an unknown zone.
     """
-    if slots < 1:
-        raise ValueError(f"slots is {slots}: at least one logical CPU is held")
-    check_slots(slots, os.cpu_count() or 1)
-    if interval_s is not None and not interval_s > 0:
-        raise ValueError(f"interval_s is {interval_s}: it is a time above 0")
-    where = place(region, zone, config=config, environ=os.environ, cwd=_cwd())
-    run = Run(
-        where,
-        name=name or Path(sys.argv[0] or "python").name,
-        unit=unit,
-        slots=slots,
-        gpus=gpus,
-        interval_s=where.interval_s if interval_s is None else interval_s,
-    )
-    try:
-        yield run
-    except BaseException:
-        run.stop(failed=True)
-        raise
-    run.stop()
-    if then is not None:
-        then(run)
+
+    def make() -> Run:
+        if slots < 1:
+            raise ValueError(f"slots is {slots}: at least one logical CPU is held")
+        check_slots(slots, os.cpu_count() or 1)
+        if interval_s is not None and not interval_s > 0:
+            raise ValueError(f"interval_s is {interval_s}: it is a time above 0")
+        where = place(region, zone, config=config, environ=os.environ, cwd=_cwd())
+        return Run(
+            where,
+            name=name or Path(sys.argv[0] or "python").name,
+            unit=unit,
+            slots=slots,
+            gpus=gpus,
+            interval_s=where.interval_s if interval_s is None else interval_s,
+            then=then,
+        )
+
+    return Tracker(make)
