@@ -14,7 +14,7 @@ from scheduler.report.schema.plan import (
     series_json,
 )
 from scheduler.report.schema.report import report_json
-from scheduler.report.schema.totals import Totals, totals
+from scheduler.report.schema.totals import Totals, outermost, totals
 
 __all__ = [
     "NO_BOUND",
@@ -33,5 +33,6 @@ __all__ = [
     "recurrence_json",
     "report_json",
     "series_json",
+    "outermost",
     "totals",
 ]

@@ -27,14 +27,14 @@ class Totals:
         # Grams saved of how many; percent measured times kWh, of how many.
         self._saved_g = self._baseline_g = self._measured = self._judged_kwh = 0.0
 
-    def add(self, found: Settlement | Figures | None) -> None:
-        """Count a job with what it has cost; None: that is not known. One that ran within another
-        job counts there.
+    def add(self, found: Settlement | Figures | None, *, inner: bool = False) -> None:
+        """Count a job with what it has cost; None: that is not known. ``inner``: it ran within a
+        job that is counted here, with what this one cost.
         """
         self._jobs += 1
         if found is None:
             return
-        if found.within is not None:
+        if inner:
             self._within += 1
             return
         self._estimated = self._estimated or found.saving_estimated
@@ -71,9 +71,17 @@ class Totals:
         return content | {"null_reasons": null_reasons(content, {}, "known of no job here")}
 
 
+def outermost(pairs: Iterable[tuple[Job, Settlement | None]]) -> list[Settlement | None]:
+    """What the jobs cost, without those that ran within another one of them."""
+    found = list(pairs)
+    ids = {job.id for job, _ in found}
+    return [s for _, s in found if s is None or s.within not in ids]
+
+
 def totals(pairs: Iterable[tuple[Job, Settlement | None]]) -> dict[str, Any]:
     """The sums over all of them."""
-    sums = Totals()
-    for _, settlement in pairs:
-        sums.add(settlement)
+    sums, found = Totals(), list(pairs)
+    ids = {job.id for job, _ in found}
+    for _, settlement in found:
+        sums.add(settlement, inner=settlement is not None and settlement.within in ids)
     return sums.as_json()
