@@ -67,8 +67,12 @@ class Uses(Protocol):
         ...
 
     @property
-    def steps_cpu_s(self) -> float:
-        """How much of its CPU seconds steps of a Slurm job used."""
+    def beside(self) -> dict[str, float]:
+        """How much of its CPU seconds others used for it, by who they are."""
+        ...
+
+    def reaches(self, client: str) -> bool:
+        """Whether what a client handed to others is metered with it."""
         ...
 
     @property
@@ -138,10 +142,7 @@ class Record:
         elapsed, awake = self._clock.elapsed(), self._clock.awake()
         cpu_s, rss_bytes = self._tree.usage()
         self._rss_gb_s += rss_bytes / 1e9 * (awake - self._awake)
-        new = [
-            left_out(n) for n in self._clients.look(self._tree.living) if n != slurm_steps.CLIENT
-        ]
-        self._metering.notes += [f"not metered: {what}" for what in new]
+        new = self._clients.look(self._tree.living)
         self._shares.add(awake - self._awake, cpu_s, rss_bytes)
         self._awake = awake
         hurried = min(self._interval, HURRIED_S) if self._tree.hurried else self._interval
@@ -179,8 +180,9 @@ class Record:
         """
         self.sample(last=True)
         self._holdings.close()
-        unmetered = self._tree.unmetered(self._clients.seen)
-        self._metering.notes += [] if unmetered is None else [unmetered]
+        beyond = self._out_of_reach()
+        self._metering.notes += [f"not metered: {what}" for what in beyond["left_out"]]
+        self._metering.notes += filter(None, [beyond["unmetered"]])
         if not rested:
             self._hint_at_others()
         if self._writer is None:
@@ -193,10 +195,10 @@ class Record:
                         "seen_cpu_s": self._seen_cpu_s,
                         "cpu_s": self._tree.final_cpu_s(),
                         "unseen_cpu_s": self._tree.unseen_s,
-                        "steps_cpu_s": self._tree.steps_cpu_s,
+                        "beside_cpu_s": self._tree.beside,
                     },
                     "suspended_s": max(0.0, self._clock.elapsed() - self._clock.awake()),
-                    **self._out_of_reach(),
+                    **beyond,
                 }
             )
             self._write_notes(self._writer)
@@ -225,9 +227,12 @@ class Record:
     def _out_of_reach(self) -> dict[str, Any]:
         """What is known of work that the meters do not reach, for the journal."""
         unmetered = self._tree.unmetered(self._clients.seen)
-        names = [n for n in self._clients.seen if n != slurm_steps.CLIENT or unmetered is not None]
-        found: dict[str, Any] = {"left_out": [left_out(name) for name in names]}
-        return found if unmetered is None else {**found, "unmetered": unmetered}
+        names = [
+            name
+            for name in self._clients.seen
+            if not self._tree.reaches(name) and (name != slurm_steps.CLIENT or unmetered)
+        ]
+        return {"left_out": [left_out(name) for name in names], "unmetered": unmetered}
 
     def _write_notes(self, writer: JournalWriter) -> None:
         """Each as soon as it is known: a runner may be killed."""

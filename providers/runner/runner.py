@@ -22,6 +22,7 @@ from providers.base import Launch, Receipt, Scope
 from providers.files import read_bounded
 from providers.runner import foreground, group, journal, proc
 from providers.runner.asking import Asked
+from providers.runner.containers import Containers
 from providers.runner.holdings import Holdings
 from providers.runner.log import say
 from providers.runner.metering import Metering
@@ -94,7 +95,7 @@ def run(run_dir: Path) -> None:
         _leave(run_dir, _receipt(launch, clock, "not_started", None, 0.0, error))
         return
     _identify_first(run_dir, pid)
-    tree = Tree(pid, own, Steps())
+    tree = Tree(pid, own, Steps(), Containers(launch.argv))
     holdings = Holdings(launch.slots, launch.job_id)
     record = Record(run_dir, launch.interval_s, clock, metering, tree, holdings, launch.argv)
     pausing = Pausing(run_dir, launch, clock, tree)

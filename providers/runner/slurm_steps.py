@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.runner import proc
+from providers.runner import group, proc
 from providers.runner.process_times import ProcessTimes
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CLIENT = "srun"
 DAEMON = "slurmstepd"
-CGROUP = Path("/sys/fs/cgroup")
+CGROUP = group.CGROUP
 OWN_GROUPS = Path("/proc/self/cgroup")
 NOT_METERED = "steps not metered: {why}, so their energy is not known and there is no total"
 # A step of the job (slurmstepd's own title), but for the batch script itself and for `extern`.
@@ -117,41 +117,19 @@ class _Group:
 
     @classmethod
     def here(cls, job_id: str) -> _Group | None:
-        """Those of version 2, else of version 1; None where Slurm keeps none that can be read."""
-        try:
-            lines = OWN_GROUPS.read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError):
-            return None
-        for line in lines:
-            _, controllers, path = line.split(":", 2)
-            parts = Path(path).parts
-            if f"job_{job_id}" not in parts or (controllers and "cpuacct" not in controllers):
-                continue
-            at = parts.index(f"job_{job_id}")
-            for root in (CGROUP, CGROUP / "unified", CGROUP / controllers, CGROUP / "cpuacct"):
-                job = root.joinpath(*parts[1 : at + 1])
-                if at + 1 < len(parts) and _used_s(job) is not None:
-                    return cls(job, job / parts[at + 1])
-        return None
+        """Those that this process is in; None where Slurm keeps none that can be read."""
+        own = group.counted(OWN_GROUPS, CGROUP)
+        chain = [] if own is None else [own, *own.parents]
+        below = {folder.parent.name: folder for folder in chain}
+        step = below.get(f"job_{job_id}")
+        return None if step is None else cls(step.parent, step)
 
     def cpu_s(self) -> float:
         """CPU seconds of all other steps since the start."""
         return max(0.0, self._counted_s() - self._before_s)
 
     def _counted_s(self) -> float:
-        return (_used_s(self._job) or 0.0) - (_used_s(self._own) or 0.0)
-
-
-def _used_s(folder: Path) -> float | None:
-    try:
-        text = (folder / "cpu.stat").read_text(encoding="ascii")
-        return int(text.partition("usage_usec ")[2].split(maxsplit=1)[0]) / 1e6
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        return int((folder / "cpuacct.usage").read_text(encoding="ascii")) / 1e9
-    except (OSError, ValueError):
-        return None
+        return (group.used_s(self._job) or 0.0) - (group.used_s(self._own) or 0.0)
 
 
 def _is_client(seen: proc.Stat, tree: Mapping[int, proc.Stat]) -> bool:

@@ -14,7 +14,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from providers.runner import proc
+from providers.runner import containers, proc
+from providers.runner.containers import Containers
 from providers.runner.process_times import ProcessTimes
 from providers.runner.slurm_steps import Steps
 
@@ -42,11 +43,18 @@ def become_subreaper() -> None:
 
 class Tree:
     """Everything below this process; ``group`` counts the same, where there is one. ``steps`` are
-    those of a Slurm job, which count with it.
+    those of a Slurm job, which count with it, as ``containers`` do.
     """
 
-    def __init__(self, first: int, group: Group | None = None, steps: Steps | None = None) -> None:
+    def __init__(
+        self,
+        first: int,
+        group: Group | None = None,
+        steps: Steps | None = None,
+        containers: Containers | None = None,
+    ) -> None:
         self.first, self._group, self._steps = first, group, steps or Steps({})
+        self._containers = containers or Containers((), {})
         self.first_status: int | None = None
         self._reaped_cpu_s = 0.0
         self._reaped: dict[int, float] = {}
@@ -83,12 +91,18 @@ class Tree:
         self._own_s = max(self._own_s, counted_s, self._grouped_s())
         self._times.bound(self._own_s, exact=self._is_grouped())
         self._steps.look(own)
-        self._cpu_s = max(self._cpu_s, self._own_s + self._steps.cpu_s)
+        self._containers.look(own)
+        self._cpu_s = max(self._cpu_s, self._own_s + self._beside_s())
         self.living = {**own, **self._steps.living}
         resident = self._group.resident_bytes() if self._group is not None else None
         if resident is None:
             resident = sum(seen.rss_bytes for seen in own.values())
-        return self._cpu_s, resident + sum(s.rss_bytes for s in self._steps.living.values())
+        resident += sum(seen.rss_bytes for seen in self._steps.living.values())
+        return self._cpu_s, resident + self._containers.resident_bytes
+
+    def _beside_s(self) -> float:
+        """CPU seconds of what is the job's and not of its tree."""
+        return self._steps.cpu_s + self._containers.cpu_s
 
     def _grouped_s(self) -> float:
         return (self._group.cpu_s() if self._group is not None else None) or 0.0
@@ -98,23 +112,28 @@ class Tree:
 
         The group is not asked again: a later word of it would differ from the last sample.
         """
-        self._cpu_s = max(self._cpu_s, self._reaped_cpu_s + self._steps.cpu_s)
+        self._cpu_s = max(self._cpu_s, self._reaped_cpu_s + self._beside_s())
         return self._cpu_s
 
     @property
     def unseen_s(self) -> float:
         """By how much the CPU seconds of the last look may be too few."""
-        return self._times.unseen_s + self._steps.unseen_s
+        return self._times.unseen_s + self._steps.unseen_s + self._containers.unseen_s
 
     @property
-    def steps_cpu_s(self) -> float:
-        """How much of its CPU seconds steps of a Slurm job used."""
-        return self._steps.cpu_s
+    def beside(self) -> dict[str, float]:
+        """How much of its CPU seconds others used for it, by who they are."""
+        return {"steps": self._steps.cpu_s, "containers": self._containers.cpu_s}
+
+    def reaches(self, client: str) -> bool:
+        """Whether what a client handed to others is metered with the job."""
+        return client == containers.CLIENT and self._containers.all_found
 
     @property
     def hurried(self) -> bool:
         """Whether what ends between two looks is lost."""
-        return self._steps.hurried or (self._times.loses and not self._is_grouped())
+        beside = self._steps.hurried or self._containers.hurried
+        return beside or (self._times.loses and not self._is_grouped())
 
     def unmetered(self, clients: Mapping[str, None]) -> str | None:
         """Why a part of the job's own work is missing; None where it is not."""

@@ -67,9 +67,13 @@ class OwnTree:
         return self._living if self._me is None else {self._pid: self._me, **self._living}
 
     @property
-    def steps_cpu_s(self) -> float:
-        """None: they are followed by runners alone."""
-        return 0.0
+    def beside(self) -> dict[str, float]:
+        """None: what others do for it is followed by runners alone."""
+        return {}
+
+    def reaches(self, client: str) -> bool:
+        """Never, for the same reason."""
+        return False
 
     @property
     def hurried(self) -> bool:

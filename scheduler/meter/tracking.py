@@ -42,7 +42,8 @@ OVERLAPS = (
     "add them up"
 )
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _OPEN: set[Run] = set()
 os.register_at_fork(after_in_child=lambda: _OPEN.clear())

@@ -27,7 +27,7 @@ def group_json(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
     """
     found = [s for _, s in pairs if s is not None]
     units = sci.together(s.units for s in found)
-    known = [s and s.total_g for s in schema.outermost(pairs)]
+    known = [None if s is None else s.total_g for s in schema.outermost(pairs)]
     missing = sum(g is None for g in known)
     whole = None if missing else total(known)
     content: dict[str, Any] = {

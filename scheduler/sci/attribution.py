@@ -15,6 +15,12 @@ HOW = {
     "rusage": "getrusage of the process and its children",
 }
 
+# Who worked for a run outside of its tree, and was metered with it.
+BESIDE = {
+    "steps": "the steps of Slurm on this node",
+    "containers": "its containers, by their control groups",
+}
+
 
 def describe(journal: Journal, *, ended: bool) -> str:
     """The way, and how much of the final sum the samples before the end had seen."""
@@ -22,10 +28,12 @@ def describe(journal: Journal, *, ended: bool) -> str:
     how = HOW.get(str(told.get("counted_by"))) if isinstance(told, dict) else None
     if how is None or not isinstance(told, dict):
         return "not recorded"
-    names = ("seen_cpu_s", "cpu_s", "unseen_cpu_s", "steps_cpu_s")
-    seen, final, unseen, steps = (told.get(name) for name in names)
-    if isinstance(steps, float) and steps > 0:
-        how += f" and, for {steps:.1f} CPU seconds, the steps of Slurm on this node"
+    seen, final, unseen = (told.get(name) for name in ("seen_cpu_s", "cpu_s", "unseen_cpu_s"))
+    beside = told.get("beside_cpu_s")
+    for who, what in BESIDE.items():
+        used = beside.get(who) if isinstance(beside, dict) else None
+        if isinstance(used, float) and used > 0:
+            how += f" and, for {used:.1f} CPU seconds, {what}"
     if isinstance(seen, float) and isinstance(final, float):
         if isinstance(unseen, float) and unseen > 0:
             return (

@@ -53,7 +53,7 @@ def test_a_step_counts_as_the_same_work_without_srun(site: Site) -> None:
     last = found.samples[-1]
     assert last.cpu_s + told["unseen_cpu_s"] >= 2
     assert last.cpu_s >= 1.5
-    assert told["steps_cpu_s"] >= 1.5
+    assert told["beside_cpu_s"]["steps"] >= 1.5
     assert settled.reserved_kwh is not None
     assert "the steps of Slurm on this node" in settled.attempts[0].attribution
     assert not settled.left_out

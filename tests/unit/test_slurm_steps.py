@@ -127,6 +127,7 @@ def test_the_group_of_the_job_counts_all_steps_but_our_own(
     job = tmp_path / "cgroup" / root / path[1 : path.index("job_12")] / "job_12"
     count(job, 2.0)
     count(job / "step_batch", 1.5)
+    count(tmp_path / "cgroup" / root / path[1:], 1.5)
     steps = Steps(JOB)
     count(job, 9.0)
     count(job / "step_batch", 2.5)

@@ -25,6 +25,7 @@ __all__ = [
     "iso",
     "job_json",
     "listing_json",
+    "outermost",
     "overrun",
     "pareto_json",
     "plan_json",
@@ -33,6 +34,5 @@ __all__ = [
     "recurrence_json",
     "report_json",
     "series_json",
-    "outermost",
     "totals",
 ]
