@@ -42,7 +42,7 @@ PROVIDERS = (
     {"forecaster", "catalogue", "settings", "surroundings", "typical"},
     {"series", "journal"},
     {"base", "files"},
-    {"errors"},
+    {"clocks", "errors", "host"},
 )
 # The one place through which each library comes in.
 DOORS = {
