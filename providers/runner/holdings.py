@@ -127,7 +127,9 @@ class Holdings:
         with suppress(OSError):
             place = place or folder()
             place.mkdir(mode=0o755, exist_ok=True)
-            if me is not None and place.lstat().st_uid == os.geteuid():
+            found = place.lstat()
+            if me is not None and found.st_uid == os.geteuid() and stat.S_ISDIR(found.st_mode):
+                place.chmod(0o755)  # whatever the umask was
                 self._place = place
                 self._forget()
                 self.within = self._outer()

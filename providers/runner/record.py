@@ -180,14 +180,14 @@ class Record:
         """
         self.sample(last=True)
         self._holdings.close()
-        beyond = self._out_of_reach()
-        self._metering.notes += [f"not metered: {what}" for what in beyond["left_out"]]
-        self._metering.notes += filter(None, [beyond["unmetered"]])
-        if not rested:
-            self._hint_at_others()
         if self._writer is None:
             return
         try:
+            beyond = self._out_of_reach()
+            self._metering.notes += [f"not metered: {what}" for what in beyond["left_out"]]
+            self._metering.notes += filter(None, [beyond["unmetered"]])
+            if not rested:
+                self._hint_at_others()
             self._writer.tell(
                 {
                     "attribution": {
@@ -205,7 +205,7 @@ class Record:
             if self._lost:
                 self._writer.note(f"{self._lost} sample(s) could not be written")
             self._writer.sync()
-        except OSError as e:
+        except Exception as e:  # noqa: BLE001 -- metering may never harm the job
             say(f"the energy journal is incomplete: {e}")
         finally:
             self._writer.close()

@@ -34,7 +34,7 @@ class Steps:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._job = environ.get("SLURM_JOB_ID", "")
         nodes = environ.get("SLURM_JOB_NUM_NODES") or environ.get("SLURM_NNODES") or "1"
-        self._nodes = int(nodes) if nodes.isdigit() else 1
+        self._nodes = int(nodes) if nodes.isdecimal() else 1
         self._times, self._living = ProcessTimes(0), dict[int, proc.Stat]()
         self._begun: set[tuple[int, int]] = set()
         self._clients: set[tuple[int, int]] = set()
