@@ -107,15 +107,19 @@ class Usage:
     """What the job's process tree has used so far (cumulative, never falling).
 
     ``pids`` are its living processes at this moment: whose work on a device is the job's.
-    ``held_slots`` is what all jobs on this machine hold at the moment, this one included; 0
-    where that is not known.
+    ``cpu_share_s`` and ``memory_share_s`` are its parts of the whole machine, times seconds: what
+    it holds, and what it uses of what no run holds; over all runs at most the machine.
+    ``unseen_cpu_s``: so many CPU seconds more it may have used at most, in processes that ended
+    unseen.
     """
 
     elapsed_s: float
     cpu_s: float
     rss_gb_s: float
     pids: frozenset[int] = frozenset()
-    held_slots: int = 0
+    cpu_share_s: float = 0.0
+    memory_share_s: float = 0.0
+    unseen_cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,11 +357,16 @@ class Executor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One line of the journal: Unix time and the cumulative readings at that moment."""
+    """One line of the journal: Unix time and the cumulative readings at that moment.
+
+    ``share_s`` is what fell to the run of its machine so far, in seconds of the whole of it; None
+    where that was not recorded.
+    """
 
     at: float
     cpu_s: float
     readings: tuple[Reading, ...]
+    share_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

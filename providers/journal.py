@@ -130,4 +130,5 @@ def _sample(line: dict[str, Any], components: Sequence[Component], last: Sample 
     at, cpu_s = _bounded(line["at"], line["cpu_s"])
     if at > LAST_S or (last is not None and at < last.at):
         raise ValueError("samples stand in order of time")
-    return Sample(at, cpu_s, tuple(readings))
+    share_s = line.get("share_s")
+    return Sample(at, cpu_s, tuple(readings), None if share_s is None else _bounded(share_s)[0])

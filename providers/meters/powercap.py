@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+from providers import clocks
+
 POWERCAP = Path("/sys/class/powercap")
 # Twice the largest package TDP on sale (AMD EPYC 9965 and Intel Xeon 6980P: 500 W).
 PLAUSIBLE_W = 1000.0
@@ -44,8 +46,8 @@ class Moment:
 
     @classmethod
     def now(cls) -> Moment:
-        """CLOCK_MONOTONIC and CLOCK_BOOTTIME."""
-        return cls(time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))
+        """This machine's clocks now."""
+        return cls(clocks.awake_s(), clocks.since_boot_s())
 
     def since(self, earlier: Moment) -> tuple[float, bool]:
         """Awake seconds since then, and whether the machine slept meanwhile."""

@@ -55,9 +55,14 @@ class JournalWriter:
         with suppress(OSError):  # else before the first sample
             self._write("")
 
-    def sample(self, at: float, cpu_s: float, readings: Sequence[Reading]) -> None:
-        """One line: Unix time, CPU seconds, and the components that could be read."""
-        self._write(_text(self._sample_line(at, cpu_s, readings)))
+    def sample(
+        self, at: float, cpu_s: float, readings: Sequence[Reading], share_s: float | None = None
+    ) -> None:
+        """One line: Unix time, CPU seconds, the components that could be read, and the run's share
+        of the machine so far.
+        """
+        line = self._sample_line(at, cpu_s, readings)
+        self._write(_text(line if share_s is None else {**line, "share_s": share_s}))
         if time.monotonic() - self._synced >= FSYNC_S:
             self.sync()
 

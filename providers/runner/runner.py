@@ -22,10 +22,13 @@ from providers.base import Launch, Receipt, Scope
 from providers.files import read_bounded
 from providers.runner import claims, foreground, group, journal, proc
 from providers.runner.asking import Asked
+from providers.runner.containers import Containers
+from providers.runner.holdings import Holdings
 from providers.runner.log import say
 from providers.runner.metering import Metering
 from providers.runner.pausing import PAUSE, RESUME, Pausing
 from providers.runner.record import Clock, Record
+from providers.runner.slurm_steps import Steps
 from providers.runner.tree import Tree, become_subreaper
 
 if TYPE_CHECKING:
@@ -98,8 +101,9 @@ def run(run_dir: Path) -> None:
         _leave(run_dir, _receipt(launch, clock, "not_started", None, 0.0, error))
         return
     _identify_first(run_dir, pid)
-    tree = Tree(pid, own)
-    record = Record(run_dir, launch.interval_s, clock, metering, tree, launch.slots)
+    tree = Tree(pid, own, Steps(), Containers(launch.argv))
+    holdings = Holdings(launch.slots, launch.job_id)
+    record = Record(run_dir, launch.interval_s, clock, metering, tree, holdings, launch.argv)
     record.begin()
     pausing = Pausing(run_dir, launch, clock, tree)
     asked = Asked(run_dir, clock)
@@ -108,7 +112,7 @@ def run(run_dir: Path) -> None:
     left = proc.below(os.getpid())
     if left:
         metering.notes.append(LEFT_BEHIND.format(count=len(left)))
-    record.close()
+    record.close(rested=bool(pausing.pauses()))
     receipt = _receipt(launch, clock, reason, tree.first_status, tree.final_cpu_s())
     # The receipt comes first: releasing a device may hang.
     _leave(run_dir, replace(receipt, pauses=pausing.pauses()))

@@ -55,6 +55,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
         findings.append(
             ("watcher", watched, "seen" if watched else "no daemon or tick for 2 minutes")
         )
+        findings += _slots(context, os.cpu_count() or 1)
         findings += _meters(context.config.meters)
         findings += _troubles(context)
     if as_json:
@@ -134,6 +135,20 @@ def _troubles(context: Context) -> Iterator[Finding]:
     for event in context.store.jobs.troubled(options.utc_now(), TROUBLES):
         what = f"pass: {event.kind}" if event.job_id == OWN else f"job {event.job_id}"
         yield what, False, f"{event.at:%Y-%m-%dT%H:%M:%SZ}: {event.detail}"
+
+
+def _slots(context: Context, cpus: int) -> Iterator[Finding]:
+    """Whether regions that run jobs on this machine lend more of it than there is."""
+    here = [r for r in context.regions.configured if r.executor == "local" and r.slots]
+    lent = sum(max(region.slots or ()) for region in here)
+    if lent > cpus:
+        names = ", ".join(f"regions.{region.name}.slots" for region in here)
+        yield (
+            "slots",
+            False,
+            f"{names}: {lent} slots are lent of {cpus} logical CPUs, so jobs slow each other down; "
+            f"each is charged its part of {cpus}: declare at most {cpus}",
+        )
 
 
 def _meters(names: Sequence[str]) -> Iterator[Finding]:

@@ -84,18 +84,18 @@ def entry(context: Context, job: Job) -> Entry:
 
 def spent(
     context: Context, since: datetime, now: datetime, by: By | None
-) -> Iterator[tuple[str | None, Settlement | Figures | None]]:
-    """What each job cost that ended ``since``, with the field of it that sums go ``by``."""
+) -> Iterator[tuple[str, str | None, Settlement | Figures | None]]:
+    """What each job cost that ended ``since``, with its id and the field that sums go ``by``."""
     from scheduler import engine
 
     for each in context.store.spending.since(since, by):
         figures: Settlement | Figures | None = each.figures
         if figures is None and each.ran:
             figures = settled(context, context.store.jobs.get(each.job_id))
-        yield each.name, figures
+        yield each.job_id, each.name, figures
     # Those that have ended since the last pass, as their receipts say.
     for job in engine.ended_unseen(context, now, since=since):
-        yield by and getattr(job.spec, by), settled(context, job)
+        yield job.id, by and getattr(job.spec, by), settled(context, job)
 
 
 def settled(context: Context, job: Job) -> Settlement | None:

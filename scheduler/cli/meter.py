@@ -77,10 +77,11 @@ def meter_command(
     from providers.base import Launch
     from providers.executors.foreground import exit_code, run
     from scheduler.meter.command import report
-    from scheduler.meter.place import place
+    from scheduler.meter.place import check_slots, place
 
     if not argv:
         raise UsageError("no command was given: put it after --, e.g. lowtide meter -- make")
+    check_slots(slots, os.cpu_count() or 1)
     where = place(region, zone, config=ctx.obj, environ=os.environ, cwd=Path.cwd())
     for hint in where.config.hints if where.config is not None else ():
         say(hint)
@@ -94,7 +95,7 @@ def meter_command(
         attempt=1,
         token=secrets.token_hex(16),
         argv=argv,
-        cwd=str(Path.cwd()),
+        cwd=str(where.cwd),
         run_dir=str(folder),
         env_file=str(folder / "env.json"),
         units_file=str(folder / "units"),
@@ -116,10 +117,12 @@ def meter_command(
             say(f"lowtide: {receipt.error}")
         else:
             _tell(report(launch, receipt, where, name=name, unit=unit), out, as_json=as_json)
-    except LowtideError as e:
+    except (Exception, KeyboardInterrupt) as e:  # noqa: BLE001 -- the exit code is the command's
         # Whatever became of the report: the command has run, and its record can be read again.
         kept = True
-        say(f"lowtide: {e}\nlowtide: the record of the run is kept in {folder}")
+        said = str(e) if isinstance(e, LowtideError) else f"no report: {type(e).__name__}: {e}"
+        with suppress(OSError):  # nothing reads what we say any more
+            say(f"lowtide: {said}\nlowtide: the record of the run is kept in {folder}")
     finally:
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)

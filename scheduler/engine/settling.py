@@ -15,6 +15,7 @@ from scheduler.engine.endings import exit_status
 from scheduler.engine.expectation import expectation
 from scheduler.engine.outlook import Realized
 from scheduler.engine.reap import BATCH
+from scheduler.errors import UsageError
 from scheduler.models import JobState
 from scheduler.report.versions import difference
 
@@ -91,17 +92,32 @@ def compute(
     if not attempts or not ctx.here.has_folders(job.spec.origin):
         return None
     place = attempts[-1].region
-    under = ctx.settling(job, place)
-    return settle_run(
+    under, records = ctx.settling(job, place), _records(job, attempts)
+    made = settle_run(
         under.outlook,
         job,
         under.regions[place],
-        _records(job, attempts),
+        records,
         read_units(ctx.runs.units(job.id)),
         now,
         baseline=(under.regions[job.spec.home], dependencies.ready_at(ctx, job.spec, now)),
         expected=expectation(under, job, attempts),
     )
+    return replace(made, within=_outer(ctx, job, records))
+
+
+def _outer(ctx: Context, job: Job, records: Sequence[sci.AttemptRecord]) -> str | None:
+    """The job of this queue that all attempts ran within, and whose energy holds theirs. Boards are
+    metered in the job that they were given to alone.
+    """
+    found = {record.journal.meta.get("within") for record in records}
+    outer = found.pop() if len(found) == 1 else None
+    if not isinstance(outer, str) or job.spec.gpus:
+        return None
+    try:
+        return ctx.store.jobs.get(outer).id
+    except UsageError:
+        return None  # metered without a queue, or by another one
 
 
 def settle_run(

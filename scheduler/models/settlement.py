@@ -187,7 +187,10 @@ class FunctionalUnit:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What sums over many jobs need of a :class:`Settlement`, under the names that it has there."""
+    """What sums over many jobs need of a :class:`Settlement`, under the names that it has there.
+
+    ``within`` is the job whose energy holds that of this one: sums count it there alone.
+    """
 
     active_kwh: Triple | None
     reserved_kwh: Triple | None
@@ -198,6 +201,7 @@ class Figures:
     saved_g: Triple | None
     saving_estimated: bool
     measured_percent: float | None
+    within: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +211,8 @@ class Settlement:
     ``units`` is all the work that the job counted, by unit, over all attempts; ``metrics`` is what
     it told of its result (accuracy), the last value of each. ``uncertainty`` has the largest
     contributor first. ``place`` is None where it was settled before lowtide recorded that: a
-    report is made from the settlement alone, whatever the config says by then.
+    report is made from the settlement alone, whatever the config says by then. ``within`` is the
+    job whose energy holds that of this one. ``left_out`` is work of the job that no meter reached.
     """
 
     status: Literal["provisional", "final"]
@@ -239,6 +244,8 @@ class Settlement:
     uncertainty: tuple[Contributor, ...] = ()
     planned_against_realized: Deviation | None = None
     place: Place | None = None
+    within: str | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def functional_units(self) -> tuple[FunctionalUnit, ...]:

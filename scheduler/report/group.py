@@ -27,8 +27,8 @@ def group_json(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
     """
     found = [s for _, s in pairs if s is not None]
     units = sci.together(s.units for s in found)
-    known = [s.total_g for s in found]
-    missing = len(pairs) - sum(g is not None for g in known)
+    known = [None if s is None else s.total_g for s in schema.outermost(pairs)]
+    missing = sum(g is None for g in known)
     whole = None if missing else total(known)
     unbounded = whole is not None and not whole.bounded
     if unbounded:
@@ -81,7 +81,7 @@ def table(name: str, pairs: Sequence[Pair]) -> str:
         drawn.add_row(*_cells(job, s))
     lines = [f"group {printable(name)}: {found['jobs']} job(s), {found['attempts']} attempt(s), "
              f"{found['failed_jobs']} not successful; all count"]  # fmt: skip
-    known = [s for _, s in pairs if s is not None]
+    known = [s for s in schema.outermost(pairs) if s is not None]
     reserved = triple(total([s.reserved_kwh for s in known]), energy)
     lines.append(f"  energy  {reserved} reserved")
     lines.append(f"  carbon  {triple(total([s.operational_g for s in known]), grams)} operational, "
@@ -95,7 +95,7 @@ def table(name: str, pairs: Sequence[Pair]) -> str:
 def _scores(found: dict[str, Any], pairs: Sequence[Pair]) -> list[str]:
     if found["sci_g_per_job"] is None:
         return [f"no score: {found['null_reasons']['sci_g_per_job']}"]
-    whole = total([s.total_g for _, s in pairs if s is not None])
+    whole = total([s.total_g for s in schema.outermost(pairs) if s is not None])
     assert whole is not None  # there is a score
     counts = {"job": float(len(pairs))} | found["units"]
     return [per_unit(unit, whole.scaled(1 / n)) for unit, n in counts.items() if n > 0]

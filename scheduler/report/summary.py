@@ -18,23 +18,28 @@ Pair = tuple["Job", "Settlement | None"]
 
 def summarize(pairs: Iterable[Pair], group_by: str | None) -> dict[str, Any]:
     """:func:`summed` of jobs; those without the field are apart."""
-    spec_of = ((job.spec, settlement) for job, settlement in pairs)
-    return summed(((group_by and getattr(spec, group_by), s) for spec, s in spec_of), group_by)
+    named = ((job.id, group_by and getattr(job.spec, group_by), s) for job, s in pairs)
+    return summed(named, group_by)
 
 
 def summed(
-    found: Iterable[tuple[str | None, Settlement | Figures | None]], group_by: str | None
+    found: Iterable[tuple[str, str | None, Settlement | Figures | None]], group_by: str | None
 ) -> dict[str, Any]:
-    """``{group_by, groups: [{name, ...totals}], totals}`` of names and what each cost.
+    """``{group_by, groups: [{name, ...totals}], totals}`` of jobs, names and what each cost.
 
-    They are counted as they come, and none is kept.
+    They are counted as they come, in the order of submission, and none is kept.
     """
     groups: dict[str | None, schema.Totals] = {}
     whole = schema.Totals()
-    for name, spent in found:
-        whole.add(spent)
+    names: dict[str, str | None] = {}
+    for job_id, name, spent in found:
+        names[job_id] = name
+        outer = spent.within if spent is not None else None
+        within = outer is not None and outer in names
+        whole.add(spent, inner=within)
         if group_by is not None:
-            groups.setdefault(name, schema.Totals()).add(spent)
+            inner = within and names[outer or ""] == name
+            groups.setdefault(name, schema.Totals()).add(spent, inner=inner)
     named = sorted(groups.items(), key=lambda item: (item[0] is None, item[0] or ""))
     return {
         "group_by": group_by,
@@ -54,6 +59,8 @@ def table(summary: dict[str, Any], *, width: int = 110) -> str:
     drawn.add_row(*_cells("all", summary["totals"]))
     without = summary["totals"]["jobs_without"]
     said = ", ".join(f"{n} without {k.rsplit('_', 1)[0]}" for k, n in without.items())
+    if within := summary["totals"]["jobs_within"]:
+        said = ", ".join(filter(None, (said, f"{within} within another job, which counts them")))
     return tables.draw(drawn, f"not in the sums: {said}" if said else "", width=width)
 
 

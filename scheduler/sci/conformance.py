@@ -22,7 +22,8 @@ def rules(s: Settlement, site: Site) -> tuple[Rule, ...]:
 
 
 def _energy(s: Settlement) -> tuple[Rule, ...]:
-    missing = [c.name for c in s.components if c.energy_kwh is None or not c.energy_kwh.bounded]
+    unread = (c.name for c in s.components if c.energy_kwh is None or not c.energy_kwh.bounded)
+    missing = [*unread, *s.left_out]
     whole = s.reserved_kwh is not None and s.reserved_kwh.bounded and not missing
     names = ", ".join(c.name for c in s.components if c.energy_kwh is not None)
     plant: Verdict = "met" if has_plant(s) else "not_applicable"

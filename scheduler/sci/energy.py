@@ -14,7 +14,7 @@ import numpy as np
 
 from providers.base import JOULES_PER_KWH, Triple
 from scheduler.models import AttemptEnergy, ComponentEnergy
-from scheduler.sci.attribution import describe, suspended_s
+from scheduler.sci.attribution import describe, left_out_of, suspended_s, unmetered_of
 from scheduler.sci.uncertainty import Part, total
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """What was drawn; totals are None where no component could be read.
+    """What was drawn; totals are None where no component could be read, and where a part of the
+    job's own work was not metered (``unmetered`` says why). ``left_out`` is work of others for it.
 
     ``unbounded`` names what was held but not read, for all or part of the time, where it is not
     known either what it can draw: the totals have no upper bound then. ``boards`` is how many GPUs
@@ -103,6 +104,8 @@ class Energy:
     unbroken_s: float
     unbounded: tuple[str, ...]
     boards: int
+    left_out: tuple[str, ...] = ()
+    unmetered: str = ""
 
 
 def tally(attempts: Sequence[AttemptRecord]) -> Energy:
@@ -149,17 +152,24 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
                 attempt.started_at,
                 attempt.ended_at,
                 attempt.exit_code,
-                _total([(p.energy_kwh, p) for p in own]),
+                _total([(p.energy_kwh, p) for p in own], unmetered_of(attempt.journal)),
                 describe(attempt.journal, ended=attempt.ended_at is not None),
             )
         )
     components = tuple(part.as_component(run_s) for part in parts.values())
     cuts = _cuts(attempts)
     whole_s = attempts[-1].end_s - attempts[0].started_at.timestamp() if attempts else 0.0
+    unmetered = "; ".join(dict.fromkeys(filter(None, (unmetered_of(a.journal) for a in attempts))))
+    if unmetered:
+        profiles = []
     return Energy(
         components=components,
-        active_kwh=open_above(_total([(p.active_kwh, p) for p in parts.values()]), unbounded),
-        reserved_kwh=open_above(_total([(p.energy_kwh, p) for p in parts.values()]), unbounded),
+        active_kwh=open_above(
+            _total([(p.active_kwh, p) for p in parts.values()], unmetered), unbounded
+        ),
+        reserved_kwh=open_above(
+            _total([(p.energy_kwh, p) for p in parts.values()], unmetered), unbounded
+        ),
         profiles=tuple(profiles),
         attempts=tuple(rows),
         cpu_s=sum(a.journal.samples[-1].cpu_s for a in attempts if a.journal.samples),
@@ -169,6 +179,8 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
         unbroken_s=max(0.0, whole_s - sum(b - a for a, b in cuts)),
         unbounded=tuple(dict.fromkeys(unbounded)),
         boards=boards,
+        left_out=tuple(dict.fromkeys(x for a in attempts for x in left_out_of(a.journal))),
+        unmetered=unmetered,
     )
 
 
@@ -315,11 +327,13 @@ def _plus(one: Triple | None, other: Triple | None) -> Triple | None:
     return (one + other) if one and other else one or other
 
 
-def _total(figures: Sequence[tuple[Triple | None, _Part]]) -> Triple | None:
-    """The sum of what was read; what was not widens its upper bound."""
+def _total(figures: Sequence[tuple[Triple | None, _Part]], unmetered: str) -> Triple | None:
+    """The sum of what was read; what was not widens its upper bound. None where a part of the
+    work itself was not metered.
+    """
     found = total([Part(f, p.component.method == COUNTED) for f, p in figures if f is not None])
     unread = sum(p.unread_kwh for _, p in figures)
-    return None if found is None else found + Triple(0.0, 0.0, unread)
+    return None if found is None or unmetered else found + Triple(0.0, 0.0, unread)
 
 
 def open_above(figure: Triple | None, unbounded: Sequence[str]) -> Triple | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from providers.base import ZERO, Triple
 from scheduler.models import Deviation, Place, Settlement
 from scheduler.sci import carbon, uncertainty
+from scheduler.sci.attribution import held_slot_s
 from scheduler.sci.conformance import rules
 from scheduler.sci.deviation import deviation
 from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used
@@ -61,7 +62,7 @@ def settle(
     energy = tally(attempts)
     nulls: dict[str, str] = {}
     if energy.reserved_kwh is None:
-        reason = "; ".join(energy.notes) or "no energy was read"
+        reason = energy.unmetered or "; ".join(energy.notes) or "no energy was read"
         nulls |= dict.fromkeys(("energy_kwh.active", "energy_kwh.reserved"), reason)
         nulls["measured_percent"] = reason
     nulls |= {
@@ -82,7 +83,8 @@ def settle(
             ("intensity", "operational_g"), nulls.get("energy_kwh.reserved") or said
         )
     hours = energy.run_s / 3600
-    held = max(float(slots), energy.cpu_s / energy.run_s if energy.run_s > 0 else 0.0)
+    held_s = sum(held_slot_s(attempt, slots) for attempt in attempts)
+    held = held_s / energy.run_s if energy.run_s > 0 else float(slots)
     embodied = None
     if site.hardware is None:
         nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
@@ -166,6 +168,7 @@ def settle(
         uncertainty=found,
         planned_against_realized=compared if isinstance(compared, Deviation) else None,
         place=site.place or Place(site.region, site.zone),
+        left_out=energy.left_out,
     )
     return replace(settlement, conformance=rules(settlement, site))
 

@@ -124,6 +124,7 @@ def figures(content: str) -> Figures:
 def figures_of(payload: str) -> Figures:
     """The figures of a settlement as it is stored; errors as above, and :class:`KeyError`."""
     content = json.loads(packed.unpack(payload))
+    content.setdefault("within", None)  # of before lowtide noted that
     found: list[Any] = [
         Triple(**f) if isinstance(f, dict) else f for f in (content[name] for name in _FIGURES)
     ]

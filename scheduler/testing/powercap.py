@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from providers.base import Probe
+from providers.host import TICKS_PER_S
 from providers.meters.powercap import Moment
-from providers.meters.rapl import TICKS_PER_S, RaplMeter
+from providers.meters.rapl import RaplMeter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -336,7 +336,7 @@ def test_usage_never_falls_while_children_come_and_go() -> None:
     children = [subprocess.Popen([*PYTHON, BURN.format(s=0.05 * n)]) for n in range(4)]
     while any(child.poll() is None for child in children):
         seen.append(tree.usage()[0])
-        assert os.getpid() in tree.pids
+        assert os.getpid() in tree.living
     seen.append(tree.usage()[0])
     assert seen == sorted(seen)
     assert seen[-1] <= sum(

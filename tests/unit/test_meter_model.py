@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from providers.base import Reading, Scope, Usage
 from providers.meters import microarchitecture
-from providers.meters.model import ModelMeter, memory_gb
+from providers.meters.model import DRAM_W_PER_GB, ModelMeter, memory_gb
 from providers.meters.power import full_load_w
 
 steps = st.lists(
@@ -22,7 +23,16 @@ def _usages(spans: list[tuple[float, float, float]]) -> list[Usage]:
     usages = [Usage(0.0, 0.0, 0.0)]
     for elapsed, cpu, rss in spans:
         last = usages[-1]
-        usages.append(Usage(last.elapsed_s + elapsed, last.cpu_s + cpu, last.rss_gb_s + rss))
+        usages.append(
+            Usage(
+                last.elapsed_s + elapsed,
+                last.cpu_s + cpu,
+                last.rss_gb_s + rss,
+                cpu_share_s=last.cpu_share_s + elapsed / 4,
+                memory_share_s=last.memory_share_s + elapsed / 2,
+                unseen_cpu_s=last.unseen_cpu_s + cpu / 8,
+            )
+        )
     return usages
 
 
@@ -45,24 +55,29 @@ def test_energies_never_fall_and_active_is_part_of_energy(
     assert all(end == 0 for reading in samples[0] for end in _ends(reading))
 
 
+CPUS = os.cpu_count() or 1
+
+
 def test_a_busy_slot_draws_full_load_and_an_idle_one_idle() -> None:
-    watts = microarchitecture.here()
-    busy, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 100.0, 0.0))
-    idle, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 0.0, 0.0))
+    watts, share_s = microarchitecture.here(), 100.0 / CPUS
+    busy, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 100.0, 0.0, cpu_share_s=share_s))
+    idle, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 0.0, 0.0, cpu_share_s=share_s))
     assert busy.energy_j.value == pytest.approx(100 * watts.full.value)
     assert idle.energy_j.value == pytest.approx(100 * watts.idle.value)
     assert idle.active_j.value == 0
 
 
-def test_a_job_that_uses_more_cpus_than_its_slots_holds_those() -> None:
+def test_what_no_look_met_is_in_the_upper_bound() -> None:
     watts = microarchitecture.here()
-    over, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 400.0, 0.0))
-    assert over.energy_j.value == pytest.approx(400 * watts.full.value)
+    cpu, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 2.0, 0.0, cpu_share_s=1.0, unseen_cpu_s=90.0))
+    assert cpu.energy_j.high == pytest.approx(max(92.0, CPUS) * watts.full.high)
+    assert cpu.active_j.high == pytest.approx(92 * (watts.full.high - watts.idle.low))
 
 
-def test_memory_is_never_more_than_the_machine_has() -> None:
-    _, dram = ModelMeter(Scope(1)).sample(Usage(10.0, 0.0, 1e9))
-    assert dram.energy_j.value == pytest.approx(0.392 * memory_gb() * 10.0)
+def test_memory_is_no_more_than_falls_to_the_job() -> None:
+    _, dram = ModelMeter(Scope(1)).sample(Usage(10.0, 0.0, 1e9, memory_share_s=5.0))
+    assert dram.energy_j.value == pytest.approx(DRAM_W_PER_GB.value * memory_gb() * 5.0)
+    assert dram.active_j == dram.energy_j
 
 
 def _amd(family: int, model: int) -> str:

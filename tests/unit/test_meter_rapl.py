@@ -32,6 +32,7 @@ class Machine(FakePowercap):
     watts: float = 0.0
     dram_w: float = 0.0
     cpu_s: float = 0.0
+    slots: int = 1
 
     def pass_s(self, span_s: float, busy_s: float = 0.0, cpu_s: float = 0.0) -> None:
         self.advance(span_s, busy_s)
@@ -39,11 +40,13 @@ class Machine(FakePowercap):
 
     def start(self, slots: int = 1) -> RaplMeter:
         self.advance(0.0)
+        self.slots = slots
         return self.meter(Scope(slots))
 
     def sample(self, meter: RaplMeter) -> dict[str, Reading]:
         elapsed_s = self.now.awake_s - 1000.0
-        found = meter.sample(Usage(elapsed_s, self.cpu_s, 0.0))
+        share_s = elapsed_s * self.slots / CPUS
+        found = meter.sample(Usage(elapsed_s, self.cpu_s, 0.0, cpu_share_s=share_s))
         return {reading.component: reading for reading in found}
 
 

@@ -12,6 +12,7 @@ import pytest
 from providers import registry
 from providers.base import Component, Launch, Reading, Scope, Usage
 from providers.runner import journal
+from providers.runner.holdings import Holdings
 from providers.runner.metering import Metering
 from providers.runner.record import Clock, Record
 from providers.runner.tree import Tree
@@ -56,7 +57,7 @@ def test_a_counter_that_wraps_is_read_oftener_than_asked(metering: Metering) -> 
 
 def test_facts_and_notes_are_on_disk_before_the_end(tmp_path: Path, metering: Metering) -> None:
     launch = Launch("j", 1, "t", ("true",), "/", str(tmp_path), "", "", "", "local", 1)
-    record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), 1)
+    record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), Holdings(1))
     assert record.next_at == 0.5
     record.sample()
     assert journal.read_journal(tmp_path).notes == ()
@@ -75,13 +76,13 @@ def test_a_record_that_is_closed_holds_no_file(tmp_path: Path, metering: Meterin
     for n in range(3):
         folder = tmp_path / str(n)
         folder.mkdir()
-        Record(folder, 1.0, Clock(), metering, Tree(os.getpid()), 1).close()
+        Record(folder, 1.0, Clock(), metering, Tree(os.getpid()), Holdings(1)).close()
     assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_a_meter_is_told_which_processes_are_the_jobs(tmp_path: Path, metering: Metering) -> None:
     launch = Launch("j", 1, "t", ("true",), "/", str(tmp_path), "", "", "", "local", 1)
-    record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), 1)
+    record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), Holdings(1))
     with subprocess.Popen(["sleep", "60"]) as child:
         record.sample()
         child.kill()

@@ -14,7 +14,7 @@ from scheduler.report.schema.plan import (
     series_json,
 )
 from scheduler.report.schema.report import report_json
-from scheduler.report.schema.totals import Totals, totals
+from scheduler.report.schema.totals import Totals, outermost, totals
 
 __all__ = [
     "NO_BOUND",
@@ -25,6 +25,7 @@ __all__ = [
     "iso",
     "job_json",
     "listing_json",
+    "outermost",
     "overrun",
     "pareto_json",
     "plan_json",
