@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from providers.catalogue import catalogue, nearest_names
-from providers.intensity import climatology, country_mean
+from providers.intensity import climatology
 from providers.surroundings import Surroundings
 
 CLOUDS = ("aws:", "gcp:", "azure:")
@@ -145,15 +145,12 @@ def test_names_of_other_sources_are_read_by_source() -> None:
     assert catalogue()["aws:eu-north-1"].zones == {}
 
 
-def test_every_zone_of_the_catalogue_is_known_to_an_embedded_source() -> None:
-    """Where the month x hour table has no zone, the country's mean is the floor."""
-    known = climatology.build({}, Surroundings.at(Path())).zones()
-    assert known is not None
-    floor = {r.zone for r in catalogue().values()} - known
-    no_hours = {"AE", "BH", "CA-AB", "CN", "IN-NO", "IN-SO", "MX", "MY-WM", "QA", "SA", "TH"}
-    assert floor == no_hours
-    means = country_mean.build({}, Surroundings.at(Path()))
-    assert all(len(means.forecast(zone, NOW, NOW + timedelta(hours=1), NOW)) for zone in floor)
+def test_the_climatology_has_a_level_of_2025_for_every_region_of_the_catalogue() -> None:
+    source = climatology.build({}, Surroundings.at(Path()))
+    for name, region in catalogue().items():
+        series = source.forecast(region.zone, NOW, NOW + timedelta(hours=1), NOW)
+        assert len(series) == 1, name
+        assert "2025)" in series.source, name
 
 
 def test_the_catalogue_cannot_be_changed_by_who_reads_it() -> None:
