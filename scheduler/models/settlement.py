@@ -56,6 +56,22 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class WaterUse:
+    """Water that a site uses for each kWh of its computers, with the source of the figure."""
+
+    l_per_kwh: Triple
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Water:
+    """Litres that a run used on site, for its reserved energy at ``use``."""
+
+    litres: Triple
+    use: WaterUse
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """A region as settlement sees it: the place of the run, or the home it is compared with.
 
@@ -70,6 +86,7 @@ class Site:
     hardware: Hardware | None
     no_hardware: str = ""
     place: Place | None = None
+    water: WaterUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +256,7 @@ class Settlement:
     uncertainty: tuple[Contributor, ...] = ()
     planned_against_realized: Deviation | None = None
     place: Place | None = None
+    water: Water | None = None
 
     @property
     def functional_units(self) -> tuple[FunctionalUnit, ...]:

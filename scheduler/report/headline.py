@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.quantities import duration, significant
 from scheduler.report.schema import overrun
-from scheduler.report.units import energy, grams, per_unit, signed, triple
+from scheduler.report.units import energy, grams, litres, per_unit, signed, triple
 
 if TYPE_CHECKING:
     from scheduler.models import ComponentEnergy, Contributor, HardwareUsed, Job, Settlement
@@ -37,7 +37,10 @@ def headline(job: Job, s: Settlement) -> list[str]:
         kind = f"{i.signal}, {i.kind}, {i.source}"
         zone = s.place.zone if s.place else "a zone that was not recorded"
         lines.append(f"intensity    {i.g_per_kwh.value:.0f} g/kWh in {zone}, {kind}")
-    lines.append(f"PUE          {s.pue.value:g}: {s.pue_source}")
+    lines.append(f"PUE          {triple(s.pue, significant)}: {s.pue_source}")
+    if s.water is not None:
+        use = f"{triple(s.water.use.l_per_kwh, significant)} l/kWh, {s.water.use.source}"
+        lines.append(f"water        {triple(s.water.litres, litres)} on site: {use}")
     if s.hardware is not None:
         lines += _hardware(s.hardware)
     lines.append(f"saved        {saving(s)}")

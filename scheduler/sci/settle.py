@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from providers.base import ZERO, Triple
-from scheduler.models import Deviation, Place, Settlement
+from scheduler.models import Deviation, Place, Settlement, Water
 from scheduler.sci import carbon, uncertainty
 from scheduler.sci.conformance import rules
 from scheduler.sci.deviation import deviation
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from scheduler.sci.work import Work
 
 HELD_FOR_NO_TIME = "the hardware was held for no time that could be counted"
+NO_WATER = (
+    "no use of water is published for {region}: set regions.{region}.wue_l_per_kwh with its source"
+)
 NO_PLAN = "there is no plan to compare with"
 
 
@@ -116,6 +119,13 @@ def settle(
             elif site.hardware is not None:
                 longer = max(0.0, hours - energy.unbroken_s / 3600)
                 saved = carbon.shifted(saved, ZERO, embodied_g(site.hardware, longer, held, gpus))
+    water = None
+    if site.water is None:
+        nulls["water"] = NO_WATER.format(region=site.region)
+    elif energy.reserved_kwh is None:
+        nulls["water"] = nulls["energy_kwh.reserved"]
+    else:
+        water = Water(energy.reserved_kwh * site.water.l_per_kwh, site.water)
     used = carbon.used(energy.profiles, intensity) if operational is not None else None
     found = _contributors(energy, intensity, site, operational, embodied)
     compared = _deviation(expected, attempts, energy, intensity, site, operational)
@@ -153,6 +163,7 @@ def settle(
         uncertainty=found,
         planned_against_realized=compared if isinstance(compared, Deviation) else None,
         place=site.place or Place(site.region, site.zone),
+        water=water,
     )
     return replace(settlement, conformance=rules(settlement, site))
 

@@ -13,7 +13,7 @@ import pytest
 from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
 from providers.runner.journal import JournalWriter, read_journal
 from providers.series import Series
-from scheduler.models import Hardware, Settlement, Site
+from scheduler.models import Hardware, Settlement, Site, Water, WaterUse
 from scheduler.sci import AttemptRecord, count, embodied_g, settle
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -28,6 +28,18 @@ def _series(values: list[float], kind: Any = "actual") -> Series:
     starts = T0.timestamp() + 3600.0 * np.arange(len(g))
     sources = np.array(["s"] * len(g))
     return Series("DE", "average", kind, T0, starts, starts + 3600, g, g, g, sources)
+
+
+def test_water_is_reserved_energy_times_the_use_of_the_site() -> None:
+    use = WaterUse(Triple(0.1, 0.2, 0.4), "our water bill")
+    s = _settle(_journal({"cpu": 2.0}), site=replace(SITE, water=use))
+    assert s.reserved_kwh is not None
+    assert s.water == Water(s.reserved_kwh * use.l_per_kwh, use)
+    dry = _settle(_journal({"cpu": 2.0}))
+    assert dry.water is None
+    assert dry.nulls["water"] == (
+        "no use of water is published for here: set regions.here.wue_l_per_kwh with its source"
+    )
 
 
 def _journal(

@@ -42,6 +42,7 @@ _PLAIN_AFTER = (
     ("pue_source", "pue.source"),
     ("largest_uncertainty", "largest_uncertainty"),
 )
+_LATER_FIGURES = (("water_l", "water.litres"),)
 COLUMNS: tuple[str, ...] = (
     *(name for name, _ in _PLAIN_BEFORE),
     *(column for name, _ in _FIGURES for column in (f"{name}_low", name, f"{name}_high")),
@@ -51,6 +52,7 @@ COLUMNS: tuple[str, ...] = (
     "attempts",
     "notes",
     "reasons",
+    *(column for name, _ in _LATER_FIGURES for column in (f"{name}_low", name, f"{name}_high")),
 )
 # A cell that begins so is a formula to a spreadsheet (OWASP, CSV Injection), also where the
 # sign is the full-width one.
@@ -80,10 +82,11 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
         row[name] = _at(report, path)
         if row[name] is None:
             reasons[name] = report["null_reasons"][path]
-    for name, path in _FIGURES:
+    for name, path in (*_FIGURES, *_LATER_FIGURES):
         figure = _at(report, path)
         if figure is None:
-            reasons[name] = report["null_reasons"][path]
+            told = report["null_reasons"]
+            reasons[name] = told[path] if path in told else told[path.partition(".")[0]]
             figure = dict.fromkeys(("low", "value", "high"))
         row |= {f"{name}_low": figure["low"], name: figure["value"], f"{name}_high": figure["high"]}
     row["methods"] = ", ".join(f"{c['name']} {c['method']}" for c in report["components"])
@@ -97,7 +100,7 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
 def _at(report: dict[str, Any], path: str) -> Any:
     found: Any = report
     for part in path.split("."):
-        found = found[part]
+        found = None if found is None else found[part]
     return found
 
 

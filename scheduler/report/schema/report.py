@@ -74,6 +74,14 @@ def report_json(
             "bounds": figure(s.pue) if s else None,
             "source": s.pue_source if s else None,
         },
+        "water": {
+            "litres": figure(s.water.litres),
+            "l_per_kwh": figure(s.water.use.l_per_kwh),
+            "source": s.water.use.source,
+            "boundary": "on site, location-based",
+        }
+        if s and s.water
+        else None,
         "operational_g": figure(s.operational_g) if s else None,
         "embodied_g": figure(s.embodied_g) if s else None,
         "hardware": _hardware(s.hardware) if s and s.hardware else None,
@@ -126,6 +134,7 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons: dict[str, str] = dict(s.nulls) if s else {}
     if s is not None:
         reasons.setdefault("planned_against_realized", "settled before it was told")
+        reasons.setdefault("water", "it was settled before lowtide counted water")
         reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
     reasons |= dict.fromkeys(
         ("low_g", "high_g"), reasons.get("operational_g", "no grams are known")
