@@ -237,8 +237,9 @@ def test_nothing_to_export_is_a_whole_text() -> None:
 def _region(name: str, **settings: Any) -> Region:
     own = RegionSettings(**settings)
     return Region(
-        name, own.place or "own", own.zone, None, None, Triple.exact(1.0), "x", None, (), own.hardware,
-        Machines(Surroundings.at(Path())), country=own.country, lat=own.lat, lon=own.lon,
+        name, own.place or "own", own.zone, None, None, Triple.exact(1.0), "x", None, (),
+        own.hardware, Machines(Surroundings.at(Path())), country=own.country, lat=own.lat,
+        lon=own.lon,
     )  # fmt: skip
 
 
