@@ -59,10 +59,14 @@ def _hardware(used: HardwareUsed) -> list[str]:
     total = triple(used.total_kg.scaled(1000.0), grams)
     years = used.lifespan_h / (365 * 24)
     share = f"{significant(100 * used.reserved_share)} %"
+    boards = ""
+    if used.boards_kg is not None and used.boards_share is not None:
+        kg = triple(used.boards_kg.scaled(1000.0), grams)
+        boards = f"; {significant(100 * used.boards_share)} % of {used.gpus} GPUs ({kg})"
     return [
         f"hardware     {total} in all: {used.source}",
         f"lifespan     {significant(years)} years: {used.lifespan_source}",
-        f"reserved     {share}: {used.reserved_share_source}",
+        f"reserved     {share}: {used.reserved_share_source}{boards}",
     ]
 
 

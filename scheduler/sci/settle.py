@@ -14,7 +14,13 @@ from scheduler.models import Deviation, Place, Settlement, Water
 from scheduler.sci import carbon, uncertainty
 from scheduler.sci.conformance import rules
 from scheduler.sci.deviation import deviation
-from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used
+from scheduler.sci.embodied import (
+    NO_HARDWARE,
+    boards_held,
+    embodied_g,
+    hardware_used,
+    uncounted,
+)
 from scheduler.sci.energy import COUNTED, tally
 from scheduler.sci.work import done, unit_name
 
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
     from scheduler.sci.energy import AttemptRecord, Energy
     from scheduler.sci.work import Work
 
+# What a meter calls a board, before its UUID.
+BOARD = "gpu:"
 HELD_FOR_NO_TIME = "the hardware was held for no time that could be counted"
 NO_WATER = (
     "no use of water is published for {region}: set regions.{region}.wue_l_per_kwh with its source"
@@ -77,10 +85,15 @@ def settle(
         )
     hours = energy.run_s / 3600
     held = max(float(slots), energy.cpu_s / energy.run_s if energy.run_s > 0 else 0.0)
+    boards = [c.name.removeprefix(BOARD) for c in energy.components if c.name.startswith(BOARD)]
+    left_out = uncounted(site.hardware, site.region, boards, gpus) if site.hardware else ""
+    gpus = boards_held(boards, gpus)
     embodied = None
     if site.hardware is None:
         nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
         nulls["hardware"] = nulls["embodied_g"]
+    elif left_out:
+        nulls["embodied_g"] = left_out
     else:
         embodied = embodied_g(site.hardware, hours, held, gpus)
         if embodied.value <= 0:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from providers.executors.local import build
-from providers.meters.nvml import idle_boards
+from providers.meters.nvml import board_name, idle_boards
 from providers.meters.nvml.assigned import assigned
 from scheduler.errors import UsageError
 from scheduler.models import Attempt, JobState
@@ -31,6 +31,15 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeNvml]:
         return nvml
 
     return plug
+
+
+def test_boards_of_one_kind_have_a_name_and_mixed_ones_none(
+    plugged: Callable[..., FakeNvml],
+) -> None:
+    plugged(FakeBoard("GPU-a", name="NVIDIA L4"), FakeBoard("GPU-b", name="NVIDIA L4"))
+    assert board_name() == "NVIDIA L4"
+    plugged(FakeBoard("GPU-a", name="NVIDIA L4"), FakeBoard("GPU-b"))
+    assert board_name() == ""
 
 
 def test_only_idle_boards_are_free_and_none_that_does_not_tell(

@@ -135,6 +135,8 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     if s is not None:
         reasons.setdefault("planned_against_realized", "settled before it was told")
         reasons.setdefault("water", "it was settled before lowtide counted water")
+        apart = "its source does not tell boards apart, or it has none"
+        reasons |= dict.fromkeys(("hardware.boards_kg", "hardware.boards_share"), apart)
         reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
     reasons |= dict.fromkeys(
         ("low_g", "high_g"), reasons.get("operational_g", "no grams are known")
@@ -188,6 +190,8 @@ def _hardware(used: HardwareUsed) -> dict[str, Any]:
         "gpus": used.gpus,
         "reserved_share": used.reserved_share,
         "reserved_share_source": used.reserved_share_source,
+        "boards_kg": figure(used.boards_kg),
+        "boards_share": used.boards_share,
     }
 
 
