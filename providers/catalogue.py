@@ -84,6 +84,16 @@ def catalogue() -> Mapping[str, CatalogueRegion]:
     )
 
 
+def years(column: str) -> tuple[int, int]:
+    """The oldest and the newest year of ``pue`` or ``wue_l_per_kwh``, of each region its newest."""
+    known = [
+        max(year for year, row in rows.items() if row[column])
+        for rows in _facilities().values()
+        if any(row[column] for row in rows.values())
+    ]
+    return min(known), max(known)
+
+
 @cache
 def carbon_free() -> Mapping[str, CarbonFree]:
     """What is published of carbon-free energy, by region; only Google tells it by region."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 COMMIT = "b0032d9"
+# Of the commit.
+YEAR = 2026
 SPREAD = 2.0
 # ccfcoef/constants.py: a base server of 1000 kg (Dell R740 without memory and disks beyond the
 # base), used for 4 years; parts beyond the base in kgCO2e each.

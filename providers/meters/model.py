@@ -8,10 +8,11 @@ active part: zero, and the widest range (lowest idle to highest full load).
 
 Memory: 0.126 W per GB as measured (32.3 W by RAPL for 256 GB in training, Dodge et al. 2022,
 table 1); active is the resident memory of the tree, held is the slots' share of the machine or, if
-larger, what is resident. Where the CPU is modelled, its watts hold the memory of SPECpower's servers: only
-memory beyond that counts (as CCF subtracts it), and the lower bound is zero. Where the CPU is
-measured, all memory counts, and the lower bound is the idler of that study's two sockets (9.3 W for
-128 GB). The upper bound is the highest data sheet that CCF's methodology names (Micron, 0.4083 W).
+larger, what is resident. Where the CPU is modelled, its watts hold the memory of SPECpower's
+servers: only memory beyond that counts (as CCF subtracts it), and the lower bound is zero. Where
+the CPU is measured, all memory counts, and the lower bound is the idler of that study's two sockets
+(9.3 W for 128 GB). The upper bound is the highest data sheet that CCF's methodology names (Micron,
+0.4083 W).
 """
 
 from __future__ import annotations

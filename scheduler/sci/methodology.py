@@ -75,7 +75,9 @@ def methodology(s: Settlement) -> tuple[str, ...]:
         machine = f" ({s.hardware.source})" if s.hardware is not None else ""
         text.append(
             f"Embodied carbon: M = TE x (TiR / EL) x (RR / ToR) of the machine{machine}, with the "
-            "time that it was held, and the larger of slots and CPUs used."
+            "time that it was held, and the larger of slots and CPUs used"
+            + ("" if s.hardware is None or s.hardware.boards_kg is None else "; boards by boards")
+            + "."
         )
     if s.sci_g_per_unit is not None and s.unit_count is not None:
         text.append(f"SCI = (O + M) per R, with R = {s.unit_count:g} {s.unit}.")
