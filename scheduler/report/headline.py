@@ -62,7 +62,7 @@ def _hardware(used: HardwareUsed) -> list[str]:
     boards = ""
     if used.boards_kg is not None and used.boards_share is not None:
         kg = triple(used.boards_kg.scaled(1000.0), grams)
-        boards = f"; {significant(100 * used.boards_share)} % of {used.gpus} GPUs ({kg})"
+        boards = f"; {significant(100 * used.boards_share)} % of {used.gpus} GPUs, {kg}"
     return [
         f"hardware     {total} in all: {used.source}",
         f"lifespan     {significant(years)} years: {used.lifespan_source}",
