@@ -16,7 +16,7 @@ class Hardware:
     """What embodied carbon M of a region's machine is computed from.
 
     ``total_kg`` is TE of the whole machine; ``slots`` and ``gpus`` are ToR, its resources.
-    ``boards_kg`` is the part of TE that its boards are, None where that is not told apart.
+    ``boards_kg`` is the part of TE that its boards are, None where that is not known apart.
     """
 
     total_kg: Triple

@@ -31,7 +31,7 @@ def _series(values: list[float], kind: Any = "actual") -> Series:
 
 
 def test_a_board_that_was_metered_needs_its_share_of_m() -> None:
-    """Cloud Carbon Footprint's rule without boards is no M of a run that held one."""
+    """A server without boards does not give the M of a run that held one."""
     journal = _journal({"cpu": 1.0, "gpu:GPU-aaaa": 2.0})
     bare = _settle(journal)
     assert (bare.embodied_g, bare.total_g, bare.sci_g_per_unit) == (None, None, None)

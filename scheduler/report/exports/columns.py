@@ -85,8 +85,8 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
     for name, path in (*_FIGURES, *_LATER_FIGURES):
         figure = _at(report, path)
         if figure is None:
-            told = report["null_reasons"]
-            reasons[name] = told[path] if path in told else told[path.partition(".")[0]]
+            nulls = report["null_reasons"]
+            reasons[name] = nulls[path] if path in nulls else nulls[path.partition(".")[0]]
             figure = dict.fromkeys(("low", "value", "high"))
         row |= {f"{name}_low": figure["low"], name: figure["value"], f"{name}_high": figure["high"]}
     row["methods"] = ", ".join(f"{c['name']} {c['method']}" for c in report["components"])
