@@ -91,10 +91,14 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the job holds: logical CPUs (each with its share of memory) and whole boards."""
+    """What the job holds: logical CPUs (each with its share of memory) and whole boards.
+
+    ``read`` names the components that a meter of better choice reads already.
+    """
 
     slots: int
     gpus: tuple[str, ...] = ()
+    read: frozenset[str] = frozenset()
 
 
 # How a tree's CPU seconds are counted: by its control group, by what was waited for, or, within

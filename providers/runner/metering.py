@@ -5,6 +5,7 @@ of the job.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from providers import registry
@@ -33,7 +34,7 @@ class Metering:
         missing: dict[str, Component] = {}
         for name in names:
             try:
-                meter: Meter = registry.meter(name).open(scope)
+                meter: Meter = registry.meter(name).open(replace(scope, read=frozenset(self.used)))
                 offered = meter.components()
             except Exception as e:  # noqa: BLE001 -- a meter may never harm the job
                 self.notes.append(f"meter {name} is not used: {e}")

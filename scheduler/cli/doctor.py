@@ -57,6 +57,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
         )
         findings += _slots(context, os.cpu_count() or 1)
         findings += _meters(context.config.meters)
+        findings += _tables(options.utc_now().year)
         findings += _troubles(context)
     if as_json:
         rows = [{"check": n, "ok": ok, "detail": d} for n, ok, d in findings]
@@ -165,6 +166,33 @@ def _meters(names: Sequence[str]) -> Iterator[Finding]:
             yield f"meter {name}", probe.available, probe.detail
             for trouble in probe.troubles:
                 yield f"meter {name}", False, trouble
+
+
+def _tables(this_year: int) -> Iterator[Finding]:
+    """How old the embedded tables are; the level of intensity serves for a number of years."""
+    from providers import catalogue, typical
+    from providers.hardware import ccf
+    from providers.intensity import country_mean
+
+    free = [share.year for share in catalogue.carbon_free().values()]
+    level = max(year for means in typical.yearly().values() for year in means)
+    spans = {
+        "intensity, yearly level": (level, level),
+        "intensity, shape of the day and year": (typical.SHAPE_YEAR, typical.SHAPE_YEAR),
+        "country means": country_mean.years(),
+        "PUE by region": catalogue.years("pue"),
+        "water use by region": catalogue.years("wue_l_per_kwh"),
+        "carbon-free energy by region": (min(free), max(free)),
+        "embodied carbon and watts per vCPU": (ccf.YEAR, ccf.YEAR),
+    }
+    for name, (first, last) in spans.items():
+        years = str(last) if first == last else f"{first} to {last}"
+        age = max(0, this_year - last)
+        detail = f"{years}: {age} year{'s' * (age != 1)} old"
+        outdated = name.endswith("level") and age > typical.YEARS_AHEAD
+        if outdated:
+            detail += f", and its band holds for {typical.YEARS_AHEAD}: get a newer lowtide"
+        yield f"table of {name}", not outdated, detail
 
 
 @click.command("completion", epilog=example('eval "$(lowtide completion bash)"'))

@@ -41,6 +41,8 @@ from scheduler.models.settlement import (
     Rule,
     Settlement,
     Site,
+    Water,
+    WaterUse,
     provider_of,
 )
 
@@ -78,6 +80,8 @@ __all__ = [
     "Rule",
     "Settlement",
     "Site",
+    "Water",
+    "WaterUse",
     "Window",
     "provider_of",
     "saving_percent",

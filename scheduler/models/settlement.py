@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from providers.base import Method, Triple
+from providers.base import ZERO, Method, Triple
 from providers.series import Kind, Signal
 from scheduler.models.job import Basis
 
@@ -16,6 +16,7 @@ class Hardware:
     """What embodied carbon M of a region's machine is computed from.
 
     ``total_kg`` is TE of the whole machine; ``slots`` and ``gpus`` are ToR, its resources.
+    ``boards_kg`` is the part of TE that its boards are, None where that is not known apart.
     """
 
     total_kg: Triple
@@ -25,6 +26,13 @@ class Hardware:
     source: str
     lifespan_source: str = ""
     slots_source: str = ""
+    boards_kg: Triple | None = None
+
+    @property
+    def rest_kg(self) -> Triple:
+        """TE without the boards."""
+        total, boards = self.total_kg, self.boards_kg or ZERO
+        return Triple(total.low - boards.low, total.value - boards.value, total.high - boards.high)
 
 
 def provider_of(region: str) -> str:
@@ -56,6 +64,22 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class WaterUse:
+    """Water that a site uses for each kWh of its computers, with the source of the figure."""
+
+    l_per_kwh: Triple
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Water:
+    """Litres that a run used on site, for its reserved energy at ``use``."""
+
+    litres: Triple
+    use: WaterUse
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """A region as settlement sees it: the place of the run, or the home it is compared with.
 
@@ -70,11 +94,16 @@ class Site:
     hardware: Hardware | None
     no_hardware: str = ""
     place: Place | None = None
+    water: WaterUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HardwareUsed:
-    """The machine behind an embodied figure: TE, EL, ToR and the share RR/ToR, with sources."""
+    """The machine behind an embodied figure: TE, EL, ToR and the share RR/ToR, with sources.
+
+    Where ``boards_kg`` is known, ``boards_share`` is the share of that part of TE, and
+    ``reserved_share`` that of the rest.
+    """
 
     source: str
     total_kg: Triple
@@ -84,6 +113,8 @@ class HardwareUsed:
     gpus: int
     reserved_share: float
     reserved_share_source: str
+    boards_kg: Triple | None = None
+    boards_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +277,7 @@ class Settlement:
     place: Place | None = None
     within: str | None = None
     left_out: tuple[str, ...] = ()
+    water: Water | None = None
 
     @property
     def functional_units(self) -> tuple[FunctionalUnit, ...]:

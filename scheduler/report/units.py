@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Units of what is kept in grams and in kWh, the largest first.
 GRAMS = (("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
+LITRES = (("l", 1.0), ("ml", 1e-3), ("µl", 1e-6))
 KWH = (("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6), ("µWh", 1e-9))
 
 
@@ -40,6 +41,11 @@ def per_unit(unit: str, score: Triple | None) -> str:
 def energy(kwh: float) -> str:
     """``53 µWh``, ``3.4 Wh``, ``1.24 kWh``."""
     return _scaled(kwh, KWH)
+
+
+def litres(value: float) -> str:
+    """``53 µl``, ``3.4 ml``, ``1.24 l``."""
+    return _scaled(value, LITRES)
 
 
 def _scaled(value: float, scales: Sequence[tuple[str, float]]) -> str:

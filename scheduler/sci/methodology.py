@@ -77,7 +77,9 @@ def methodology(s: Settlement) -> tuple[str, ...]:
         text.append(
             f"Embodied carbon: M = TE x (TiR / EL) x (RR / ToR) of the machine{machine}, with the "
             "time that it was held, and the part that fell to the job: what it held, and what it "
-            "used of what no run held."
+            "used of what no run held"
+            + ("" if s.hardware is None or s.hardware.boards_kg is None else "; boards by boards")
+            + "."
         )
     if s.sci_g_per_unit is not None and s.unit_count is not None:
         text.append(f"SCI = (O + M) per R, with R = {s.unit_count:g} {s.unit}.")

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from providers.base import ZERO, Triple
-from scheduler.models import Deviation, Place, Settlement
+from scheduler.models import Deviation, Place, Settlement, Water
 from scheduler.sci import carbon, uncertainty
 from scheduler.sci.attribution import held_slot_s
 from scheduler.sci.conformance import rules
 from scheduler.sci.deviation import deviation
-from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used
+from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used, uncounted
 from scheduler.sci.energy import COUNTED, open_above, tally
 from scheduler.sci.work import done, unit_name
 
@@ -29,10 +29,15 @@ if TYPE_CHECKING:
     from scheduler.sci.energy import AttemptRecord, Energy
     from scheduler.sci.work import Work
 
+# What a meter calls a board, before its UUID.
+BOARD = "gpu:"
 HELD_FOR_NO_TIME = "the hardware was held for no time that could be counted"
 UNBOUNDED = (
     "{names}: held but not read for all of the time, and it is not known what it can draw, so "
     "there is no upper bound, no score and no saving"
+)
+NO_WATER = (
+    "no use of water is published for {region}: set regions.{region}.wue_l_per_kwh with its source"
 )
 NO_PLAN = "there is no plan to compare with"
 
@@ -85,10 +90,14 @@ def settle(
     hours = energy.run_s / 3600
     held_s = sum(held_slot_s(attempt, slots) for attempt in attempts)
     held = held_s / energy.run_s if energy.run_s > 0 else float(slots)
+    boards = [c.name.removeprefix(BOARD) for c in energy.components if c.name.startswith(BOARD)]
+    uncounted_boards = uncounted(site.hardware, site.region, boards, gpus) if site.hardware else ""
     embodied = None
     if site.hardware is None:
         nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
         nulls["hardware"] = nulls["embodied_g"]
+    elif uncounted_boards:
+        nulls["embodied_g"] = uncounted_boards
     else:
         embodied = embodied_g(site.hardware, hours, held, gpus)
         if embodied.value <= 0:
@@ -131,6 +140,13 @@ def settle(
             elif site.hardware is not None:
                 longer = max(0.0, hours - energy.unbroken_s / 3600)
                 saved = carbon.shifted(saved, ZERO, embodied_g(site.hardware, longer, held, gpus))
+    water = None
+    if site.water is None:
+        nulls["water"] = NO_WATER.format(region=site.region)
+    elif energy.reserved_kwh is None:
+        nulls["water"] = nulls["energy_kwh.reserved"]
+    else:
+        water = Water(energy.reserved_kwh * site.water.l_per_kwh, site.water)
     used = carbon.used(energy.profiles, intensity) if operational is not None else None
     found = _contributors(energy, intensity, site, operational, embodied)
     compared = _deviation(expected, attempts, energy, intensity, site, operational)
@@ -169,6 +185,7 @@ def settle(
         planned_against_realized=compared if isinstance(compared, Deviation) else None,
         place=site.place or Place(site.region, site.zone),
         left_out=energy.left_out,
+        water=water,
     )
     return replace(settlement, conformance=rules(settlement, site))
 

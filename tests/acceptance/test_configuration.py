@@ -117,6 +117,9 @@ def test_a_machine_is_described_by_the_kernel_s_files(tmp_path: Path) -> None:
     assert (found.processor, found.sockets, found.ssds, found.hdds) == ("A CPU", 2, 1, 1)
     parts = found.hardware["ccf_server"]
     assert (parts["cpus"], parts["ssds"], parts["hdds"]) == (2, 1, 1)
+    boards = detect(8.0, 2, tmp_path, board="NVIDIA L4").hardware["ccf_server"]
+    assert (boards["gpus"], boards["gpu"]) == (2, "NVIDIA L4")
+    assert "gpu" not in detect(8.0, 2, tmp_path).hardware["ccf_server"]
     write("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
     write("sys/class/dmi/id/product_name", "c5.large\n")
     assert detect(8.0, 0, tmp_path).hardware == {"instance": "aws/c5.large"}

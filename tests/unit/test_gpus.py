@@ -15,7 +15,7 @@ from providers.base import Launch
 from providers.errors import ExecutorError
 from providers.executors import local
 from providers.executors.local import build
-from providers.meters.nvml import idle_boards
+from providers.meters.nvml import board_name, idle_boards
 from providers.meters.nvml.assigned import BY_BUS, MASK, ORDER, Allocation, allocation, masked
 from providers.runner import claims, proc
 from scheduler.engine.request import Request
@@ -39,6 +39,15 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeNvml]:
         return nvml
 
     return plug
+
+
+def test_boards_of_one_kind_have_a_name_and_mixed_ones_none(
+    plugged: Callable[..., FakeNvml],
+) -> None:
+    plugged(FakeBoard("GPU-a", name="NVIDIA L4"), FakeBoard("GPU-b", name="NVIDIA L4"))
+    assert board_name() == "NVIDIA L4"
+    plugged(FakeBoard("GPU-a", name="NVIDIA L4"), FakeBoard("GPU-b"))
+    assert board_name() == ""
 
 
 def test_only_idle_boards_are_free_and_none_that_does_not_tell(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import Reading, Scope, Usage
-from providers.meters import microarchitecture
-from providers.meters.model import DRAM_W_PER_GB, ModelMeter, memory_gb
+from providers.base import Reading, Scope, Triple, Usage
+from providers.meters import microarchitecture, model
+from providers.meters.model import ModelMeter
 from providers.meters.power import full_load_w
 
 steps = st.lists(
@@ -74,10 +74,48 @@ def test_what_no_look_met_is_in_the_upper_bound() -> None:
     assert cpu.active_j.high == pytest.approx(92 * (watts.full.high - watts.idle.low))
 
 
-def test_memory_is_no_more_than_falls_to_the_job() -> None:
-    _, dram = ModelMeter(Scope(1)).sample(Usage(10.0, 0.0, 1e9, memory_share_s=5.0))
-    assert dram.energy_j.value == pytest.approx(DRAM_W_PER_GB.value * memory_gb() * 5.0)
-    assert dram.active_j == dram.energy_j
+def _hardware(monkeypatch: pytest.MonkeyPatch, cpuinfo: str, memory: float) -> None:
+    watts = microarchitecture.identify(cpuinfo)
+    monkeypatch.setattr(microarchitecture, "here", lambda: watts)
+    monkeypatch.setattr(model, "memory_gb", lambda: memory)
+
+
+def _chips(count: int, flags: str = "fpu") -> str:
+    each = _amd(25, 17) + f"flags : {flags}\nphysical id : {{}}\n"
+    return "\n".join(each.format(n) for n in range(count))
+
+
+def _dram_w(read: frozenset[str] = frozenset()) -> Triple:
+    """Of a job that holds the memory of the whole machine (W)."""
+    _, dram = ModelMeter(Scope(1, read=read)).sample(Usage(10.0, 0.0, 1e9))
+    return dram.energy_j.scaled(0.1)
+
+
+def test_memory_draws_what_was_measured_and_is_no_more_than_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dodge et al. 2022, table 1: 23.0 and 9.3 W of DRAM for 256 GB."""
+    _hardware(monkeypatch, _chips(1, "fpu hypervisor"), 256.0)
+    watts = _dram_w()
+    assert (watts.low, watts.value) == (0, pytest.approx(32.3))
+    assert watts.high == pytest.approx(0.4083 * 256)
+
+
+def test_memory_that_the_watts_of_the_cpu_hold_is_not_counted_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SPECpower's servers with EPYC of the 4th generation have 152 GB for each chip."""
+    _hardware(monkeypatch, _chips(2), 1024.0)
+    assert _dram_w().value == pytest.approx((1024 - 2 * 152.195) * 32.3 / 256)
+    _hardware(monkeypatch, _chips(2), 256.0)
+    assert _dram_w().value == 0
+
+
+def test_beside_a_counter_of_the_cpu_all_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    _hardware(monkeypatch, _chips(2), 256.0)
+    watts = _dram_w(read=frozenset({"cpu"}))
+    assert watts.low == pytest.approx(2 * 9.3)
+    assert watts.value == pytest.approx(32.3)
 
 
 def _amd(family: int, model: int) -> str:

@@ -19,7 +19,9 @@ from scheduler.sci import AttemptRecord, Expectation, boundary, count, methodolo
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-HARDWARE = Hardware(Triple(500, 1000, 2000), 4 * 365 * 24, 10, 0, "a data sheet")
+HARDWARE = Hardware(
+    Triple(500, 1000, 2000), 4 * 365 * 24, 10, 1, "a data sheet", boards_kg=Triple.exact(0)
+)
 SITE = Site("local", "DE", Triple(1.1, 1.2, 1.3), "declared by the operator", HARDWARE)
 RISING = [100.0, 100.0, 300.0, 300.0]
 Make = Callable[..., Job]

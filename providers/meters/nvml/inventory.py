@@ -132,6 +132,17 @@ def board_count() -> int:
         return 0
 
 
+def board_name() -> str:
+    """What the driver calls this machine's boards; empty where they differ or it does not say."""
+    try:
+        with session() as driver:
+            handles = [device.board for device in devices(driver)]
+            names = {driver.ask("nvmlDeviceGetName", handle) for handle in handles}
+    except OSError:
+        return ""
+    return str(names.pop() or "") if len(names) == 1 else ""
+
+
 def gpu_limits_w() -> dict[str, float]:
     """Enforced power limits by UUID, watts, of a slice its share; the silent are left out."""
     limits = {}

@@ -42,6 +42,7 @@ _PLAIN_AFTER = (
     ("pue_source", "pue.source"),
     ("largest_uncertainty", "largest_uncertainty"),
 )
+_LATER_FIGURES = (("water_l", "water.litres"),)
 COLUMNS: tuple[str, ...] = (
     *(name for name, _ in _PLAIN_BEFORE),
     *(column for name, _ in _FIGURES for column in (f"{name}_low", name, f"{name}_high")),
@@ -51,6 +52,7 @@ COLUMNS: tuple[str, ...] = (
     "attempts",
     "notes",
     "reasons",
+    *(column for name, _ in _LATER_FIGURES for column in (f"{name}_low", name, f"{name}_high")),
 )
 # A cell that begins so is a formula to a spreadsheet (OWASP, CSV Injection), also where the
 # sign is the full-width one.
@@ -80,10 +82,11 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
         row[name] = _at(report, path)
         if row[name] is None:
             reasons[name] = report["null_reasons"][path]
-    for name, path in _FIGURES:
+    for name, path in (*_FIGURES, *_LATER_FIGURES):
         figure = _at(report, path)
         if figure is None:
-            reasons[name] = report["null_reasons"][path]
+            nulls = report["null_reasons"]
+            reasons[name] = nulls[path] if path in nulls else nulls[path.partition(".")[0]]
             figure = dict.fromkeys(("low", "value", "high"))
         elif figure["high"] is None:
             reasons[f"{name}_high"] = report["null_reasons"][f"{path}.high"]
@@ -99,7 +102,7 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
 def _at(report: dict[str, Any], path: str) -> Any:
     found: Any = report
     for part in path.split("."):
-        found = found[part]
+        found = None if found is None else found[part]
     return found
 
 

@@ -142,6 +142,12 @@ _FAMILIES: tuple[tuple[str, str, str, Callable[[Report], list[Sample]]], ...] = 
     ),
     ("pue", "ratio", "Power usage effectiveness.", lambda r: _bounds(r, r["pue"]["bounds"])),
     (
+        "water",
+        "liters",
+        "Water used on site, location-based.",
+        lambda r: _bounds(r, r["water"] and r["water"]["litres"]),
+    ),
+    (
         "measured",
         "ratio",
         "Share of the reserved energy that is measured.",

@@ -74,6 +74,14 @@ def report_json(
             "bounds": figure(s.pue) if s else None,
             "source": s.pue_source if s else None,
         },
+        "water": {
+            "litres": figure(s.water.litres),
+            "l_per_kwh": figure(s.water.use.l_per_kwh),
+            "source": s.water.use.source,
+            "boundary": "on site, location-based",
+        }
+        if s and s.water
+        else None,
         "operational_g": figure(s.operational_g) if s else None,
         "embodied_g": figure(s.embodied_g) if s else None,
         "hardware": _hardware(s.hardware) if s and s.hardware else None,
@@ -126,6 +134,9 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons: dict[str, str] = dict(s.nulls) if s else {}
     if s is not None:
         reasons.setdefault("planned_against_realized", "settled before it was told")
+        reasons.setdefault("water", "it was settled before lowtide counted water")
+        apart = "its source does not tell boards apart, or it has none"
+        reasons |= dict.fromkeys(("hardware.boards_kg", "hardware.boards_share"), apart)
         reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
     reasons |= dict.fromkeys(
         ("low_g", "high_g"), reasons.get("operational_g", "no grams are known")
@@ -179,6 +190,8 @@ def _hardware(used: HardwareUsed) -> dict[str, Any]:
         "gpus": used.gpus,
         "reserved_share": used.reserved_share,
         "reserved_share_source": used.reserved_share_source,
+        "boards_kg": figure(used.boards_kg),
+        "boards_share": used.boards_share,
     }
 
 
