@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from providers.base import Method, Triple
-from providers.series import Kind, Signal
+from providers.base import JournalFile, Method, Triple
+from providers.series import Factors, Flow, Kind, Signal
 from scheduler.models.job import Basis
 
 
@@ -201,13 +201,74 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesUsed:
+    """The intensity of a grid zone, as far as a run, its baseline or its plan reaches.
+
+    Each interval is its start and end (Unix seconds), low, value and high (g CO2e/kWh), and who
+    stated it.
+    """
+
+    zone: str
+    signal: Signal
+    kind: Kind
+    factors: Factors | None
+    flow: Flow | None
+    intervals: tuple[tuple[float, float, float, float, float, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptUsed:
+    """One start: Unix seconds, with the journal that its energy was read from.
+
+    ``stops``, ``reload_s`` and ``resumed`` are as in :class:`scheduler.sci.AttemptRecord`.
+    """
+
+    started_s: float
+    ended_s: float | None
+    exit_code: int | None
+    stops: tuple[tuple[float, float | None], ...]
+    reload_s: float
+    resumed: bool
+    journal: JournalFile | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanUsed:
+    """What the plan counted with: when (Unix seconds), at what power, on which forecast."""
+
+    spans: tuple[tuple[float, float], ...]
+    watts: float
+    forecast: SeriesUsed
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All inputs of a settlement but the journals, which it names, and the work that was counted.
+
+    ``release_s`` is when the baseline starts at ``home`` (Unix seconds). ``unit`` is the one that
+    was asked for, None where R is the job.
+    """
+
+    slots: int
+    gpus: int
+    unit: str | None
+    attempts: tuple[AttemptUsed, ...]
+    site: Site
+    home: Site
+    release_s: float
+    intensity: SeriesUsed | None
+    home_intensity: SeriesUsed | None
+    planned: PlanUsed | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """What a job really cost. ``nulls`` names each unknown field with its reason.
 
     ``units`` is all the work that the job counted, by unit, over all attempts; ``metrics`` is what
     it told of its result (accuracy), the last value of each. ``uncertainty`` has the largest
-    contributor first. ``place`` is None where it was settled before lowtide recorded that: a
-    report is made from the settlement alone, whatever the config says by then.
+    contributor first. ``place`` and ``evidence`` are None where it was settled before lowtide
+    recorded them: a report is made from the settlement alone, whatever the config says by then.
     """
 
     status: Literal["provisional", "final"]
@@ -239,6 +300,7 @@ class Settlement:
     uncertainty: tuple[Contributor, ...] = ()
     planned_against_realized: Deviation | None = None
     place: Place | None = None
+    evidence: Evidence | None = None
 
     @property
     def functional_units(self) -> tuple[FunctionalUnit, ...]:

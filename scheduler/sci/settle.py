@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from providers.base import ZERO, Triple
-from scheduler.models import Deviation, Place, Settlement
-from scheduler.sci import carbon, uncertainty
+from providers.series import from_unix
+from scheduler.models import Deviation, Evidence, Place, Settlement
+from scheduler.sci import carbon, evidence, uncertainty
 from scheduler.sci.conformance import rules
-from scheduler.sci.deviation import deviation
+from scheduler.sci.deviation import Expectation, deviation
 from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used
 from scheduler.sci.energy import COUNTED, tally
 from scheduler.sci.work import done, unit_name
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from providers.base import Journal
     from providers.series import Series
     from scheduler.models import Basis, Contributor, Site
-    from scheduler.sci.deviation import Expectation
     from scheduler.sci.energy import AttemptRecord, Energy
     from scheduler.sci.work import Work
 
@@ -55,6 +56,16 @@ def settle(
     ``expected`` is what the plan counted with, or the reason why that is not known.
     """
     energy = tally(attempts)
+    first_s = attempts[0].started_at.timestamp()
+    shift = release.timestamp() - first_s
+    span = evidence.reach(energy, attempts, NO_PLAN)
+    whole = evidence.reach(energy, attempts, expected)
+    intensity = evidence.touching(intensity, whole)
+    home_intensity = evidence.touching(home_intensity, (span[0] + shift, span[1] + shift))
+    if isinstance(expected, Expectation):
+        forecast = evidence.touching(expected.forecast, whole)
+        assert forecast is not None  # there was one
+        expected = replace(expected, forecast=forecast)
     nulls: dict[str, str] = {}
     if energy.reserved_kwh is None:
         reason = "; ".join(energy.notes) or "no energy was read"
@@ -93,8 +104,6 @@ def settle(
     sci = None if total is None or count is None else total.scaled(1.0 / count)
     if sci is None:
         nulls["sci_g_per_unit"] = nulls.get("total_g") or nulls["functional_unit.count"]
-    first_s = attempts[0].started_at.timestamp()
-    shift = release.timestamp() - first_s
     home_embodied = None
     if home.hardware is not None:
         home_embodied = embodied_g(home.hardware, energy.unbroken_s / 3600, held, gpus)
@@ -153,8 +162,43 @@ def settle(
         uncertainty=found,
         planned_against_realized=compared if isinstance(compared, Deviation) else None,
         place=site.place or Place(site.region, site.zone),
+        evidence=Evidence(
+            slots=slots,
+            gpus=gpus,
+            unit=unit,
+            attempts=tuple(evidence.kept_attempt(a) for a in attempts),
+            site=site,
+            home=home,
+            release_s=release.timestamp(),
+            intensity=evidence.kept_series(intensity),
+            home_intensity=evidence.kept_series(home_intensity),
+            planned=evidence.kept_plan(expected),
+        ),
     )
     return replace(settlement, conformance=rules(settlement, site))
+
+
+def resettle(kept: Evidence, journals: Sequence[Journal], work: Work) -> Settlement:
+    """The settlement that :func:`settle` made of this evidence, made once more.
+
+    ``journals`` are those of its attempts, in their order. Reasons and notes that came with the
+    inputs are not kept, so these may read otherwise.
+    """
+    pairs = zip(kept.attempts, journals, strict=True)
+    return settle(
+        attempts=[evidence.attempt_of(a, journal) for a, journal in pairs],
+        site=kept.site,
+        home=kept.home,
+        release=from_unix(kept.release_s),
+        intensity=evidence.series_of(kept.intensity),
+        home_intensity=evidence.series_of(kept.home_intensity),
+        provisional=False,
+        slots=kept.slots,
+        gpus=kept.gpus,
+        unit=kept.unit,
+        work=work,
+        expected=evidence.plan_of(kept.planned),
+    )
 
 
 def _contributors(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler import sci
 from scheduler.report.schema.common import figure, iso, null_reasons
+from scheduler.report.schema.evidence import evidence_json, sealed
 from scheduler.report.schema.job import durations, overrun
 from scheduler.report.unsettled import unsettled
 from scheduler.report.versions import difference
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 NOT_RECORDED = "not recorded: it was settled before lowtide recorded the place"
 NO_ZONE = "its region had no grid zone in the config"
+NO_EVIDENCE = "it was settled before lowtide kept what a settlement is computed from"
 
 
 def report_json(
@@ -44,6 +46,23 @@ def report_json(
         "ended_at": iso(job.ended_at),
         "duration": durations(job),
         "deadline_met": job.deadline_met,
+        "planned_g": figure(plan.window.grams) if plan else None,
+        **settled_json(s),
+        "settlements": _versions(versions),
+        "evidence": evidence_json(s.evidence) if s and s.evidence else None,
+        "notes": [*(s.notes if s else ()), *overrun(job)],
+    }
+    if s is None:
+        content["functional_unit"]["name"] = sci.unit_name(spec.unit or "job")
+        content["basis"] = plan.basis if plan else None
+    never = unsettled(job, "the job") if s is None else ""
+    content["null_reasons"] = null_reasons(content, _reasons(job, s), never)
+    return content if content["evidence"] is None else sealed(content)
+
+
+def settled_json(s: Settlement | None) -> dict[str, Any]:
+    """All of a report that comes from the settlement, and from nothing that was asked for."""
+    return {
         "energy_kwh": {
             "active": figure(s.active_kwh) if s else None,
             "reserved": figure(s.reserved_kwh) if s else None,
@@ -79,7 +98,7 @@ def report_json(
         "hardware": _hardware(s.hardware) if s and s.hardware else None,
         "total_g": figure(s.total_g) if s else None,
         "functional_unit": {
-            "name": s.unit if s else sci.unit_name(spec.unit or "job"),
+            "name": s.unit if s else None,
             "count": s.unit_count if s else None,
         },
         "sci_g_per_unit": figure(s.sci_g_per_unit) if s else None,
@@ -88,8 +107,7 @@ def report_json(
             for u in (s.functional_units if s else ())
         ],
         "metrics": s.metrics if s else None,
-        "basis": s.basis if s else plan.basis if plan else None,
-        "planned_g": figure(plan.window.grams) if plan else None,
+        "basis": s.basis if s else None,
         "planned_against_realized": _deviation(s),
         "baseline_g": figure(s.baseline_g) if s else None,
         "saved_g": figure(s.saved_g) if s else None,
@@ -113,11 +131,7 @@ def report_json(
             }
             for a in (s.attempts if s else ())
         ],
-        "settlements": _versions(versions),
-        "notes": [*(s.notes if s else ()), *overrun(job)],
     }
-    never = unsettled(job, "the job") if s is None else ""
-    return content | {"null_reasons": null_reasons(content, _reasons(job, s), never)}
 
 
 def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
@@ -136,6 +150,7 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons |= dict.fromkeys(("group", "project"), "not given")
     if s is not None:
         reasons["zone"] = NO_ZONE if s.place else NOT_RECORDED
+        reasons |= _evidence_reasons(s)
     reasons["deadline_met"] = job.no_verdict
     reasons |= {"started_at": "it has not started", "ended_at": "it has not ended"}
     reasons |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
@@ -152,6 +167,26 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     elif plan.window.grams is None:
         reasons.setdefault("planned_g", plan.nulls.get("expected_g", "the plan had no forecast"))
     return reasons
+
+
+def _evidence_reasons(s: Settlement) -> dict[str, str]:
+    """Why parts of the evidence are not there."""
+    if s.evidence is None:
+        return {"evidence": NO_EVIDENCE}
+    at = "evidence"
+    found = {
+        f"{at}.unit": "none was named: R is the job",
+        f"{at}.home_intensity": s.nulls.get("baseline_g", ""),
+        f"{at}.planned": s.nulls.get("planned_against_realized", ""),
+        f"{at}.home.hardware": "no hardware is counted there",
+        "factors": "its source does not state them",
+        "flow": "its source does not state it",
+        "ended_s": "it has not ended",
+        "journal": "it has left none that could be read",
+    }
+    for i in range(len(s.evidence.attempts)):
+        found[f"{at}.attempts.{i}.stops"] = "it was still stopped at the end"
+    return {path: why for path, why in found.items() if why}
 
 
 def _deviation(s: Settlement | None) -> dict[str, Any] | None:
