@@ -25,7 +25,6 @@ from scheduler.models.job import (
     QueuePlan,
     Recurrence,
     Window,
-    saving_percent,
 )
 from scheduler.models.settlement import (
     AttemptEnergy,
@@ -35,6 +34,7 @@ from scheduler.models.settlement import (
     Deviation,
     Evidence,
     Figures,
+    FirstCome,
     FunctionalUnit,
     Hardware,
     HardwareUsed,
@@ -45,6 +45,7 @@ from scheduler.models.settlement import (
     SeriesUsed,
     Settlement,
     Site,
+    StartUsed,
     provider_of,
 )
 
@@ -67,6 +68,7 @@ __all__ = [
     "Event",
     "Evidence",
     "Figures",
+    "FirstCome",
     "FunctionalUnit",
     "Hardware",
     "HardwareUsed",
@@ -86,7 +88,7 @@ __all__ = [
     "SeriesUsed",
     "Settlement",
     "Site",
+    "StartUsed",
     "Window",
     "provider_of",
-    "saving_percent",
 ]

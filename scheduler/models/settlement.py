@@ -123,6 +123,7 @@ class IntensityUsed:
     """The intensity behind a settlement; ``g_per_kwh`` is weighted by energy.
 
     ``values`` is how many of them the run met one after the other; None: not noted at the time.
+    ``factors`` and ``flow`` are None where the source does not state them.
     """
 
     signal: Signal
@@ -130,6 +131,8 @@ class IntensityUsed:
     source: str
     g_per_kwh: Triple
     values: int | None = None
+    factors: Factors | None = None
+    flow: Flow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,27 @@ class Deviation:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstCome:
+    """The run as if all jobs were served in order of release on the slots of their home.
+
+    ``start`` is when it would have started then, ``baseline_g`` what it would have emitted.
+    ``estimated``: an intensity, or how long a job before it runs, is no actual one.
+    """
+
+    start: datetime
+    baseline_g: Triple
+    saved_g: Triple
+    estimated: bool
+
+    @property
+    def saved_percent(self) -> float | None:
+        """Share of this baseline saved, on middle values; may be negative."""
+        if self.baseline_g.value <= 0:
+            return None
+        return 100.0 * self.saved_g.value / self.baseline_g.value
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionalUnit:
     """One R with the score for it; None where no total, or no count above zero, is known."""
 
@@ -198,6 +222,10 @@ class Figures:
     saved_g: Triple | None
     saving_estimated: bool
     measured_percent: float | None
+    signal: Signal | None = None
+    first_come_baseline_g: Triple | None = None
+    first_come_saved_g: Triple | None = None
+    first_come_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +270,23 @@ class PlanUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class StartUsed:
+    """When another baseline starts (Unix seconds), and the intensity of home over it.
+
+    ``estimated``: the start rests on how long other jobs are expected to run.
+    """
+
+    start_s: float
+    estimated: bool
+    intensity: SeriesUsed | None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All inputs of a settlement but the journals, which it names, and the work that was counted.
 
     ``release_s`` is when the baseline starts at ``home`` (Unix seconds). ``unit`` is the one that
-    was asked for, None where R is the job.
+    was asked for, None where R is the job. ``first_come`` is as in :class:`Settlement`.
     """
 
     slots: int
@@ -259,6 +299,7 @@ class Evidence:
     intensity: SeriesUsed | None
     home_intensity: SeriesUsed | None
     planned: PlanUsed | None
+    first_come: StartUsed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +342,7 @@ class Settlement:
     planned_against_realized: Deviation | None = None
     place: Place | None = None
     evidence: Evidence | None = None
+    first_come: FirstCome | None = None
 
     @property
     def functional_units(self) -> tuple[FunctionalUnit, ...]:
@@ -313,6 +355,26 @@ class Settlement:
             )
             for name, count in self.units.items()
         )
+
+    @property
+    def signal(self) -> Signal | None:
+        """What its grams rest on; None where the intensity is not known."""
+        return None if self.intensity is None else self.intensity.signal
+
+    @property
+    def first_come_baseline_g(self) -> Triple | None:
+        """What it would have emitted, served in order of release."""
+        return None if self.first_come is None else self.first_come.baseline_g
+
+    @property
+    def first_come_saved_g(self) -> Triple | None:
+        """What was saved against that."""
+        return None if self.first_come is None else self.first_come.saved_g
+
+    @property
+    def first_come_estimated(self) -> bool:
+        """Whether that rests on anything that is no actual figure."""
+        return self.first_come is not None and self.first_come.estimated
 
     @property
     def saved_percent(self) -> float | None:

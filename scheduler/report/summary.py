@@ -64,8 +64,8 @@ def table(summary: dict[str, Any], *, width: int = 110) -> str:
     apart = totals["unsuccessful"]
     if apart is not None and apart["saved_g"] is not None:
         lines.append(
-            f"not in the saving: {grams(apart['saved_g']['value'])} of {apart['jobs']} job(s) that "
-            "failed, were cancelled or were lost"
+            f"not in the saving: {grams(apart['saved_g']['value'])} of {len(apart['job_ids'])} "
+            "job(s) that failed, were cancelled or were lost"
         )
     return tables.draw(drawn, *lines, width=width)
 

@@ -29,8 +29,8 @@ _ENDED = tuple(str(state) for state in JobState if state.ended)
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A job that ended as ``state``; ``name`` is the field of it that sums go by, ``figures`` those of its newest
-    settlement. None of one that ``ran``: they are not stored, or cannot be read.
+    """A job that ended as ``state``; ``name`` is the field of it that sums go by, ``figures`` those
+    of its newest settlement. None of one that ``ran``: they are not stored, or cannot be read.
     """
 
     job_id: str

@@ -15,7 +15,7 @@ from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
 from providers.series import Series
 from scheduler.models import Hardware, Job, JobSpec, JobState, Plan, Power, Settlement, Site, Window
 from scheduler.report import group, markdown, schema, summary, terminal
-from scheduler.sci import AttemptRecord, Expectation, boundary, count, methodology, settle
+from scheduler.sci import AttemptRecord, Expectation, Start, boundary, count, methodology, settle
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -58,6 +58,7 @@ def settled(
         "gpus": 0,
         "unit": None,
         "work": count(lines),
+        "first_come": Start(T0, _series(RISING)),
     }
     return settle(**(fields | changes))
 

@@ -16,7 +16,7 @@ from scheduler.report.versions import difference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scheduler.models import HardwareUsed, Job, Settlement
+    from scheduler.models import FirstCome, HardwareUsed, Job, Settlement
     from scheduler.store import Version
 
 NOT_RECORDED = "not recorded: it was settled before lowtide recorded the place"
@@ -85,6 +85,8 @@ def settled_json(s: Settlement | None) -> dict[str, Any]:
             "signal": s.intensity.signal if s and s.intensity else None,
             "kind": s.intensity.kind if s and s.intensity else None,
             "source": s.intensity.source if s and s.intensity else None,
+            "factors": s.intensity.factors if s and s.intensity else None,
+            "flow": s.intensity.flow if s and s.intensity else None,
             "g_per_kwh": s.intensity.g_per_kwh.value if s and s.intensity else None,
             "bounds": figure(s.intensity.g_per_kwh) if s and s.intensity else None,
         },
@@ -113,6 +115,7 @@ def settled_json(s: Settlement | None) -> dict[str, Any]:
         "saved_g": figure(s.saved_g) if s else None,
         "saved_percent": s.saved_percent if s else None,
         "saving_estimated": s.saving_estimated if s else None,
+        "first_come": _first_come(s.first_come) if s and s.first_come else None,
         "largest_uncertainty": s.largest_uncertainty if s else None,
         "uncertainty": [asdict(c) for c in (s.uncertainty if s else ())],
         "uncertainty_rule": sci.RULE,
@@ -140,6 +143,7 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons: dict[str, str] = dict(s.nulls) if s else {}
     if s is not None:
         reasons.setdefault("planned_against_realized", "settled before it was told")
+        reasons.setdefault("first_come", "settled before it was computed")
         reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
     reasons |= dict.fromkeys(
         ("low_g", "high_g"), reasons.get("operational_g", "no grams are known")
@@ -155,6 +159,7 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons |= {"started_at": "it has not started", "ended_at": "it has not ended"}
     reasons |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     reasons.setdefault("region", "not planned yet")
+    reasons |= {"factors": "its source does not state them", "flow": "its source does not state it"}
     for i, c in enumerate(s.components if s else ()):
         for name in ("active_kwh", "energy_kwh"):
             if f"components.{c.name}.{name}" in reasons:
@@ -177,16 +182,26 @@ def _evidence_reasons(s: Settlement) -> dict[str, str]:
     found = {
         f"{at}.unit": "none was named: R is the job",
         f"{at}.home_intensity": s.nulls.get("baseline_g", ""),
+        f"{at}.first_come": s.nulls.get("first_come", ""),
+        f"{at}.first_come.intensity": s.nulls.get("first_come", ""),
         f"{at}.planned": s.nulls.get("planned_against_realized", ""),
         f"{at}.home.hardware": "no hardware is counted there",
-        "factors": "its source does not state them",
-        "flow": "its source does not state it",
         "ended_s": "it has not ended",
         "journal": "it has left none that could be read",
     }
     for i in range(len(s.evidence.attempts)):
         found[f"{at}.attempts.{i}.stops"] = "it was still stopped at the end"
     return {path: why for path, why in found.items() if why}
+
+
+def _first_come(found: FirstCome) -> dict[str, Any]:
+    return {
+        "start": iso(found.start),
+        "baseline_g": figure(found.baseline_g),
+        "saved_g": figure(found.saved_g),
+        "saved_percent": found.saved_percent,
+        "estimated": found.estimated,
+    }
 
 
 def _deviation(s: Settlement | None) -> dict[str, Any] | None:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from providers.base import Triple
-from scheduler.models import Figures, JobState
+from scheduler.models import JobState
 from scheduler.report.schema.common import figure, null_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scheduler.models import Settlement
+    from scheduler.models import Figures, Settlement
 
+# What sums over jobs save against: the same jobs on the same slots, served in order of release.
+BASELINE = "first come, first served on the same slots"
 _SAVING = ("baseline_g", "saved_g")
-_SPENT = tuple(
-    field.name
-    for field in fields(Figures)
-    if field.name.endswith(("_kwh", "_g")) and field.name not in _SAVING
-)
+_SPENT = ("active_kwh", "reserved_kwh", "operational_g", "embodied_g", "total_g")
+# Grams of jobs that are settled on different signals are no sum.
+_BY_SIGNAL = ("operational_g", "total_g", *_SAVING, "saved_percent")
 
 
 class HasState(Protocol):
@@ -62,25 +62,27 @@ class _Savings:
     """What jobs saved, of those whose saving is known."""
 
     def __init__(self) -> None:
-        self.jobs, self.estimated = 0, False
+        self.job_ids: list[str] = []
+        self.estimated = False
         self.sums = {name: _Sum() for name in _SAVING}
-        self._saved_g = self._baseline_g = 0.0
 
     def add(self, cost: JobCost) -> None:
-        self.jobs += 1
+        self.job_ids.append(cost.job_id)
         spent = cost.figures
         for name, each in self.sums.items():
-            each.add(cost.job_id, None if spent is None else getattr(spent, name))
-        if spent is not None and spent.saved_g is not None and spent.baseline_g is not None:
-            self.estimated = self.estimated or spent.saving_estimated
-            self._saved_g += spent.saved_g.value
-            self._baseline_g += spent.baseline_g.value
+            each.add(cost.job_id, None if spent is None else getattr(spent, f"first_come_{name}"))
+        if spent is not None and spent.first_come_saved_g is not None:
+            self.estimated = self.estimated or spent.first_come_estimated
 
     def as_json(self) -> dict[str, Any]:
-        above = self._baseline_g > 0
+        baseline, saved = (each.found for each in self.sums.values())
+        percent = None
+        if baseline is not None and saved is not None and baseline.value > 0:
+            percent = 100.0 * saved.value / baseline.value
         return {
-            **{name: figure(each.found) for name, each in self.sums.items()},
-            "saved_percent": 100.0 * self._saved_g / self._baseline_g if above else None,
+            "baseline_g": figure(baseline),
+            "saved_g": figure(saved),
+            "saved_percent": percent,
             "saving_estimated": self.estimated,
         }
 
@@ -95,6 +97,7 @@ class Totals:
         self._jobs = 0
         self._sums = {name: _Sum() for name in _SPENT}
         self._savings, self._unsuccessful = _Savings(), _Savings()
+        self._signals: Counter[str] = Counter()
         # Percent measured times kWh, of how many.
         self._measured = self._judged_kwh = 0.0
 
@@ -104,6 +107,8 @@ class Totals:
         spent = cost.figures
         for name, each in self._sums.items():
             each.add(cost.job_id, None if spent is None else getattr(spent, name))
+        if spent is not None and spent.signal is not None:
+            self._signals[spent.signal] += 1
         failed = cost.state.ended and cost.state is not JobState.SUCCEEDED
         (self._unsuccessful if failed else self._savings).add(cost)
         if spent is not None and spent.measured_percent is not None and spent.reserved_kwh:
@@ -113,14 +118,15 @@ class Totals:
     def as_json(self) -> dict[str, Any]:
         """Sums over what is known; ``left_out`` names the jobs that each of them lacks."""
         sums = {name: figure(each.found) for name, each in self._sums.items()}
-        apart = {"jobs": self._unsuccessful.jobs} | self._unsuccessful.as_json()
+        apart = {"job_ids": self._unsuccessful.job_ids} | self._unsuccessful.as_json()
         content: dict[str, Any] = {
             "jobs": self._jobs,
             "energy_kwh": {"active": sums.pop("active_kwh"), "reserved": sums.pop("reserved_kwh")},
             **sums,
             **self._savings.as_json(),
             "measured_percent": self._measured / self._judged_kwh if self._judged_kwh > 0 else None,
-            "unsuccessful": apart if self._unsuccessful.jobs else None,
+            "baseline": BASELINE,
+            "unsuccessful": apart if self._unsuccessful.job_ids else None,
         }
         lacking = {n: s.left_out for n, s in (self._sums | self._savings.sums).items()}
         content["jobs_without"] = {
@@ -130,6 +136,14 @@ class Totals:
         }
         content["left_out"] = {name: ids for name, ids in lacking.items() if ids}
         why = {"unsuccessful": "no job here failed, was cancelled or was lost"}
+        if len(self._signals) > 1:
+            mixed = ", ".join(f"{n} on {signal}" for signal, n in sorted(self._signals.items()))
+            content |= dict.fromkeys(_BY_SIGNAL)
+            why |= dict.fromkeys(
+                _BY_SIGNAL, f"jobs are settled on several signals ({mixed}), which are not summed"
+            )
+            if content["unsuccessful"] is not None:
+                content["unsuccessful"] |= dict.fromkeys(_SAVING) | {"saved_percent": None}
         return content | {"null_reasons": null_reasons(content, why, "known of no job here")}
 
 
