@@ -34,7 +34,7 @@ def verify_command(files: tuple[str, ...], as_json: bool) -> int:
     folder with it). Without journals, those are read that the report names. Exit code 1: a figure
     or a byte was changed, or a journal is missing.
     """
-    from scheduler.report.verification import check, check_sums
+    from scheduler.report.verification import DAMAGED, check, check_sums
 
     reports, journals = _read(files)
     used: set[str] = set()
@@ -54,9 +54,9 @@ def verify_command(files: tuple[str, ...], as_json: bool) -> int:
             jobs = document.get("jobs", [document])
             checks = [check(report, find) for report in jobs]
             sums = check_sums(document, checks)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
-            said = str(e).splitlines()[0] if str(e) else type(e).__name__
-            raise UsageError(f"{name} is damaged: {type(e).__name__}: {said}") from e
+        except DAMAGED as e:
+            said = f"{type(e).__name__}: {str(e).partition(chr(10))[0]}"
+            raise UsageError(f"{name} is no report of `lowtide report --json`: {said}") from e
         found.append((name, checks if sums is None else [*checks, sums]))
     strange = [f for sha, journal in journals.items() if sha not in used and (f := journal.file)]
     whole = not strange and all(c.verdict == "verified" for _, checks in found for c in checks)

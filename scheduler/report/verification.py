@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from providers.base import Journal
 from scheduler import sci
 from scheduler.models import JobState
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 RELATIVE = 1e-9
 # What cancels may leave rounding of what it came from: this share of the job's largest figure.
 OF_LARGEST = 1e-12
+# What a report that was changed may bring about.
+DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 # Texts that tell reasons, some of which came with inputs that are not kept.
 TEXTS = ("methodology", "boundary", "why", "null_reasons")
 
@@ -65,36 +69,49 @@ class Check:
 
 
 def check(report: Mapping[str, Any], find: Callable[[JournalFile], Journal | None]) -> Check:
-    """One job of a report; ``find`` reads the journal that the evidence names.
-
-    :class:`ValueError` where the report is damaged.
-    """
+    """One job of a report; ``find`` reads the journal that the evidence names."""
     job_id = str(report["job_id"])
     if report.get("evidence") is None:
         why = report.get("null_reasons", {}).get("evidence", "it carries no evidence")
         return Check(job_id, missing=(f"there is no evidence: {why}",))
-    faults, missing = [], []
+    faults: tuple[str, ...] = ()
     if seal(report) != report["evidence"].get("report_sha256"):
-        faults.append("the report was changed after it was made: its seal does not fit")
+        faults = ("the report was changed after it was made: its seal does not fit",)
+    try:
+        with np.errstate(divide="raise", invalid="raise", over="raise"):
+            return _recomputed(job_id, report, find, faults)
+    except DAMAGED as e:
+        said = str(e).partition("\n")[0]
+        fault = f"its figures cannot be computed from its evidence: {type(e).__name__}: {said}"
+        return Check(job_id, faults=(*faults, fault))
+
+
+def _recomputed(
+    job_id: str,
+    report: Mapping[str, Any],
+    find: Callable[[JournalFile], Journal | None],
+    faults: tuple[str, ...],
+) -> Check:
     kept = evidence_of(report["evidence"])
     journals: list[Journal] = []
+    missing: tuple[str, ...] = ()
     for number, attempt in enumerate(kept.attempts, 1):
         named = attempt.journal
         found = Journal((), (), ("no energy journal",)) if named is None else find(named)
-        if named is not None and found is None:
-            missing.append(f"the journal of attempt {number} is not here: it was {named.path}")
-        elif named is not None and found is not None and not same(found.file, named):
-            faults.append(f"the journal of attempt {number} was changed: {named.path}")
-        elif found is not None:
+        if found is None:
+            where = "" if named is None else named.path
+            missing += (f"the journal of attempt {number} is not here: it was {where}",)
+        elif named is not None and not same(found.file, named):
+            faults += (f"the journal of attempt {number} was changed: {named.path}",)
+        else:
             journals.append(found)
     if len(journals) < len(kept.attempts):
-        return Check(job_id, faults=tuple(faults), missing=tuple(missing))
+        return Check(job_id, faults=faults, missing=missing)
     units = {unit["name"]: unit["count"] for unit in report["functional_units"]}
-    work = sci.Work(units, report["metrics"] or {})
-    made = sci.resettle(kept, journals, work)
+    made = sci.resettle(kept, journals, sci.Work(units, report["metrics"] or {}))
     figures = settled_json(made)
     differences = tuple(_differences(report, figures, "", OF_LARGEST * _largest(figures)))
-    return Check(job_id, _count(figures), differences, tuple(faults), settlement=made)
+    return Check(job_id, _count(figures), differences, faults, settlement=made)
 
 
 @dataclass(frozen=True, slots=True)
