@@ -44,6 +44,7 @@ UNREAD_S = 3600.0
 @click.option("--slots", type=click.IntRange(1), default=1, help="Logical CPUs that it holds.")
 @click.option("--gpus", type=click.IntRange(0), default=0, help="Free GPUs to give it, by UUID.")
 @click.option("--unit", metavar="NAME", help="Unit of work that it counts in $LOWTIDE_UNITS.")
+@click.option("--unit-rationale", metavar="TEXT", help="Why this unit (SCI for AI asks that).")
 @click.option("--interval", metavar="SPAN", help="Time between two samples; default 1s.")
 @click.option("--out", "--output", metavar="FILE", help="Write the report as JSON to FILE.")
 @click.option("--run-dir", metavar="DIR", help="Keep the record in DIR, which is made.")
@@ -59,6 +60,7 @@ def meter_command(
     slots: int,
     gpus: int,
     unit: str | None,
+    unit_rationale: str | None,
     interval: str | None,
     out: str | None,
     run_dir: str | None,
@@ -110,7 +112,10 @@ def meter_command(
         if receipt.reason == "not_started":
             say(f"lowtide: {receipt.error}")
         else:
-            _tell(report(launch, receipt, where, name=name, unit=unit), out, as_json=as_json)
+            made = report(
+                launch, receipt, where, name=name, unit=unit, unit_rationale=unit_rationale
+            )
+            _tell(made, out, as_json=as_json)
     except LowtideError as e:
         # Whatever became of the report: the command has run, and its record can be read again.
         kept = True

@@ -189,5 +189,7 @@ def settle_run(
         no_baseline_reason=there.reason,
         expected=expected,
         first_come=first_come,
+        step_s=here.step_s,
+        unit_rationale=job.spec.unit_rationale or "",
         notes=tuple(dict.fromkeys((*here.notes, *there.notes))),
     )

@@ -53,6 +53,7 @@ class Metered:
     started_at: float
     receipt: Receipt | None
     journal: Journal
+    unit_rationale: str | None = None
 
 
 class Desk:
@@ -159,6 +160,7 @@ class Desk:
             gpus=run.gpus,
             slots=run.slots,
             unit=run.unit,
+            unit_rationale=run.unit_rationale,
         )
         return Job(
             id=run.id,

@@ -161,6 +161,7 @@ class JobSpec(BaseModel):
     gpus: Annotated[int, Field(ge=0, le=MOST)] = 0
     slots: Annotated[int, Field(ge=1, le=MOST)] = 1
     unit: str | None = None
+    unit_rationale: str | None = None
     time_limit_s: Duration | None = None
     retries: Annotated[int, Field(ge=0)] = 0
     recurrence: str | None = None

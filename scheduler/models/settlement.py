@@ -123,7 +123,8 @@ class IntensityUsed:
     """The intensity behind a settlement; ``g_per_kwh`` is weighted by energy.
 
     ``values`` is how many of them the run met one after the other; None: not noted at the time.
-    ``factors`` and ``flow`` are None where the source does not state them.
+    ``factors`` and ``flow`` are None where the source does not state them, ``step_s`` (for how long
+    one of its values holds at most) where that is not known.
     """
 
     signal: Signal
@@ -133,6 +134,7 @@ class IntensityUsed:
     values: int | None = None
     factors: Factors | None = None
     flow: Flow | None = None
+    step_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +288,8 @@ class Evidence:
     """All inputs of a settlement but the journals, which it names, and the work that was counted.
 
     ``release_s`` is when the baseline starts at ``home`` (Unix seconds). ``unit`` is the one that
-    was asked for, None where R is the job. ``first_come`` is as in :class:`Settlement`.
+    was asked for, None where R is the job. ``first_come``
+    and ``unit_rationale`` are as in :class:`Settlement`, ``step_s`` as in :class:`IntensityUsed`.
     """
 
     slots: int
@@ -300,6 +303,8 @@ class Evidence:
     home_intensity: SeriesUsed | None
     planned: PlanUsed | None
     first_come: StartUsed | None = None
+    step_s: float | None = None
+    unit_rationale: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +348,7 @@ class Settlement:
     place: Place | None = None
     evidence: Evidence | None = None
     first_come: FirstCome | None = None
+    unit_rationale: str = ""
 
     @property
     def functional_units(self) -> tuple[FunctionalUnit, ...]:

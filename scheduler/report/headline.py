@@ -41,7 +41,7 @@ def headline(job: Job, s: Settlement) -> list[str]:
     if s.hardware is not None:
         lines += _hardware(s.hardware)
     lines.append(f"saved        {saving(s)}")
-    lines.append(f"             {_first_come(s)}")
+    lines.append(f"first-come   {_first_come(s)}")
     if job.plan is not None and job.plan.window.grams is not None:
         lines.append(f"planned      {grams(job.plan.window.grams.value)} ({job.plan.basis})")
         lines.append(f"deviation    {_deviation(s)}")

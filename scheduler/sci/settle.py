@@ -70,13 +70,16 @@ def settle(
     no_baseline_reason: str = "",
     expected: Expectation | str = NO_PLAN,
     first_come: Start | str = NO_PLAN,
+    step_s: float | None = None,
+    unit_rationale: str = "",
     notes: tuple[str, ...] = (),
 ) -> Settlement:
     """Settle a job. Series hold, per interval, actuals or else the forecast in force.
 
     ``expected`` is what the plan counted with, ``first_come`` when the job would have started had
     all been served in order of release on the slots of its home; or the reason why that is not
-    known.
+    known. ``step_s`` is for how long a value of the intensity holds, ``unit_rationale`` why this
+    unit was chosen.
     """
     energy = tally(attempts)
     first_s = attempts[0].started_at.timestamp()
@@ -169,6 +172,7 @@ def settle(
     if isinstance(served, str):
         nulls["first_come"] = served
     used = carbon.used(energy.profiles, intensity) if operational is not None else None
+    used = used and replace(used, step_s=step_s)
     found = _contributors(energy, intensity, site, operational, embodied)
     compared = _deviation(expected, attempts, energy, intensity, site, operational)
     if isinstance(compared, str):
@@ -210,6 +214,7 @@ def settle(
         uncertainty=found,
         planned_against_realized=compared if isinstance(compared, Deviation) else None,
         place=site.place or Place(site.region, site.zone),
+        unit_rationale=unit_rationale,
         evidence=Evidence(
             slots=slots,
             gpus=gpus,
@@ -228,6 +233,8 @@ def settle(
                 first_come.estimated,
                 evidence.kept_series(first_come.intensity),
             ),
+            step_s=step_s,
+            unit_rationale=unit_rationale,
         ),
     )
     return replace(settlement, conformance=rules(settlement, site))
@@ -260,6 +267,8 @@ def resettle(kept: Evidence, journals: Sequence[Journal], work: Work) -> Settlem
             evidence.series_of(kept.first_come.intensity),
             estimated=kept.first_come.estimated,
         ),
+        step_s=kept.step_s,
+        unit_rationale=kept.unit_rationale,
     )
 
 

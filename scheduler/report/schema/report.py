@@ -87,6 +87,7 @@ def settled_json(s: Settlement | None) -> dict[str, Any]:
             "source": s.intensity.source if s and s.intensity else None,
             "factors": s.intensity.factors if s and s.intensity else None,
             "flow": s.intensity.flow if s and s.intensity else None,
+            "step_s": s.intensity.step_s if s and s.intensity else None,
             "g_per_kwh": s.intensity.g_per_kwh.value if s and s.intensity else None,
             "bounds": figure(s.intensity.g_per_kwh) if s and s.intensity else None,
         },
@@ -102,6 +103,8 @@ def settled_json(s: Settlement | None) -> dict[str, Any]:
         "functional_unit": {
             "name": s.unit if s else None,
             "count": s.unit_count if s else None,
+            "counted": "gross",
+            "rationale": (s.unit_rationale or None) if s else None,
         },
         "sci_g_per_unit": figure(s.sci_g_per_unit) if s else None,
         "functional_units": [
@@ -159,6 +162,8 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons |= {"started_at": "it has not started", "ended_at": "it has not ended"}
     reasons |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     reasons.setdefault("region", "not planned yet")
+    reasons |= {"step_s": "for how long its values hold is not known"}
+    reasons |= {"functional_unit.rationale": "not given: --unit-rationale TEXT"}
     reasons |= {"factors": "its source does not state them", "flow": "its source does not state it"}
     for i, c in enumerate(s.components if s else ()):
         for name in ("active_kwh", "energy_kwh"):
