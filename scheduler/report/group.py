@@ -85,7 +85,8 @@ def table(name: str, pairs: Sequence[Pair]) -> str:
     lines.append(f"  carbon  {triple(total([s.operational_g for s in known]), grams)} operational, "
                  f"{triple(total([s.embodied_g for s in known]), grams)} embodied")  # fmt: skip
     saved = Triple(**found["saved_g"]) if found["saved_g"] else None
-    lines.append(f"  saved   {triple(saved, grams)}")
+    label = "estimated, " if saved and found["saving_estimated"] else ""
+    lines.append(f"  saved   {label}{triple(saved, grams)} against {found['baseline']}")
     lines += [f"  SCI     {printable(line)}" for line in _scores(found, pairs)]
     return tables.draw("\n".join(lines), drawn, width=WIDTH)
 

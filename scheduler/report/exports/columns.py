@@ -30,9 +30,13 @@ _FIGURES = (
     ("pue", "pue.bounds"),
     *((name, name) for name in ("operational_g", "embodied_g", "total_g", "sci_g_per_unit")),
     *((name, name) for name in ("planned_g", "baseline_g", "saved_g")),
+    ("first_come_baseline_g", "first_come.baseline_g"),
+    ("first_come_saved_g", "first_come.saved_g"),
 )
 _PLAIN_AFTER = (
-    *((name, name) for name in ("saved_percent", "saving_estimated", "basis")),
+    *((name, name) for name in ("saved_percent", "saving_estimated")),
+    ("first_come_estimated", "first_come.estimated"),
+    ("basis", "basis"),
     ("unit", "functional_unit.name"),
     ("unit_count", "functional_unit.count"),
     ("measured_percent", "measured_percent"),
@@ -79,11 +83,11 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
     for name, path in (*_PLAIN_BEFORE, *_PLAIN_AFTER):
         row[name] = _at(report, path)
         if row[name] is None:
-            reasons[name] = report["null_reasons"][path]
+            reasons[name] = _why(report, path)
     for name, path in _FIGURES:
         figure = _at(report, path)
         if figure is None:
-            reasons[name] = report["null_reasons"][path]
+            reasons[name] = _why(report, path)
             figure = dict.fromkeys(("low", "value", "high"))
         row |= {f"{name}_low": figure["low"], name: figure["value"], f"{name}_high": figure["high"]}
     row["methods"] = ", ".join(f"{c['name']} {c['method']}" for c in report["components"])
@@ -95,10 +99,17 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _at(report: dict[str, Any], path: str) -> Any:
+    """What stands at a path; None also where an object on the way is null."""
     found: Any = report
     for part in path.split("."):
-        found = found[part]
+        found = None if found is None else found[part]
     return found
+
+
+def _why(report: dict[str, Any], path: str) -> str:
+    """Why nothing stands there, or at the object that it is a part of."""
+    reasons: dict[str, str] = report["null_reasons"]
+    return reasons[path if path in reasons else path.partition(".")[0]]
 
 
 def _cell(value: Any) -> str:
