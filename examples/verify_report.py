@@ -21,6 +21,7 @@ from pathlib import Path
 Profile = namedtuple("Profile", "times drawn part counted")  # drawn: cumulative triples
 Sums = namedtuple("Sums", "components profiles attempts run_s cpu_s ends")
 ZERO = (0.0, 0.0, 0.0)
+UNKNOWN = dict.fromkeys(("baseline_g", "saved_g", "saved_percent"))
 
 def plus(*triples): return tuple(map(sum, zip(*triples, strict=True))) if triples else ZERO
 def minus(a, b): return tuple(x - y for x, y in zip(a, b, strict=True))
@@ -168,7 +169,7 @@ def against(start, there, e, sums):  # the same energy from another start on, an
     baseline = operational(before, there, read(home["pue"]), shift)
     if not (baseline and operational(sums.profiles, here, read(site["pue"]))) or any(
             here[k] != there[k] for k in ("signal", "factors", "flow")):
-        return dict.fromkeys(("baseline_g", "saved_g", "saved_percent"))
+        return UNKNOWN
     found, then = saved(before, sums.profiles, there, e, shift), embodied(home, run_s, e)
     if then and (now := embodied(site, sums.run_s, e)) and now[1]:
         baseline = plus(baseline, then)
@@ -209,7 +210,7 @@ def figures(report, journals):  # what the report should say by its evidence, in
         "operational_g": shown(o), "embodied_g": shown(m), "total_g": shown(total),
         "functional_unit": {"count": count}, "sci_g_per_unit": per[0],
         "functional_units": [{"sci_g_per_unit": x} for x in per[1:]],
-        "first_come": late and against(late["start_s"], late["intensity"], e, sums),
+        "first_come": against(late["start_s"], late["intensity"], e, sums) if late else UNKNOWN,
         "attempts": [{"energy_kwh": shown(x)} for x in sums.attempts],
     }
 def differences(said, made, least, path=""):

@@ -55,9 +55,11 @@ def test_a_baseline_of_another_accounting_method_saves_nothing_that_is_known(
 ) -> None:
     s = settled(series(500.0, **facts))
     report = schema.report_json(reports.job(), s)
-    for name in ("baseline_g", "saved_g", "saved_percent", "first_come"):
+    for name in ("baseline_g", "saved_g", "saved_percent"):
         assert report[name] is None
-        assert "another accounting method" in report["null_reasons"][name]
+        assert report["first_come"][name] is None
+        for path in (name, f"first_come.{name}"):
+            assert "another accounting method" in report["null_reasons"][path]
     assert settled(series(500.0)).saved_g == Triple.exact(400.0)
 
 

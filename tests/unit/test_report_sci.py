@@ -163,10 +163,7 @@ def test_sci_for_ai_is_scored_per_unit_and_scaled_for_people(make_job: Make) -> 
     assert scores == pytest.approx(
         {"flops": total / 2e15, "tokens": total / 1e6, "parameters": total / 7e9}
     )
-    assert (document["functional_unit"]["name"], document["functional_unit"]["count"]) == (
-        "flops",
-        2e15,
-    )
+    assert document["functional_unit"] == {"name": "flops", "count": 2e15}
     assert document["sci_g_per_unit"]["value"] == pytest.approx(total / 2e15)
     shown = terminal.report(make_job(), s, tz=UTC)
     assert "CO2e per 1e15 FLOP" in shown

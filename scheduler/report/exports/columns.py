@@ -83,11 +83,11 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
     for name, path in (*_PLAIN_BEFORE, *_PLAIN_AFTER):
         row[name] = _at(report, path)
         if row[name] is None:
-            reasons[name] = _why(report, path)
+            reasons[name] = report["null_reasons"][path]
     for name, path in _FIGURES:
         figure = _at(report, path)
         if figure is None:
-            reasons[name] = _why(report, path)
+            reasons[name] = report["null_reasons"][path]
             figure = dict.fromkeys(("low", "value", "high"))
         row |= {f"{name}_low": figure["low"], name: figure["value"], f"{name}_high": figure["high"]}
     row["methods"] = ", ".join(f"{c['name']} {c['method']}" for c in report["components"])
@@ -99,17 +99,10 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _at(report: dict[str, Any], path: str) -> Any:
-    """What stands at a path; None also where an object on the way is null."""
     found: Any = report
     for part in path.split("."):
-        found = None if found is None else found[part]
+        found = found[part]
     return found
-
-
-def _why(report: dict[str, Any], path: str) -> str:
-    """Why nothing stands there, or at the object that it is a part of."""
-    reasons: dict[str, str] = report["null_reasons"]
-    return reasons[path if path in reasons else path.partition(".")[0]]
 
 
 def _cell(value: Any) -> str:

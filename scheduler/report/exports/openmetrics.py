@@ -125,7 +125,7 @@ _FAMILIES: tuple[tuple[str, str, str, Callable[[Report], list[Sample]]], ...] = 
         "first_come_saved_carbon",
         "grams",
         "Saved against first come, first served on the same slots.",
-        lambda r: _bounds(r, r["first_come"] and r["first_come"]["saved_g"]),
+        lambda r: _bounds(r, r["first_come"]["saved_g"]),
     ),
     ("planned_carbon", "grams", "What the plan expected.", _grams("planned_g")),
     (

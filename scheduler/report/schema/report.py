@@ -103,9 +103,9 @@ def settled_json(s: Settlement | None) -> dict[str, Any]:
         "functional_unit": {
             "name": s.unit if s else None,
             "count": s.unit_count if s else None,
-            "counted": "gross",
-            "rationale": (s.unit_rationale or None) if s else None,
         },
+        "unit_counted": "gross",
+        "unit_rationale": (s.unit_rationale or None) if s else None,
         "sci_g_per_unit": figure(s.sci_g_per_unit) if s else None,
         "functional_units": [
             {"name": u.name, "count": u.count, "sci_g_per_unit": figure(u.sci_g_per_unit)}
@@ -118,7 +118,7 @@ def settled_json(s: Settlement | None) -> dict[str, Any]:
         "saved_g": figure(s.saved_g) if s else None,
         "saved_percent": s.saved_percent if s else None,
         "saving_estimated": s.saving_estimated if s else None,
-        "first_come": _first_come(s.first_come) if s and s.first_come else None,
+        "first_come": _first_come(s.first_come if s else None),
         "largest_uncertainty": s.largest_uncertainty if s else None,
         "uncertainty": [asdict(c) for c in (s.uncertainty if s else ())],
         "uncertainty_rule": sci.RULE,
@@ -146,7 +146,8 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons: dict[str, str] = dict(s.nulls) if s else {}
     if s is not None:
         reasons.setdefault("planned_against_realized", "settled before it was told")
-        reasons.setdefault("first_come", "settled before it was computed")
+        if s.first_come is None:
+            reasons.setdefault("first_come", "settled before it was computed")
         reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
     reasons |= dict.fromkeys(
         ("low_g", "high_g"), reasons.get("operational_g", "no grams are known")
@@ -163,7 +164,7 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     reasons.setdefault("region", "not planned yet")
     reasons |= {"step_s": "for how long its values hold is not known"}
-    reasons |= {"functional_unit.rationale": "not given: --unit-rationale TEXT"}
+    reasons |= {"unit_rationale": "not given: --unit-rationale TEXT"}
     reasons |= {"factors": "its source does not state them", "flow": "its source does not state it"}
     for i, c in enumerate(s.components if s else ()):
         for name in ("active_kwh", "energy_kwh"):
@@ -199,13 +200,13 @@ def _evidence_reasons(s: Settlement) -> dict[str, str]:
     return {path: why for path, why in found.items() if why}
 
 
-def _first_come(found: FirstCome) -> dict[str, Any]:
+def _first_come(found: FirstCome | None) -> dict[str, Any]:
     return {
-        "start": iso(found.start),
-        "baseline_g": figure(found.baseline_g),
-        "saved_g": figure(found.saved_g),
-        "saved_percent": found.saved_percent,
-        "estimated": found.estimated,
+        "start": iso(found.start) if found else None,
+        "baseline_g": figure(found.baseline_g) if found else None,
+        "saved_g": figure(found.saved_g) if found else None,
+        "saved_percent": found.saved_percent if found else None,
+        "estimated": found.estimated if found else None,
     }
 
 
