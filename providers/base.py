@@ -374,14 +374,24 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalFile:
+    """The bytes that a journal was read from: where they were, their SHA-256, how many."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Journal:
     """The energy record of one attempt, read back from its run folder.
 
     The first sample stands at the start with zero energy. ``notes`` are faults that the
-    runner met (a meter that failed, a torn last line).
+    runner met (a meter that failed, a torn last line). ``file`` is None where there was none.
     """
 
     components: tuple[Component, ...]
     samples: tuple[Sample, ...]
     notes: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
+    file: JournalFile | None = None

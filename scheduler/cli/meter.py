@@ -49,6 +49,7 @@ UNREAD_S = 3600.0
     help="Free GPUs to give it, by UUID, of CUDA_VISIBLE_DEVICES where set.",
 )
 @click.option("--unit", metavar="NAME", help="Unit of work that it counts in $LOWTIDE_UNITS.")
+@click.option("--unit-rationale", metavar="TEXT", help="Why this unit (SCI for AI asks that).")
 @click.option("--interval", metavar="SPAN", help="Time between two samples; default 1s.")
 @click.option("--out", "--output", metavar="FILE", help="Write the report as JSON to FILE.")
 @click.option("--run-dir", metavar="DIR", help="Keep the record in DIR, which is made.")
@@ -64,6 +65,7 @@ def meter_command(
     slots: int,
     gpus: int,
     unit: str | None,
+    unit_rationale: str | None,
     interval: str | None,
     out: str | None,
     run_dir: str | None,
@@ -116,7 +118,10 @@ def meter_command(
         if receipt.reason == "not_started":
             say(f"lowtide: {receipt.error}")
         else:
-            _tell(report(launch, receipt, where, name=name, unit=unit), out, as_json=as_json)
+            made = report(
+                launch, receipt, where, name=name, unit=unit, unit_rationale=unit_rationale
+            )
+            _tell(made, out, as_json=as_json)
     except (Exception, KeyboardInterrupt) as e:  # noqa: BLE001 -- the exit code is the command's
         # Whatever became of the report: the command has run, and its record can be read again.
         kept = True

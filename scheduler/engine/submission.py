@@ -110,6 +110,7 @@ def to_spec(
             gpus=request.gpus or 0,
             slots=1 if request.slots is None else request.slots,
             unit=request.unit,
+            unit_rationale=request.unit_rationale,
             time_limit_s=parsed("--time-limit", request.time_limit, quantities.duration_s),
             retries=settings.defaults.retries if request.retries is None else request.retries,
             pausable=wishes.pausable(request, config),

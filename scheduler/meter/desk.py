@@ -54,6 +54,7 @@ class Metered:
     started_at: float
     receipt: Receipt | None
     journal: Journal
+    unit_rationale: str | None = None
 
 
 def _packaged(cwd: Path, environ: Mapping[str, str], scratch: Path) -> configuration.Config:
@@ -166,6 +167,7 @@ class Desk:
             gpus=run.gpus,
             slots=run.slots,
             unit=run.unit,
+            unit_rationale=run.unit_rationale,
         )
         return Job(
             id=run.id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from providers.base import Triple
 from scheduler import sci
 from scheduler.report import schema, tables
 from scheduler.report.schema.common import null_reasons, total
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 WIDTH = 110
 
 
-def group_json(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+def group_json(
+    name: str, pairs: Sequence[tuple[schema.HasState, Settlement | None]]
+) -> dict[str, Any]:
     """The ``group`` object: totals over its jobs, and a score per job and per unit counted.
 
     A score needs the total of every job that ran; of jobs that ended without counting anything
@@ -86,8 +89,9 @@ def table(name: str, pairs: Sequence[Pair]) -> str:
     lines.append(f"  energy  {reserved} reserved")
     lines.append(f"  carbon  {triple(total([s.operational_g for s in known]), grams)} operational, "
                  f"{triple(total([s.embodied_g for s in known]), grams)} embodied")  # fmt: skip
-    saved = total([s.saved_g for s in known])
-    lines.append(f"  saved   {triple(saved, grams)}")
+    saved = Triple(**found["saved_g"]) if found["saved_g"] else None
+    label = "estimated, " if saved and found["saving_estimated"] else ""
+    lines.append(f"  saved   {label}{triple(saved, grams)} against {found['baseline']}")
     lines += [f"  SCI     {printable(line)}" for line in _scores(found, pairs)]
     return tables.draw("\n".join(lines), drawn, width=WIDTH)
 

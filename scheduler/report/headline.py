@@ -44,6 +44,7 @@ def headline(job: Job, s: Settlement) -> list[str]:
     if s.hardware is not None:
         lines += _hardware(s.hardware)
     lines.append(f"saved        {saving(s)}")
+    lines.append(f"first-come   {_first_come(s)}")
     if job.plan is not None and job.plan.window.grams is not None:
         lines.append(f"planned      {grams(job.plan.window.grams.value)} ({job.plan.basis})")
         lines.append(f"deviation    {_deviation(s)}")
@@ -106,6 +107,20 @@ def _deadline(job: Job) -> list[str]:
         lines.append(f"deadline     {said}")
     lines += [f"duration     {line}" for line in overrun(job)]
     return lines
+
+
+def _first_come(s: Settlement) -> str:
+    """The same against the same jobs on the same slots, served in order of release."""
+    found = s.first_come
+    if found is None:
+        why = s.nulls.get("first_come", "settled before it was computed")
+        return f"unknown against first come, first served: {why}"
+    label = "estimated, " if found.estimated else ""
+    percent = "" if found.saved_percent is None else f" ({found.saved_percent:.0f} %)"
+    return (
+        f"{label}{triple(found.saved_g, grams)}{percent} against {grams(found.baseline_g.value)} "
+        f"first come, first served on the same slots, {s.basis}"
+    )
 
 
 def saving(s: Settlement) -> str:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from scheduler.models import Settlement
 
 
+# How the source of a PUE begins that is not known: a range stands in.
+UNDECLARED = "not declared"
+
+
 class Boundary(NamedTuple):
     """What is counted, and what is not."""
 

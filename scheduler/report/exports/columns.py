@@ -30,9 +30,13 @@ _FIGURES = (
     ("pue", "pue.bounds"),
     *((name, name) for name in ("operational_g", "embodied_g", "total_g", "sci_g_per_unit")),
     *((name, name) for name in ("planned_g", "baseline_g", "saved_g")),
+    ("first_come_baseline_g", "first_come.baseline_g"),
+    ("first_come_saved_g", "first_come.saved_g"),
 )
 _PLAIN_AFTER = (
-    *((name, name) for name in ("saved_percent", "saving_estimated", "basis")),
+    *((name, name) for name in ("saved_percent", "saving_estimated")),
+    ("first_come_estimated", "first_come.estimated"),
+    ("basis", "basis"),
     ("unit", "functional_unit.name"),
     ("unit_count", "functional_unit.count"),
     ("measured_percent", "measured_percent"),

@@ -70,7 +70,9 @@ def _metrics(report: Report) -> list[Sample]:
 
 
 def _unknown(report: Report) -> list[Sample]:
-    found = report["null_reasons"].items()
+    # What lacks in the evidence is no figure.
+    reasons = report["null_reasons"].items()
+    found = [(path, why) for path, why in reasons if not path.startswith("evidence.")]
     return [s for path, why in found for s in _one(report, 1.0, figure=path, reason=why)]
 
 
@@ -120,6 +122,12 @@ _FAMILIES: tuple[tuple[str, str, str, Callable[[Report], list[Sample]]], ...] = 
     ("total_carbon", "grams", "Operational and embodied carbon.", _grams("total_g")),
     ("baseline_carbon", "grams", "Started at release in the home region.", _grams("baseline_g")),
     ("saved_carbon", "grams", "Baseline less realized; a loss is negative.", _grams("saved_g")),
+    (
+        "first_come_saved_carbon",
+        "grams",
+        "Saved against first come, first served on the same slots.",
+        lambda r: _bounds(r, r["first_come"]["saved_g"]),
+    ),
     ("planned_carbon", "grams", "What the plan expected.", _grams("planned_g")),
     (
         "sci",
