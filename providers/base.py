@@ -6,8 +6,9 @@ library only; what a grid's carbon intensity looks like stands in :mod:`provider
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,12 +21,14 @@ Method = Literal["measured", "integrated", "modelled", "declared", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class Triple:
-    """A figure with its bounds: ``low <= value <= high``.
+    """A figure with its bounds: ``low <= value <= high``; infinite where no upper bound is known.
 
     Arithmetic is interval arithmetic on non-negative figures (bounds move together, the
     cautious case): sums add ends, products multiply ends.
     """
 
+    # For the store, which keeps a missing bound as one.
+    __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_inf_nan": "constants"}
     low: float
     value: float
     high: float
@@ -50,9 +53,15 @@ class Triple:
         """The figure in another unit; ``factor`` is non-negative and exact."""
         return Triple(self.low * factor, self.value * factor, self.high * factor)
 
-    def as_dict(self) -> dict[str, float]:
-        """``{low, value, high}``, the form used in JSON."""
-        return {"low": self.low, "value": self.value, "high": self.high}
+    @property
+    def bounded(self) -> bool:
+        """Whether an upper bound is known."""
+        return self.high < math.inf
+
+    def as_dict(self) -> dict[str, float | None]:
+        """``{low, value, high}``, the form used in JSON; ``high`` is null without a bound."""
+        high = self.high if self.bounded else None
+        return {"low": self.low, "value": self.value, "high": high}
 
 
 ZERO = Triple(0.0, 0.0, 0.0)
@@ -82,10 +91,14 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the job holds: logical CPUs (each with its share of memory) and whole boards."""
+    """What the job holds: logical CPUs (each with its share of memory) and whole boards.
+
+    ``read`` names the components that a meter of better choice reads already.
+    """
 
     slots: int
     gpus: tuple[str, ...] = ()
+    read: frozenset[str] = frozenset()
 
 
 # How a tree's CPU seconds are counted: by its control group, by what was waited for, or, within
@@ -98,15 +111,19 @@ class Usage:
     """What the job's process tree has used so far (cumulative, never falling).
 
     ``pids`` are its living processes at this moment: whose work on a device is the job's.
-    ``held_slots`` is what all jobs on this machine hold at the moment, this one included; 0
-    where that is not known.
+    ``cpu_share_s`` and ``memory_share_s`` are its parts of the whole machine, times seconds: what
+    it holds, and what it uses of what no run holds; over all runs at most the machine.
+    ``unseen_cpu_s``: so many CPU seconds more it may have used at most, in processes that ended
+    unseen.
     """
 
     elapsed_s: float
     cpu_s: float
     rss_gb_s: float
     pids: frozenset[int] = frozenset()
-    held_slots: int = 0
+    cpu_share_s: float = 0.0
+    memory_share_s: float = 0.0
+    unseen_cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +146,21 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Whether a meter works here, and in one sentence why or why not."""
+    """Whether a meter works here, and in one sentence why or why not.
+
+    ``troubles`` are parts of the machine that it cannot read though it works.
+    """
 
     available: bool
     detail: str
+    troubles: tuple[str, ...] = ()
 
 
 class Meter(Protocol):
     """One opened meter. It may fail; the runner then records a gap, and the job runs on."""
 
     def components(self) -> tuple[Component, ...]:
-        """What it meters, fixed while it is open."""
+        """What it meters; what is found later joins at the end."""
         ...
 
     def sample(self, usage: Usage) -> tuple[Reading, ...]:
@@ -340,11 +361,25 @@ class Executor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One line of the journal: Unix time and the cumulative readings at that moment."""
+    """One line of the journal: Unix time and the cumulative readings at that moment.
+
+    ``share_s`` is what fell to the run of its machine so far, in seconds of the whole of it; None
+    where that was not recorded.
+    """
 
     at: float
     cpu_s: float
     readings: tuple[Reading, ...]
+    share_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFile:
+    """The bytes that a journal was read from: where they were, their SHA-256, how many."""
+
+    path: str
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,10 +387,11 @@ class Journal:
     """The energy record of one attempt, read back from its run folder.
 
     The first sample stands at the start with zero energy. ``notes`` are faults that the
-    runner met (a meter that failed, a torn last line).
+    runner met (a meter that failed, a torn last line). ``file`` is None where there was none.
     """
 
     components: tuple[Component, ...]
     samples: tuple[Sample, ...]
     notes: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
+    file: JournalFile | None = None

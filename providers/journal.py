@@ -6,10 +6,11 @@ Reading never fails on rubbish: what cannot be read becomes a note.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, get_args
 
-from providers.base import Component, Journal, Method, Reading, Sample, Triple
+from providers.base import ZERO, Component, Journal, JournalFile, Method, Reading, Sample, Triple
 from providers.files import open_regular
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ def read(path: Path) -> Journal:
             if "components" in line:
                 components = tuple(_component(c) for c in line["components"])
                 meta = dict(line["meta"])
+            elif "component" in line:
+                late = _component(line["component"])
+                components = (*components, late)
+                if samples and late.method != "missing":
+                    zero = Reading(late.name, ZERO, ZERO, 0.0)
+                    samples[0] = replace(samples[0], readings=(*samples[0].readings, zero))
             elif "note" in line:
                 notes.append(str(line["note"]))
             elif "meta" in line:
@@ -79,7 +86,10 @@ def read(path: Path) -> Journal:
             f"the energy journal is longer than {LIMIT_BYTES >> 20} MiB, or has more than "
             f"{LIMIT_READINGS} lines and readings: the rest is left out"
         )
-    return Journal(components, tuple(samples), tuple(notes), meta)
+    from hashlib import sha256  # not where a runner starts: it takes milliseconds
+
+    read_from = JournalFile(str(path.absolute()), sha256(content).hexdigest(), len(content))
+    return Journal(components, tuple(samples), tuple(notes), meta, read_from)
 
 
 def _bounded(*figures: Any) -> list[float]:
@@ -123,4 +133,5 @@ def _sample(line: dict[str, Any], components: Sequence[Component], last: Sample 
     at, cpu_s = _bounded(line["at"], line["cpu_s"])
     if at > LAST_S or (last is not None and at < last.at):
         raise ValueError("samples stand in order of time")
-    return Sample(at, cpu_s, tuple(readings))
+    share_s = line.get("share_s")
+    return Sample(at, cpu_s, tuple(readings), None if share_s is None else _bounded(share_s)[0])

@@ -79,6 +79,15 @@ class Series:
         """All sources in order of first use, joined for people to read."""
         return " + ".join(dict.fromkeys(self.sources.tolist())) or "none"
 
+    @property
+    def accounting(self) -> str:
+        """The method behind the figures, in words: ``average, lifecycle, consumption``.
+
+        Figures of different methods are never subtracted from each other.
+        """
+        factors, flow = self.factors or "factors unknown", self.flow or "flow unknown"
+        return f"{self.signal}, {factors}, {flow}"
+
     def clip(self, start: float, end: float) -> Series:
         """The part within ``[start, end)``, empty where that is; intervals are cut at the ends."""
         keep = self._within(start, end)

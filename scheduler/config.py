@@ -83,6 +83,14 @@ class Pue(Bounds):
     source: Annotated[str, Field(min_length=1)]
 
 
+class Wue(Bounds):
+    """Litres of water used on site for each kWh of the computers (ISO/IEC 30134-9)."""
+
+    value: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    low: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    source: Annotated[str, Field(min_length=1)]
+
+
 class Price(Section):
     """What holding and running things costs in a region, in the config's ``currency``."""
 
@@ -117,6 +125,7 @@ class RegionSettings(Section):
     slots: Capacity | None = None
     price: Price | None = None
     pue: Pue | None = None
+    wue_l_per_kwh: Wue | None = None
     hardware: HardwareSettings | None = None
     providers: tuple[str, ...] | None = None
 

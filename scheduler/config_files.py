@@ -16,7 +16,7 @@ import platformdirs
 from scheduler.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 # lowtide's own name for its file, here or in a folder above.
 NAME = "lowtide.yaml"
@@ -52,19 +52,27 @@ def candidates(named: str | None, environ: Mapping[str, str], cwd: Path) -> Iter
         yield Candidate(path, why)
         return
     folder = cwd.absolute()
-    own = next((each / NAME for each in (folder, *folder.parents) if (each / NAME).is_file()), None)
+    above = (each / NAME for each in (folder, *folder.parents))
+    own = next(filter(_is_there, above), None)
     if own is not None:
         yield Candidate(own, f"{NAME} here or above", refused=_planted(own))
-    if (cwd / PLAIN).is_file():
+    if _is_there(cwd / PLAIN):
         yield Candidate(cwd / PLAIN, f"{PLAIN} here", plain=True, refused=_planted(cwd / PLAIN))
-    if users().is_file():
-        yield Candidate(users(), "the user's")
+    try:
+        mine = users()
+    except ConfigError:
+        mine = None
+    if mine is not None and _is_there(mine):
+        yield Candidate(mine, "the user's")
     yield Candidate(packaged(), "packaged: no file of your own was found")
 
 
 def users() -> Path:
-    """The user's own file, in the platform's folder for configurations (``XDG_CONFIG_HOME``)."""
-    return platformdirs.user_config_path("lowtide", appauthor=False) / PLAIN
+    """The user's own file, in the platform's folder for configurations (``XDG_CONFIG_HOME``).
+
+    :class:`ConfigError` where neither ``HOME`` nor the account says which folder that is.
+    """
+    return Path(_of_user(platformdirs.user_config_dir)) / PLAIN
 
 
 def packaged() -> Path:
@@ -73,9 +81,30 @@ def packaged() -> Path:
 
 
 def home(environ: Mapping[str, str], cwd: Path) -> Path:
-    """The folder of database and runs: ``LOWTIDE_HOME``, else the platform's folder for data."""
-    named = environ.get("LOWTIDE_HOME") or platformdirs.user_data_dir("lowtide", appauthor=False)
+    """The folder of database and runs: ``LOWTIDE_HOME``, else the platform's folder for data.
+
+    :class:`ConfigError` as for :func:`users`.
+    """
+    named = environ.get("LOWTIDE_HOME") or _of_user(platformdirs.user_data_dir)
     return cwd / Path(named).expanduser()
+
+
+def _of_user(folder: Callable[..., str]) -> str:
+    try:
+        return folder("lowtide", appauthor=False)
+    except RuntimeError as e:  # no HOME, and no entry in passwd: `docker run --user 1234`
+        raise ConfigError(
+            f"user id {os.geteuid()} has no home folder: set HOME, or LOWTIDE_HOME and "
+            "LOWTIDE_CONFIG"
+        ) from e
+
+
+def _is_there(path: Path) -> bool:
+    """Whether it is a file; one in a folder that is closed to us is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _planted(path: Path) -> str:

@@ -29,7 +29,8 @@ class Sourced(Bounds):
 class CcfServer(Section):
     """A server by parts, for Cloud Carbon Footprint's rule of embodied carbon.
 
-    ``gpu_kg`` is what one board embodies, in place of the rule's 150 kg.
+    ``gpu`` names its boards (``A100-SXM4``), for the table of what one embodies; ``gpu_kg`` is a
+    figure of your own in its place.
     """
 
     memory_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -37,10 +38,13 @@ class CcfServer(Section):
     gpus: Maybe = 0
     ssds: Maybe = 0
     hdds: Maybe = 0
+    gpu: Words | None = None
     gpu_kg: Sourced | None = None
 
     @model_validator(mode="after")
     def _of_some_board(self) -> CcfServer:
+        if self.gpu is not None and not self.gpus:
+            raise ValueError("gpu names the boards: say how many with gpus")
         if self.gpu_kg is not None and not self.gpus:
             raise ValueError("gpu_kg is the figure of one board: say how many with gpus")
         return self

@@ -84,7 +84,6 @@ def _machine(owner: Owner, settings: HardwareSettings, here: Surroundings) -> Ma
             server = _stand_in(asked, e)
     elif settings.ccf_server is not None:
         parts = settings.ccf_server
-        gpus = gpus or parts.gpus
         if parts.memory_gb is None and not owner.here:
             return Machine(None, _unstated(owner, "ccf_server.memory_gb"))
         server = _by_parts(parts)
@@ -104,10 +103,11 @@ def _machine(owner: Owner, settings: HardwareSettings, here: Surroundings) -> Ma
             server.total_kg,
             server.lifespan_h,
             slots,
-            gpus,
+            gpus or server.gpus,
             server.source,
             lifespan_source=server.lifespan_source,
             slots_source=slots_source,
+            boards_kg=server.boards_kg,
         )
     )
 
@@ -143,6 +143,7 @@ def _by_parts(parts: CcfServer) -> EmbodiedServer:
         gpus=parts.gpus,
         ssds=parts.ssds,
         hdds=parts.hdds,
+        gpu=parts.gpu or "",
         gpu_kg=None if board is None else bounded(board),
         gpu_source="" if board is None else board.source,
     )

@@ -12,7 +12,7 @@ from providers.base import Triple
 from providers.surroundings import Surroundings
 from scheduler.errors import UsageError
 from scheduler.machines import Machines, Owner, bounded
-from scheduler.models import Place, Site, provider_of
+from scheduler.models import Place, Site, WaterUse, provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +42,7 @@ class Region:
 
     ``slots`` are those of each hour of the day in UTC (24), None: what its executor has. Jobs run
     on ``host``; None: where they were submitted.
+    ``water`` is what its site uses, None where that is not known.
     ``zones`` is what sources call its grid zone that have a name of their own for it. Where it
     lies (``country`` of two letters, ``lat``, ``lon``) is None where nobody said.
     """
@@ -53,6 +54,7 @@ class Region:
     slots: tuple[int, ...] | None
     pue: Triple
     pue_source: str
+    water: WaterUse | None
     chain: tuple[str, ...]
     hardware_settings: HardwareSettings | None
     machines: Machines = field(repr=False, compare=False)
@@ -96,7 +98,14 @@ class Region:
             declared=settings is not None,
         )
         return Site(
-            self.name, self.zone, self.pue, self.pue_source, found.hardware, found.reason, place
+            self.name,
+            self.zone,
+            self.pue,
+            self.pue_source,
+            found.hardware,
+            found.reason,
+            place,
+            self.water,
         )
 
 
@@ -144,9 +153,14 @@ def _region(
 ) -> Region:
     pue, pue_source = UNKNOWN_PUE, UNKNOWN_PUE_SOURCE
     if listed is not None and listed.pue is not None:
-        pue, pue_source = Triple.exact(listed.pue), f"{listed.pue_source} ({listed.pue_year})"
+        pue, pue_source = listed.pue.figure, listed.pue.source
     if own is not None and own.pue is not None:
         pue, pue_source = bounded(own.pue), own.pue.source
+    water = None
+    if listed is not None and listed.wue_l_per_kwh is not None:
+        water = WaterUse(listed.wue_l_per_kwh.figure, listed.wue_l_per_kwh.source)
+    if own is not None and own.wue_l_per_kwh is not None:
+        water = WaterUse(bounded(own.wue_l_per_kwh), own.wue_l_per_kwh.source)
     zone = (own.zone if own else None) or (listed.zone if listed else None)
     # The table's names are those of its own zone: another zone in the config has others.
     known = listed.zones if listed is not None and listed.zone == zone else {}
@@ -161,6 +175,7 @@ def _region(
         slots=_by_hour(own.slots) if own else None,
         pue=pue,
         pue_source=pue_source,
+        water=water,
         chain=(own.providers if own else None) or providers,
         hardware_settings=own.hardware if own else None,
         machines=machines,

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,10 @@ from providers.errors import ExecutorError, SettingsError
 from providers.executors.immediate import Immediate
 from providers.files import make_folder
 from providers.meters import nvml
-from providers.runner import journal, pausing, proc
+from providers.runner import claims, journal, pausing, proc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # The runner is imported from where this file was, whatever the current folder holds.
 PACKAGES = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ class Local(Immediate):
 
     def free_gpus(self, taken: frozenset[str]) -> tuple[str, ...]:
         """Boards without any process, as NVML sees them, that no job of ours holds."""
-        held = taken | proc.held_boards()
+        held = taken | proc.held_boards() | claims.claimed()
         return tuple(uuid for uuid in nvml.idle_boards() if uuid not in held)
 
     def start(self, launch: Launch, begin_s: float | None = None) -> None:
@@ -53,7 +54,9 @@ class Local(Immediate):
             if (run_dir / "started").exists() or self._on_its_way(run_dir):
                 return
             journal.write_json(run_dir / "launch.json", asdict(launch))
-            seen = proc.identify(_spawn_runner(run_dir))
+            with _claimed(launch.gpus) as hand_over:
+                seen = proc.identify(_spawn_runner(run_dir))
+                hand_over(seen)
             if seen is not None:
                 journal.write_json(run_dir / "launched.json", asdict(seen))
         except OSError as e:
@@ -121,6 +124,21 @@ class Local(Immediate):
     def _on_its_way(self, run_dir: Path) -> bool:
         launched = _identity(run_dir / "launched.json")
         return launched is not None and launched.alive()
+
+
+@contextmanager
+def _claimed(boards: Sequence[str]) -> Iterator[Callable[[proc.Identity | None], None]]:
+    """The boards are ours until they are handed to the runner; what fails gives them back."""
+    me = proc.identify(os.getpid()) if boards else None
+    if me is None:
+        yield lambda runner: None
+        return
+    if not claims.take(boards, me):
+        raise ExecutorError("another command was given one of its boards just now")
+    try:
+        yield lambda runner: claims.hand(boards, me, runner)
+    finally:
+        claims.hand(boards, me, None)
 
 
 def _identity(path: Path) -> proc.Identity | None:

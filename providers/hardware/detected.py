@@ -22,13 +22,16 @@ AWS = "Amazon EC2"
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """This machine; ``memory_gb`` in GB (10^9 bytes), ``instance`` a type like ``aws/c5.large``."""
+    """This machine; ``memory_gb`` in GB (10^9 bytes), ``instance`` a type like ``aws/c5.large``;
+    ``board`` is the name of its boards, empty where they differ.
+    """
 
     processor: str
     sockets: int
     threads: int
     memory_gb: float
     gpus: int
+    board: str
     ssds: int
     hdds: int
     instance: str | None
@@ -38,6 +41,7 @@ class Detected:
         parts.append(f"{self.memory_gb:.0f} GB of memory")
         counts = ((self.gpus, "GPU"), (self.ssds, "SSD"), (self.hdds, "hard disk"))
         parts += [f"{n} {name}{'s' * (n > 1)}" for n, name in counts if n]
+        parts += [f"GPU: {self.board}"] if self.board else []
         return ", ".join(([self.instance] if self.instance else []) + parts)
 
     @property
@@ -46,14 +50,16 @@ class Detected:
         if self.instance is not None:
             return {"instance": self.instance}
         parts = {"cpus": self.sockets, "gpus": self.gpus, "ssds": self.ssds, "hdds": self.hdds}
-        parts = {name: n for name, n in parts.items() if n}
-        return {"ccf_server": {"memory_gb": max(1, round(self.memory_gb))} | parts}
+        known: dict[str, Any] = {name: n for name, n in parts.items() if n}
+        if self.gpus and self.board:
+            known["gpu"] = self.board
+        return {"ccf_server": {"memory_gb": max(1, round(self.memory_gb))} | known}
 
 
-def detect(memory_gb: float, gpus: int, root: Path = Path("/")) -> Detected:
+def detect(memory_gb: float, gpus: int, root: Path = Path("/"), *, board: str = "") -> Detected:
     """Look at the kernel's files below ``root``; what cannot be read is left out.
 
-    Memory and boards are counted by the meters.
+    Memory and boards are counted by the meters; ``board`` is the name of the boards.
     """
     lines = _read(root / "proc/cpuinfo").splitlines()
     pairs = [(key.strip(), value.strip()) for key, _, value in (li.partition(":") for li in lines)]
@@ -66,6 +72,7 @@ def detect(memory_gb: float, gpus: int, root: Path = Path("/")) -> Detected:
         threads=os.cpu_count() or 1,
         memory_gb=memory_gb,
         gpus=gpus,
+        board=board,
         ssds=disks.count("ssd"),
         hdds=disks.count("hdd"),
         instance=_instance(root / "sys/class/dmi/id"),

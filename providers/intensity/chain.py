@@ -58,9 +58,9 @@ class Chain:
     The signal and the basis (factors, flow) of the first one that answers count. Another signal
     is never mixed in. A source on another basis lends only its shape: it is scaled to the level
     of the first one over at least :data:`scaling.LEAST_OVERLAP_S` that both know, and marked;
-    without that overlap its hole stays. A source with one value for all times fills only what
-    nobody else knows anything of: as a patch in a shaped series it would make a step that is
-    not there.
+    without that overlap its hole stays. One value for all times fills only what no other source
+    knows anything of: as a patch in a shaped series it would make a step that is not there. Some
+    sources have no other values, some have no other for a few zones.
     """
 
     def __init__(self, providers: Sequence[IntensityProvider]) -> None:
@@ -138,11 +138,19 @@ class _Merge:
             )
             return False
         if not info.shiftable:
-            self._notes.append(
-                f"{known.source} has a hole {_spans(holes)}: {info.name} has one value for all "
-                "times and does not fill it"
-            )
+            self._leave_open(info.name, holes)
         return info.shiftable
+
+    def _leave_open(self, name: str, holes: Sequence[tuple[float, float]]) -> None:
+        self._notes.append(
+            f"{self._known.source} has a hole {_spans(holes)}: {name} has one value for all times "
+            "and does not fill it"
+        )
+
+    def _is_flat(self, series: Series, step_s: float | None) -> bool:
+        """Whether it is one value over the whole span, longer than a step of its source."""
+        one = len(series) == 1 and [series.starts[0], series.ends[0]] == [self._low, self._high]
+        return one and step_s is not None and self._high - self._low > step_s
 
     def _take(
         self,
@@ -161,6 +169,9 @@ class _Merge:
             return
         if found.signal != self._known.signal:
             self._notes.append(f"{name} told {found.signal} intensity: not used")
+            return
+        if self._is_flat(found, provider.info.step_s):
+            self._leave_open(found.source, holes)
             return
         said = f"{self._known.source} has a hole {_spans(holes)}"
         if _basis(found) == _basis(self._level):

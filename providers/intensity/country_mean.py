@@ -64,6 +64,12 @@ def yearly(zone: str) -> tuple[float, str] | None:
     return None if found is None else (found[0], f"country mean (Ember {found[1]})")
 
 
+def years() -> tuple[int, int]:
+    """The oldest and the newest year of the table."""
+    known = [year for _, year in _means().values()]
+    return min(known), max(known)
+
+
 @cache
 def _means() -> dict[str, tuple[float, int]]:
     text = (files("providers") / "data/country_means.csv").read_text(encoding="utf-8")

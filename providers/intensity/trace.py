@@ -16,7 +16,7 @@ import io
 import math
 import zlib
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +132,10 @@ class Trace:
     ) -> Series:
         low, high = to_unix(start), to_unix(end)
         whole = self.whole(zone)
+        # The longest one: of a cut piece it could not be seen any more.
+        step_s = float(np.max(whole.ends - whole.starts))
+        if step_s != self.info.step_s:
+            self.info = replace(self.info, step_s=step_s)
         part = whole.clip(low, high)
         if not len(part) and low < high:
             raise TooLittle(

@@ -6,6 +6,7 @@ microarchitecture, and that has watts per vCPU in Cloud Carbon Footprint's table
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,12 +40,15 @@ class WattsPerVcpu:
     """Idle and full-load watts of one vCPU, with the extremes of CCF's provider tables.
 
     ``name`` is the processor as cpuid tells it; ``source`` adds the rows that were used.
+    ``memory_gb`` is the memory (GB) of SPECpower's servers that those watts hold for as many chips
+    as this machine has; 0 where they are not seen: a virtual machine has a part of some.
     """
 
     name: str
     idle: Triple
     full: Triple
     source: str
+    memory_gb: float = 0.0
 
 
 @cache
@@ -75,10 +79,13 @@ def identify(cpuinfo: str) -> WattsPerVcpu:
     )
     architecture, why = _architecture(vendor, family, model, stepping)
     name = f"{vendor} family {family} model {model}" if vendor else _without_vendor(fields)
+    chips = 0
+    if "hypervisor" not in fields.get("flags", "").split():
+        chips = len(set(re.findall(r"^physical id\s*:\s*(\d+)", cpuinfo, re.MULTILINE)))
     if architecture is None:
         rows = [row for rows in _table().values() for row in rows]
-        return _watts(name, rows, f"{name}: not in the table, the mean of all rows; {CCF}")
-    return _watts(name, _table()[architecture], f"{name} = {architecture}{why}; {CCF}")
+        return _watts(name, rows, f"{name}: not in the table, the mean of all rows; {CCF}", chips)
+    return _watts(name, _table()[architecture], f"{name} = {architecture}{why}; {CCF}", chips)
 
 
 def of(architectures: Sequence[str]) -> WattsPerVcpu | None:
@@ -114,17 +121,21 @@ def _architecture(vendor: str, family: int, model: int, stepping: int) -> tuple[
 
 
 @cache
-def _table() -> dict[str, list[tuple[float, float]]]:
-    rows: dict[str, list[tuple[float, float]]] = {}
+def _table() -> dict[str, list[tuple[float, float, float]]]:
+    """Watts of a vCPU at idle and at full load, and GB of memory for each chip."""
+    rows: dict[str, list[tuple[float, float, float]]] = {}
     for line in DATA.read_text(encoding="utf-8").splitlines()[1:]:
-        name, _, idle, full, _ = line.split(",")
-        rows.setdefault(name, []).append((float(idle), float(full)))
+        name, _, idle, full, memory_gb = line.split(",")
+        rows.setdefault(name, []).append((float(idle), float(full), float(memory_gb)))
     return rows
 
 
-def _watts(name: str, rows: list[tuple[float, float]], source: str) -> WattsPerVcpu:
-    idle, full = ([row[i] for row in rows] for i in (0, 1))
-    return WattsPerVcpu(name, _spread(idle), _spread(full), source)
+def _watts(
+    name: str, rows: list[tuple[float, float, float]], source: str, chips: int = 0
+) -> WattsPerVcpu:
+    idle, full, memory_gb = ([row[i] for row in rows] for i in (0, 1, 2))
+    held = chips * _spread(memory_gb).value
+    return WattsPerVcpu(name, _spread(idle), _spread(full), source, held)
 
 
 def _spread(values: list[float]) -> Triple:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from providers.base import Triple
 from providers.meters import microarchitecture
-from providers.meters.model import DRAM_SOURCE, DRAM_W_PER_GB, memory_gb_per_cpu
+from providers.meters.model import dram_w_per_gb, memory_gb_per_cpu
 
 
 def idle_w(slots: int) -> Triple:
     """Watts of ``slots`` CPUs that are held and do nothing, and of their share of memory, as the
     model meters them (:mod:`providers.meters.model`).
     """
-    dram = DRAM_W_PER_GB.scaled(slots * memory_gb_per_cpu())
+    dram = dram_w_per_gb()[0].scaled(slots * memory_gb_per_cpu())
     return microarchitecture.here().idle.scaled(slots) + dram
 
 
@@ -22,5 +22,6 @@ def full_load_w(slots: int) -> tuple[Triple, str]:
     """
     watts = microarchitecture.here()
     cpu = Triple(watts.idle.low, watts.full.value, watts.full.high).scaled(slots)
-    dram = DRAM_W_PER_GB.scaled(slots * memory_gb_per_cpu())
-    return cpu + dram, f"{slots} vCPU at full load: {watts.source}; memory: {DRAM_SOURCE}"
+    per_gb, source = dram_w_per_gb()
+    dram = per_gb.scaled(slots * memory_gb_per_cpu())
+    return cpu + dram, f"{slots} vCPU at full load: {watts.source}; memory: {source}"

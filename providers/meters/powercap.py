@@ -3,7 +3,8 @@
 A counter is believed only where nothing else can have happened. A span is a gap where the
 counter could not be read whole, where it fell without a known range, where the energy is more
 than the part can draw, where the time passed is enough for a whole range (a wrap more would
-not be seen), and where the machine slept (the counter may have been lost with its power).
+not be seen), where the machine slept (the counter may have been lost with its power), and where
+the counter stood still: a part that is on draws something.
 """
 
 from __future__ import annotations
@@ -11,6 +12,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+from providers import clocks
 
 POWERCAP = Path("/sys/class/powercap")
 # Twice the largest package TDP on sale (AMD EPYC 9965 and Intel Xeon 6980P: 500 W).
@@ -20,6 +27,11 @@ PLAUSIBLE_W = 1000.0
 SMALLEST_RANGE_J = 65536.0
 # A processor asleep for less is not told from two clocks that were read one after the other.
 SLEPT_S = 0.5
+# Counters are renewed about every millisecond (Intel SDM, volume 3B, RAPL interfaces): one that
+# stands for ten times that counts nothing.
+STILL_S = 0.01
+# How long one may take to move when it is first looked at: a processor's deepest sleep, and ours.
+PATIENCE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +46,8 @@ class Moment:
 
     @classmethod
     def now(cls) -> Moment:
-        """CLOCK_MONOTONIC and CLOCK_BOOTTIME."""
-        return cls(time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))
+        """This machine's clocks now."""
+        return cls(clocks.awake_s(), clocks.since_boot_s())
 
     def since(self, earlier: Moment) -> tuple[float, bool]:
         """Awake seconds since then, and whether the machine slept meanwhile."""
@@ -45,11 +57,15 @@ class Moment:
 
 @dataclass(slots=True)
 class Counter:
-    """One energy counter. ``fault`` is why its last read failed; None where it was read."""
+    """One energy counter. ``fault`` is why its last read failed; None where it was read.
+
+    ``still``: it has not moved since the read before.
+    """
 
     zone: Path
     range_j: float | None
     fault: OSError | None = None
+    still: bool = False
     _last_j: float | None = None
     _last: Moment = Moment(0.0, 0.0)
 
@@ -64,7 +80,14 @@ class Counter:
         span, slept = now.since(self._last)
         self._last_j, self._last = found, now
         most = PLAUSIBLE_W * span
-        if found is None or last is None or slept or most >= (self.range_j or SMALLEST_RANGE_J):
+        self.still = found is not None and found == last and span >= STILL_S
+        if (
+            found is None
+            or last is None
+            or slept
+            or self.still
+            or most >= (self.range_j or SMALLEST_RANGE_J)
+        ):
             return None
         joules = found - last
         if joules < 0 and self.range_j is not None:
@@ -104,6 +127,16 @@ def counters(root: Path) -> dict[str, list[Counter]]:
         if found["cpu"]:
             return found
     return {}
+
+
+def moves(counters: Sequence[Counter]) -> bool:
+    """Whether each is renewed, as it is within a millisecond or two where it counts at all."""
+    first, until_s = [counter._read() for counter in counters], time.monotonic() + PATIENCE_S
+    while any(counter._read() == seen for counter, seen in zip(counters, first, strict=True)):
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(STILL_S / 10)
+    return True
 
 
 def why_none(root: Path) -> str:

@@ -5,8 +5,8 @@ Package domains are summed over sockets, ``dram`` apart; what a counter may have
 from the model, and the bounds span every split. Counter error: +-5 %.
 
 The job's part of what is above idle (active) is its CPU seconds over the machine's busy CPU
-seconds; its part of idle is :func:`idle_share`. Over all jobs and the rest of the machine both
-add up to the device.
+seconds; its part of idle is what falls to it of the machine (:attr:`Usage.cpu_share_s`). Over all
+jobs and the rest of the machine both add up to the device.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from providers.base import ZERO, Component, Probe, Reading, Scope, Triple
+from providers.base import ZERO, Component, Probe, Reading, Scope, Triple, Usage
+from providers.host import PROC_STAT, TICKS_PER_S
+from providers.host import busy_cpu_s as _busy_s
 from providers.meters import microarchitecture
 from providers.meters.powercap import (
     PLAUSIBLE_W,
@@ -24,6 +26,7 @@ from providers.meters.powercap import (
     Counter,
     Moment,
     counters,
+    moves,
     remedy,
     why_none,
 )
@@ -31,34 +34,9 @@ from providers.meters.powercap import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from providers.base import Usage
-
-PROC_STAT = Path("/proc/stat")
 # A stated rule, no published figure: makers give no error for RAPL, and comparisons with wall
 # meters differ by more than this between machines, mostly by what lies outside the package.
 COUNTER_ERROR = 0.05
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-
-def idle_share(
-    *, slots: int, used_cpus: float, busy_cpus: float, held_slots: int, cpus: int
-) -> float:
-    """A job's part of a machine's idle power, 0 to 1; over all jobs at most 1.
-
-    It is what the job holds over all CPUs; over all that is held, where jobs hold more than
-    there is. Of CPUs that no job holds, one that uses more than it holds gets its part too: by
-    what it uses in excess, over all that others use as well.
-
-    ``held_slots`` is what all jobs hold, this one included; ``used_cpus`` and ``busy_cpus`` are
-    CPU seconds per second of this job and of all processes.
-    """
-    held = max(held_slots, slots)
-    own = slots / max(cpus, held)
-    free, excess = cpus - held, used_cpus - slots
-    if free <= 0 or excess <= 0:
-        return own
-    others = max(0.0, busy_cpus - used_cpus)
-    return own + free / cpus * excess / max(free, excess + others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +92,11 @@ class _Device:
         return Reading(name, self.active, self.energy, self.covered_s, facts)
 
 
+STANDS = "the energy counter stands still, as on some virtual machines: it measures nothing"
+
+
 class RaplMeter:
-    """The counters, opened for one job."""
+    """The counters, opened for one job; ``without`` names components that are left to others."""
 
     def __init__(
         self,
@@ -123,6 +104,7 @@ class RaplMeter:
         root: Path = POWERCAP,
         proc_stat: Path = PROC_STAT,
         clock: Callable[[], Moment] = Moment.now,
+        without: frozenset[str] = frozenset(),
     ) -> None:
         self._scope, self._root, self._proc_stat, self._clock = scope, root, proc_stat, clock
         self._cpus = os.cpu_count() or 1
@@ -133,9 +115,10 @@ class RaplMeter:
         self._devices = {
             name: _Device(each, idle_w if name == "cpu" else None, [0.0] * len(each))
             for name, each in found.items()
+            if name not in without
         }
         self._notes: dict[str, str] = {}
-        self._last, self._last_cpu_s = clock(), 0.0
+        self._last, self._usage = clock(), Usage(0.0, 0.0, 0.0)
         self._last_busy_s = _busy_s(proc_stat)
         for counter in self._counters():
             counter.delta_j(self._last)
@@ -152,7 +135,7 @@ class RaplMeter:
                 name,
                 "measured",
                 f"RAPL by powercap, {sockets} socket(s), shared out by CPU seconds",
-                PLAUSIBLE_W * sockets * held if name == "cpu" else None,
+                PLAUSIBLE_W * sockets * held,
                 min(counter.poll_s for counter in device.counters),
             )
             for name, device in self._devices.items()
@@ -162,22 +145,19 @@ class RaplMeter:
         """Energies so far."""
         now, busy_s = self._clock(), _busy_s(self._proc_stat)
         span, _ = now.since(self._last)
-        cpu_s = max(0.0, usage.cpu_s - self._last_cpu_s)
+        before = self._usage
+        cpu_s = max(0.0, usage.cpu_s - before.cpu_s)
         split = None
         if busy_s is not None and self._last_busy_s is not None and span > 0:
             # Busy time is told in whole ticks: one more of them there may have been. Without it,
             # each of several jobs that do next to nothing would be taken for all that is done.
             told = max(busy_s - self._last_busy_s, cpu_s)
             busy = told + 1 / TICKS_PER_S
-            idle = idle_share(
-                slots=self._scope.slots,
-                used_cpus=cpu_s / span,
-                busy_cpus=busy / span,
-                held_slots=usage.held_slots,
-                cpus=self._cpus,
-            )
-            split = _Split(span, cpu_s / busy, cpu_s / told if told > 0 else 0.0, idle)
-        self._last, self._last_busy_s, self._last_cpu_s = now, busy_s, usage.cpu_s
+            most_s = cpu_s + max(0.0, usage.unseen_cpu_s - before.unseen_cpu_s)
+            most = min(1.0, most_s / told) if told > 0 else 0.0
+            idle = min(1.0, (usage.cpu_share_s - before.cpu_share_s) / span)
+            split = _Split(span, cpu_s / busy, most, idle)
+        self._last, self._last_busy_s, self._usage = now, busy_s, usage
         for device in self._devices.values():
             device.account(now, split)
         for counter in self._counters():
@@ -193,6 +173,9 @@ class RaplMeter:
             zone = counter.zone.name
             said = f"RAPL {zone} cannot be read, its energy is a gap: {counter.fault.strerror}"
             self._notes.setdefault(zone, said)
+        elif counter.still:
+            said = f"RAPL {counter.zone.name}: the counter stood still, its energy is a gap"
+            self._notes.setdefault(f"{counter.zone.name} still", said)
 
     def notes(self) -> tuple[str, ...]:
         """Counters that could not be read, each once; gaps show as coverage."""
@@ -202,23 +185,12 @@ class RaplMeter:
         """Nothing is held open."""
 
 
-def _busy_s(proc_stat: Path) -> float | None:
-    """Seconds that all CPUs together were busy since boot (proc(5), first line); None unknown.
-
-    Busy is user, nice, system, irq and softirq; not idle, iowait and steal.
-    """
-    try:
-        text = proc_stat.read_text(encoding="ascii")
-        fields = [int(x) for x in text.split("\n", 1)[0].split()[1:8]]
-    except (OSError, ValueError):
-        return None
-    return (sum(fields) - fields[3] - fields[4]) / TICKS_PER_S if len(fields) == 7 else None
-
-
 class _Kind:
     def probe(self) -> Probe:
         """Whether a package counter can be read."""
         found = counters(POWERCAP)
+        if found and not moves(found["cpu"]):
+            return Probe(False, f"package in {POWERCAP}: {STANDS}")
         if found:
             sockets = f"{len(found['cpu'])} socket(s)"
             memory = "with dram" if "dram" in found else "without a dram domain"
@@ -226,8 +198,12 @@ class _Kind:
         return Probe(False, why_none(POWERCAP))
 
     def open(self, scope: Scope) -> RaplMeter:
-        """The counters of this machine; :class:`OSError` where there are none."""
-        return RaplMeter(scope)
+        """The counters of this machine that count; :class:`OSError` where there are none."""
+        found = counters(POWERCAP)
+        standing = frozenset(name for name, each in found.items() if not moves(each))
+        if "cpu" in standing:
+            raise OSError(f"package in {POWERCAP}: {STANDS}")
+        return RaplMeter(scope, POWERCAP, without=standing)
 
 
 KIND = _Kind()

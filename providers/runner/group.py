@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PREFIX = "lowtide-"
+CGROUP = Path("/sys/fs/cgroup")
 # Set by systemd on the top of each subtree that it hands over (systemd.exec(5), Delegate=).
 DELEGATED = ("user.delegate", "trusted.delegate")
 
@@ -56,15 +57,12 @@ class Group:
 
     def cpu_s(self) -> float | None:
         """CPU seconds of all that ever was in it; None where that cannot be read."""
-        found = _fields(self.folder / "cpu.stat").get("usage_usec")
-        return None if found is None else max(0.0, found / 1e6 - self._own_s)
+        found = used_s(self.folder)
+        return None if found is None else max(0.0, found - self._own_s)
 
     def resident_bytes(self) -> int | None:
         """Memory of its processes, shared pages once; None where memory is not counted."""
-        found = _fields(self.folder / "memory.stat")
-        if "anon" not in found or "file_mapped" not in found:
-            return None
-        return found["anon"] + found["file_mapped"]
+        return resident_bytes(self.folder)
 
     def kill(self) -> None:
         """End all that is in it at once, faster than any of it can fork (Linux 5.14)."""
@@ -109,6 +107,44 @@ def own_folder(
             continue
         if Path(path).is_relative_to(fields[3]):
             return Path(fields[4]) / Path(path).relative_to(fields[3])
+    return None
+
+
+def used_s(folder: Path) -> float | None:
+    """CPU seconds of all that ever was in a group, of version 2 or 1; None where not counted."""
+    found = _fields(folder / "cpu.stat").get("usage_usec")
+    if found is not None:
+        return found / 1e6
+    try:
+        return int((folder / "cpuacct.usage").read_text(encoding="ascii")) / 1e9
+    except (OSError, ValueError):
+        return None
+
+
+def resident_bytes(folder: Path) -> int | None:
+    """Memory of the processes of a group of version 2; None where it is not counted."""
+    found = _fields(folder / "memory.stat")
+    if "anon" not in found or "file_mapped" not in found:
+        return None
+    return found["anon"] + found["file_mapped"]
+
+
+def counted(cgroup: Path, root: Path = CGROUP) -> Path | None:
+    """The folder that counts the CPU seconds of a process's group (``/proc/PID/cgroup``), in either
+    version's usual place; None where there is none that can be read.
+    """
+    try:
+        lines = cgroup.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return None
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if ".." in path or (controllers and "cpuacct" not in controllers.split(",")):
+            continue
+        for place in (root, root / "unified", root / controllers, root / "cpuacct"):
+            folder = place / path.lstrip("/")
+            if path != "/" and used_s(folder) is not None:
+                return folder
     return None
 
 

@@ -1,7 +1,8 @@
 """The energy journal and the receipt in a run folder: writing and reading.
 
 ``journal.jsonl``: a header (components, notes about the machine), then one line a sample with
-cumulative readings (read back in :mod:`providers.journal`).
+cumulative readings, and one for each component that is found later (read back in
+:mod:`providers.journal`).
 """
 
 from __future__ import annotations
@@ -54,9 +55,14 @@ class JournalWriter:
         with suppress(OSError):  # else before the first sample
             self._write("")
 
-    def sample(self, at: float, cpu_s: float, readings: Sequence[Reading]) -> None:
-        """One line: Unix time, CPU seconds, and the components that could be read."""
-        self._write(_text(self._sample_line(at, cpu_s, readings)))
+    def sample(
+        self, at: float, cpu_s: float, readings: Sequence[Reading], share_s: float | None = None
+    ) -> None:
+        """One line: Unix time, CPU seconds, the components that could be read, and the run's share
+        of the machine so far.
+        """
+        line = self._sample_line(at, cpu_s, readings)
+        self._write(_text(line if share_s is None else {**line, "share_s": share_s}))
         if time.monotonic() - self._synced >= FSYNC_S:
             self.sync()
 
@@ -75,6 +81,11 @@ class JournalWriter:
                 for r in readings
             ],
         }
+
+    def add(self, component: Component) -> None:
+        """A component that was found after the start, where it had drawn nothing yet."""
+        self._write(_text({"component": asdict(component)}))
+        self._index[component.name] = len(self._index)
 
     def note(self, text: str) -> None:
         """A fault that the runner met, for the report."""

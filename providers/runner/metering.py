@@ -5,6 +5,7 @@ of the job.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from providers import registry
@@ -21,18 +22,19 @@ class Metering:
 
     Where none can, it is ``missing`` for the reason that the first one gives.
 
-    ``used`` tells the meter of each component; ``notes`` the meters that failed, and why.
+    ``used`` tells the meter of each component; ``notes`` the meters that failed, and why, after
+    those that are given.
     """
 
-    def __init__(self, names: Sequence[str], scope: Scope) -> None:
-        self.notes: list[str] = []
+    def __init__(self, names: Sequence[str], scope: Scope, notes: Sequence[str] = ()) -> None:
+        self.notes: list[str] = [*notes]
         self.used: dict[str, str] = {}
-        self._meters: list[tuple[str, Meter, frozenset[str]]] = []
+        self._meters: list[tuple[str, Meter, set[str]]] = []
         components: list[Component] = []
         missing: dict[str, Component] = {}
         for name in names:
             try:
-                meter: Meter = registry.meter(name).open(scope)
+                meter: Meter = registry.meter(name).open(replace(scope, read=frozenset(self.used)))
                 offered = meter.components()
             except Exception as e:  # noqa: BLE001 -- a meter may never harm the job
                 self.notes.append(f"meter {name} is not used: {e}")
@@ -42,7 +44,7 @@ class Metering:
             new = [c for c in offered if c.method != "missing" and c.name not in self.used]
             components += new
             self.used |= {c.name: name for c in new}
-            self._meters.append((name, meter, frozenset(c.name for c in new)))
+            self._meters.append((name, meter, {c.name for c in new}))
         for uuid in scope.gpus:
             unread = Component(f"gpu:{uuid}", "missing", "assigned, but no meter reads it")
             missing.setdefault(unread.name, unread)
@@ -60,13 +62,24 @@ class Metering:
         readings: list[Reading] = []
         for name, meter, wanted in self._meters:
             try:
-                readings += [r for r in meter.sample(usage) if r.component in wanted]
+                found = meter.sample(usage)
+                self._grow(name, meter, wanted)
+                readings += [r for r in found if r.component in wanted]
                 self._note(name, meter)
             except Exception as e:  # noqa: BLE001 -- a meter may never harm the job
                 if name not in self._failing:
                     self._failing.add(name)
                     self.notes.append(f"meter {name} failed: {e}")
         return readings
+
+    def _grow(self, name: str, meter: Meter, wanted: set[str]) -> None:
+        """What the meter has found since it was opened."""
+        known = {c.name for c in self.components}
+        for new in (c for c in meter.components() if c.name not in known):
+            self.components += (new,)
+            if new.method != "missing":
+                self.used[new.name] = name
+                wanted.add(new.name)
 
     def _note(self, name: str, meter: Meter) -> None:
         found = meter.notes()

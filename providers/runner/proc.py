@@ -21,13 +21,22 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """Fields of ``/proc/PID/stat`` (proc(5)); times in seconds, of it and its waited children."""
+    """Fields of ``/proc/PID/stat`` (proc(5)).
+
+    ``cpu_s`` is of the process and the children that it has waited for, ``waited_s`` of these
+    alone. ``name`` has at most 15 bytes. A process that ``ignores_children`` (SIGCHLD) gets
+    nothing of those that end: the kernel drops their times.
+    """
 
     state: str
     start_ticks: int
     cpu_s: float
     rss_bytes: int
     threads: int
+    parent: int = 0
+    waited_s: float = 0.0
+    name: str = ""
+    ignores_children: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +72,30 @@ def _read(path: str) -> bytes:
 def stat(pid: int) -> Stat | None:
     """None where there is no such process."""
     try:
-        fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-        ticks = int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])
+        head, _, tail = _read(f"/proc/{pid}/stat").rpartition(b")")
+        fields = tail.split()
+        waited = int(fields[13]) + int(fields[14])
         return Stat(
             fields[0].decode(),
             int(fields[19]),
-            ticks / TICKS_PER_S,
+            (int(fields[11]) + int(fields[12]) + waited) / TICKS_PER_S,
             int(fields[21]) * PAGE_BYTES,
             int(fields[17]),
+            int(fields[1]),
+            waited / TICKS_PER_S,
+            os.fsdecode(head.partition(b"(")[2]),
+            bool(int(fields[30]) >> (signal.SIGCHLD - 1) & 1),
         )
     except (OSError, IndexError, ValueError):
         return None
+
+
+def argv(pid: int) -> list[str]:
+    """The words of a process's command line; empty where it is gone."""
+    try:
+        return os.fsdecode(_read(f"/proc/{pid}/cmdline")).rstrip("\0").split("\0")
+    except OSError:
+        return []
 
 
 def lives(pid: int, start_ticks: int) -> bool:

@@ -20,18 +20,22 @@ from typing import TYPE_CHECKING
 
 from providers.base import Launch, Receipt, Scope
 from providers.files import read_bounded
-from providers.runner import foreground, group, journal, proc
+from providers.runner import claims, foreground, group, journal, proc
 from providers.runner.asking import Asked
+from providers.runner.containers import Containers
+from providers.runner.holdings import Holdings
 from providers.runner.log import say
 from providers.runner.metering import Metering
 from providers.runner.pausing import PAUSE, RESUME, Pausing
 from providers.runner.record import Clock, Record
+from providers.runner.slurm_steps import Steps
 from providers.runner.tree import Tree, become_subreaper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from providers.base import EndReason
+    from providers.meters.nvml.assigned import Allocation
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 # While a tree is being killed, look again for processes that it has just made.
@@ -79,11 +83,16 @@ def run(run_dir: Path) -> None:
         say("this attempt was started before")
         return
     become_subreaper()
-    clock = Clock()
-    metering = Metering(launch.meters, Scope(launch.slots, launch.gpus or _assigned(launch)))
-    own = group.make(group.own_folder())
+    clock, own = Clock(), None
     try:
-        start = partial(_spawn, launch, run_dir, ignored)
+        environment = _environment(launch)
+        given = _allocated(launch, environment)
+        me = proc.identify(os.getpid())
+        if given.boards and me is not None:
+            claims.take(given.boards, me, alone=False)
+        metering = Metering(launch.meters, Scope(launch.slots, given.boards), given.notes)
+        own = group.make(group.own_folder())
+        start = partial(_spawn, launch, environment, run_dir, ignored)
         pid = own.spawn(start) if own else start()
     except (OSError, ValueError, TypeError) as e:
         if own:
@@ -92,8 +101,10 @@ def run(run_dir: Path) -> None:
         _leave(run_dir, _receipt(launch, clock, "not_started", None, 0.0, error))
         return
     _identify_first(run_dir, pid)
-    tree = Tree(pid, own)
-    record = Record(run_dir, launch.interval_s, clock, metering, tree, launch.slots)
+    tree = Tree(pid, own, Steps(), Containers(launch.argv))
+    holdings = Holdings(launch.slots, launch.job_id)
+    record = Record(run_dir, launch.interval_s, clock, metering, tree, holdings, launch.argv)
+    record.begin()
     pausing = Pausing(run_dir, launch, clock, tree)
     asked = Asked(run_dir, clock)
     reason = _follow(launch, clock, tree, record, pausing, waited, asked)
@@ -101,7 +112,7 @@ def run(run_dir: Path) -> None:
     left = proc.below(os.getpid())
     if left:
         metering.notes.append(LEFT_BEHIND.format(count=len(left)))
-    record.close()
+    record.close(rested=bool(pausing.pauses()))
     receipt = _receipt(launch, clock, reason, tree.first_status, tree.final_cpu_s())
     # The receipt comes first: releasing a device may hang.
     _leave(run_dir, replace(receipt, pauses=pausing.pauses()))
@@ -110,14 +121,19 @@ def run(run_dir: Path) -> None:
     metering.close()
 
 
-def _assigned(launch: Launch) -> tuple[str, ...]:
-    """Boards that an engine gave, by their UUIDs; what NVML here does not know is not metered."""
-    if not launch.gpu_count:
-        return ()
-    from providers.meters.nvml.assigned import assigned
+def _allocated(launch: Launch, environment: Mapping[str, str]) -> Allocation:
+    """The job's boards by UUID: those of its launch, those that an engine gave by number, else
+    those that its environment leaves to it.
+    """
+    from providers.meters.nvml.assigned import MASK, Allocation, allocation, masked
 
-    told = os.environ.get("CUDA_VISIBLE_DEVICES") or os.environ.get("SLURM_JOB_GPUS") or ""
-    return assigned(told) or tuple(f"unnamed {n + 1}" for n in range(launch.gpu_count))
+    if launch.gpus:
+        return Allocation(launch.gpus)
+    if not launch.gpu_count:
+        return allocation(environment) or Allocation(())
+    given = masked(os.environ.get(MASK) or os.environ.get("SLURM_JOB_GPUS") or "", by_bus=True)
+    unnamed = (f"unnamed {n + 1}" for n in range(len(given.boards), launch.gpu_count))
+    return replace(given, boards=(*given.boards, *unnamed))
 
 
 def _waited(launch: Launch, ignored: frozenset[signal.Signals]) -> frozenset[signal.Signals]:
@@ -150,13 +166,17 @@ def _mark_started(run_dir: Path) -> bool:
     return journal.claim(run_dir / "started", {"at": time.time(), **(asdict(me) if me else {})})
 
 
-def _spawn(launch: Launch, run_dir: Path, ignored: frozenset[signal.Signals]) -> int:
+def _spawn(
+    launch: Launch,
+    environment: Mapping[str, str],
+    run_dir: Path,
+    ignored: frozenset[signal.Signals],
+) -> int:
     """Start the command in a session of its own, or in the foreground of the caller.
 
-    Raises :class:`OSError` where folder, environment file or executable cannot be used, and
-    :class:`ValueError` or :class:`TypeError` where the environment is no environment.
+    Raises :class:`OSError` where folder or executable cannot be used, and :class:`ValueError` or
+    :class:`TypeError` where the environment is no environment.
     """
-    environment = _environment(launch)
     standard_input: int | None = None
     os.chdir(launch.cwd)
     try:
@@ -199,6 +219,7 @@ _UNCHANGEABLE = {signal.SIGKILL, signal.SIGSTOP}
 
 
 def _environment(launch: Launch) -> Mapping[str, str]:
+    """The command's own; :class:`OSError` or :class:`ValueError` where its file cannot be used."""
     kept = json.loads(read_bounded(Path(launch.env_file), journal.JSON_LIMIT_BYTES))
     if not isinstance(kept, dict):
         raise ValueError(f"{launch.env_file} holds no JSON object of environment variables")

@@ -2,9 +2,9 @@
 
 The runner is a subreaper, so every orphan below it becomes its child: what it reaps with
 ``wait4`` carries the CPU seconds of each exited descendant, short-lived ones included. Living
-ones are read from ``/proc``; nothing outside the tree is ever looked at. Not seen are only the
-CPU seconds of a child that lived between two looks under a parent that ignores SIGCHLD: the
-kernel keeps them nowhere but in a control group.
+ones are read from ``/proc``; nothing outside the tree is ever looked at. Under a parent that
+ignores SIGCHLD the kernel keeps the CPU seconds of children nowhere but in a control group: without
+one, each counts up to the last look that met it, and ``unseen_s`` bounds the rest.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from providers.runner import proc
+from providers.runner import containers, proc
+from providers.runner.containers import Containers
+from providers.runner.process_times import ProcessTimes
+from providers.runner.slurm_steps import Steps
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from providers.base import Counting
     from providers.runner.group import Group
 
@@ -37,14 +42,25 @@ def become_subreaper() -> None:
 
 
 class Tree:
-    """Everything below this process; ``group`` counts the same, where there is one."""
+    """Everything below this process; ``group`` counts the same, where there is one. ``steps`` are
+    those of a Slurm job, which count with it, as ``containers`` do.
+    """
 
-    def __init__(self, first: int, group: Group | None = None) -> None:
-        self.first, self._group = first, group
+    def __init__(
+        self,
+        first: int,
+        group: Group | None = None,
+        steps: Steps | None = None,
+        containers: Containers | None = None,
+    ) -> None:
+        self.first, self._group, self._steps = first, group, steps or Steps({})
+        self._containers = containers or Containers((), {})
         self.first_status: int | None = None
         self._reaped_cpu_s = 0.0
-        self._cpu_s = 0.0
-        self.pids: frozenset[int] = frozenset()
+        self._reaped: dict[int, float] = {}
+        self._times = ProcessTimes(os.getpid())
+        self._cpu_s = self._own_s = 0.0
+        self.living: Mapping[int, proc.Stat] = {}
 
     def reap(self) -> bool:
         """Collect what has exited; True once no descendant is left."""
@@ -55,7 +71,8 @@ class Tree:
                 return True
             if pid == 0:
                 return False
-            self._reaped_cpu_s += usage.ru_utime + usage.ru_stime
+            self._reaped[pid] = usage.ru_utime + usage.ru_stime
+            self._reaped_cpu_s += self._reaped[pid]
             if pid == self.first:
                 self.first_status = status
 
@@ -64,18 +81,28 @@ class Tree:
 
         Parents are read before their children, so a child that ends meanwhile is never counted
         twice; it may be missed by this look and is in the next, so the sum is kept from falling.
-        ``pids`` are then those of the look.
+        ``living`` are then those of the look.
         Neither this nor the group counts what is not the job's: the larger has missed less.
         """
-        cpu_s, rss = self._reaped_cpu_s, 0
-        living = proc.below(os.getpid())
-        self.pids = frozenset(living)
-        for found in living.values():
-            cpu_s += found.cpu_s
-            rss += found.rss_bytes
-        self._cpu_s = max(self._cpu_s, cpu_s, self._grouped_s())
+        own = proc.below(os.getpid())
+        self._times.look(own, self._reaped)
+        self._reaped = {}
+        counted_s = self._reaped_cpu_s + self._times.kept_s + sum(s.cpu_s for s in own.values())
+        self._own_s = max(self._own_s, counted_s, self._grouped_s())
+        self._times.bound(self._own_s, exact=self._is_grouped())
+        self._steps.look(own)
+        self._containers.look(own)
+        self._cpu_s = max(self._cpu_s, self._own_s + self._beside_s())
+        self.living = {**own, **self._steps.living}
         resident = self._group.resident_bytes() if self._group is not None else None
-        return self._cpu_s, rss if resident is None else resident
+        if resident is None:
+            resident = sum(seen.rss_bytes for seen in own.values())
+        resident += sum(seen.rss_bytes for seen in self._steps.living.values())
+        return self._cpu_s, resident + self._containers.resident_bytes
+
+    def _beside_s(self) -> float:
+        """CPU seconds of what is the job's and not of its tree."""
+        return self._steps.cpu_s + self._containers.cpu_s
 
     def _grouped_s(self) -> float:
         return (self._group.cpu_s() if self._group is not None else None) or 0.0
@@ -85,13 +112,39 @@ class Tree:
 
         The group is not asked again: a later word of it would differ from the last sample.
         """
-        self._cpu_s = max(self._cpu_s, self._reaped_cpu_s)
+        self._cpu_s = max(self._cpu_s, self._reaped_cpu_s + self._beside_s())
         return self._cpu_s
+
+    @property
+    def unseen_s(self) -> float:
+        """By how much the CPU seconds of the last look may be too few."""
+        return self._times.unseen_s + self._steps.unseen_s + self._containers.unseen_s
+
+    @property
+    def beside(self) -> dict[str, float]:
+        """How much of its CPU seconds others used for it, by who they are."""
+        return {"steps": self._steps.cpu_s, "containers": self._containers.cpu_s}
+
+    def reaches(self, client: str) -> bool:
+        """Whether what a client handed to others is metered with the job."""
+        return client == containers.CLIENT and self._containers.all_found
+
+    @property
+    def hurried(self) -> bool:
+        """Whether what ends between two looks is lost."""
+        beside = self._steps.hurried or self._containers.hurried
+        return beside or (self._times.loses and not self._is_grouped())
+
+    def unmetered(self, clients: Mapping[str, None]) -> str | None:
+        """Why a part of the job's own work is missing; None where it is not."""
+        return self._steps.unmetered(clients)
 
     def counted_by(self) -> Counting:
         """Which of the two has counted; a job may take itself out of its group."""
-        grouped = self._group is not None and self._grouped_s() >= LEFT * self._reaped_cpu_s
-        return "cgroup" if grouped else "wait4"
+        return "cgroup" if self._is_grouped() else "wait4"
+
+    def _is_grouped(self) -> bool:
+        return self._group is not None and self._grouped_s() >= LEFT * self._reaped_cpu_s
 
     def send(self, number: int) -> None:
         """Signal every process of the tree; stopped ones are woken to receive it."""

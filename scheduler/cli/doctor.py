@@ -55,7 +55,9 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
         findings.append(
             ("watcher", watched, "seen" if watched else "no daemon or tick for 2 minutes")
         )
+        findings += _slots(context, os.cpu_count() or 1)
         findings += _meters(context.config.meters)
+        findings += _tables(options.utc_now().year)
         findings += _troubles(context)
     if as_json:
         rows = [{"check": n, "ok": ok, "detail": d} for n, ok, d in findings]
@@ -136,6 +138,20 @@ def _troubles(context: Context) -> Iterator[Finding]:
         yield what, False, f"{event.at:%Y-%m-%dT%H:%M:%SZ}: {event.detail}"
 
 
+def _slots(context: Context, cpus: int) -> Iterator[Finding]:
+    """Whether regions that run jobs on this machine lend more of it than there is."""
+    here = [r for r in context.regions.configured if r.executor == "local" and r.slots]
+    lent = sum(max(region.slots or ()) for region in here)
+    if lent > cpus:
+        names = ", ".join(f"regions.{region.name}.slots" for region in here)
+        yield (
+            "slots",
+            False,
+            f"{names}: {lent} slots are lent of {cpus} logical CPUs, so jobs slow each other down; "
+            f"each is charged its part of {cpus}: declare at most {cpus}",
+        )
+
+
 def _meters(names: Sequence[str]) -> Iterator[Finding]:
     """Those that the config names."""
     from providers import registry
@@ -148,6 +164,35 @@ def _meters(names: Sequence[str]) -> Iterator[Finding]:
             yield f"meter {name}", False, str(e)
         else:
             yield f"meter {name}", probe.available, probe.detail
+            for trouble in probe.troubles:
+                yield f"meter {name}", False, trouble
+
+
+def _tables(this_year: int) -> Iterator[Finding]:
+    """How old the embedded tables are; the level of intensity serves for a number of years."""
+    from providers import catalogue, typical
+    from providers.hardware import ccf
+    from providers.intensity import country_mean
+
+    free = [share.year for share in catalogue.carbon_free().values()]
+    level = max(year for means in typical.yearly().values() for year in means)
+    spans = {
+        "intensity, yearly level": (level, level),
+        "intensity, shape of the day and year": (typical.SHAPE_YEAR, typical.SHAPE_YEAR),
+        "country means": country_mean.years(),
+        "PUE by region": catalogue.years("pue"),
+        "water use by region": catalogue.years("wue_l_per_kwh"),
+        "carbon-free energy by region": (min(free), max(free)),
+        "embodied carbon and watts per vCPU": (ccf.YEAR, ccf.YEAR),
+    }
+    for name, (first, last) in spans.items():
+        years = str(last) if first == last else f"{first} to {last}"
+        age = max(0, this_year - last)
+        detail = f"{years}: {age} year{'s' * (age != 1)} old"
+        outdated = name.endswith("level") and age > typical.YEARS_AHEAD
+        if outdated:
+            detail += f", and its band holds for {typical.YEARS_AHEAD}: get a newer lowtide"
+        yield f"table of {name}", not outdated, detail
 
 
 @click.command("completion", epilog=example('eval "$(lowtide completion bash)"'))

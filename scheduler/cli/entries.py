@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scheduler.engine import Context
     from scheduler.models import Figures, Job, Settlement
     from scheduler.report.exports import Entry
+    from scheduler.report.schema import JobCost
     from scheduler.store import By
 
 FORMATS = ("json", "csv", "markdown", "boamps", "openmetrics")
@@ -84,18 +85,19 @@ def entry(context: Context, job: Job) -> Entry:
 
 def spent(
     context: Context, since: datetime, now: datetime, by: By | None
-) -> Iterator[tuple[str | None, Settlement | Figures | None]]:
+) -> Iterator[tuple[str | None, JobCost]]:
     """What each job cost that ended ``since``, with the field of it that sums go ``by``."""
     from scheduler import engine
+    from scheduler.report.schema import JobCost
 
     for each in context.store.spending.since(since, by):
         figures: Settlement | Figures | None = each.figures
         if figures is None and each.ran:
             figures = settled(context, context.store.jobs.get(each.job_id))
-        yield each.name, figures
+        yield each.name, JobCost(each.job_id, each.state, figures)
     # Those that have ended since the last pass, as their receipts say.
     for job in engine.ended_unseen(context, now, since=since):
-        yield by and getattr(job.spec, by), settled(context, job)
+        yield by and getattr(job.spec, by), JobCost(job.id, job.state, settled(context, job))
 
 
 def settled(context: Context, job: Job) -> Settlement | None:

@@ -39,7 +39,7 @@ def init_command(
     """
     from providers.hardware.detected import detect
     from providers.meters.model import memory_gb
-    from providers.meters.nvml import gpu_limits_w
+    from providers.meters.nvml import board_count, board_name
     from scheduler import config, config_files
 
     path = (Path.cwd() / Path(out).expanduser()) if out else config_files.users()
@@ -49,7 +49,7 @@ def init_command(
     if zone is None and not asks:
         raise UsageError("the grid zone is not known and cannot be asked for: give it, --zone DE")
     zone = _asked() if zone is None else _checked(zone)
-    found = None if no_hardware else detect(memory_gb(), len(gpu_limits_w()))
+    found = None if no_hardware else detect(memory_gb(), board_count(), board=board_name())
     if found is not None:
         say(f"this machine: {found}")
         if asks and not click.confirm("Count embodied carbon by that?", default=True, err=True):

@@ -29,6 +29,7 @@ COMMANDS = {
     "cancel": ("look", "Cancel a waiting job, or stop a running one."),
     "report": ("reports", "Report realized energy, carbon and SCI."),
     "compare": ("comparing", "Compare runs: what each reached for its energy and carbon."),
+    "verify": ("verify", "Recompute the figures of a report from its evidence."),
     "regions": ("regions", "Compare regions for a job."),
     "forecast": ("forecasting", "Show a region's carbon intensity, or how well it is foretold."),
     "history": ("history", "Show, import and export actual carbon intensity."),

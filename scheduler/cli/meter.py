@@ -42,8 +42,14 @@ UNREAD_S = 3600.0
 @click.option("--zone", metavar="ZONE", help="The grid zone that this machine stands in: DE.")
 @click.option("--name", help="A name for people; default: the executable's.")
 @click.option("--slots", type=click.IntRange(1), default=1, help="Logical CPUs that it holds.")
-@click.option("--gpus", type=click.IntRange(0), default=0, help="Free GPUs to give it, by UUID.")
+@click.option(
+    "--gpus",
+    type=click.IntRange(0),
+    default=0,
+    help="Free GPUs to give it, by UUID, of CUDA_VISIBLE_DEVICES where set.",
+)
 @click.option("--unit", metavar="NAME", help="Unit of work that it counts in $LOWTIDE_UNITS.")
+@click.option("--unit-rationale", metavar="TEXT", help="Why this unit (SCI for AI asks that).")
 @click.option("--interval", metavar="SPAN", help="Time between two samples; default 1s.")
 @click.option("--out", "--output", metavar="FILE", help="Write the report as JSON to FILE.")
 @click.option("--run-dir", metavar="DIR", help="Keep the record in DIR, which is made.")
@@ -59,6 +65,7 @@ def meter_command(
     slots: int,
     gpus: int,
     unit: str | None,
+    unit_rationale: str | None,
     interval: str | None,
     out: str | None,
     run_dir: str | None,
@@ -72,10 +79,11 @@ def meter_command(
     from providers.base import Launch
     from providers.executors.foreground import exit_code, run
     from scheduler.meter.command import report
-    from scheduler.meter.place import place
+    from scheduler.meter.place import check_slots, place
 
     if not argv:
         raise UsageError("no command was given: put it after --, e.g. lowtide meter -- make")
+    check_slots(slots, os.cpu_count() or 1)
     where = place(region, zone, config=ctx.obj, environ=os.environ, cwd=Path.cwd())
     for hint in where.config.hints if where.config is not None else ():
         say(hint)
@@ -89,7 +97,7 @@ def meter_command(
         attempt=1,
         token=secrets.token_hex(16),
         argv=argv,
-        cwd=str(Path.cwd()),
+        cwd=str(where.cwd),
         run_dir=str(folder),
         env_file=str(folder / "env.json"),
         units_file=str(folder / "units"),
@@ -110,11 +118,16 @@ def meter_command(
         if receipt.reason == "not_started":
             say(f"lowtide: {receipt.error}")
         else:
-            _tell(report(launch, receipt, where, name=name, unit=unit), out, as_json=as_json)
-    except LowtideError as e:
+            made = report(
+                launch, receipt, where, name=name, unit=unit, unit_rationale=unit_rationale
+            )
+            _tell(made, out, as_json=as_json)
+    except (Exception, KeyboardInterrupt) as e:  # noqa: BLE001 -- the exit code is the command's
         # Whatever became of the report: the command has run, and its record can be read again.
         kept = True
-        say(f"lowtide: {e}\nlowtide: the record of the run is kept in {folder}")
+        said = str(e) if isinstance(e, LowtideError) else f"no report: {type(e).__name__}: {e}"
+        with suppress(OSError):  # nothing reads what we say any more
+            say(f"lowtide: {said}\nlowtide: the record of the run is kept in {folder}")
     finally:
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
@@ -147,18 +160,29 @@ def _interval_s(text: str | None, where: Place) -> float:
 
 
 def _boards(count: int) -> tuple[str, ...]:
-    """Boards on which nothing runs and that no other command of ours was given."""
+    """Boards on which nothing runs and that no other command of ours was given: claimed, so that
+    none is given twice. A mask in the environment is never left.
+    """
     from providers.executors import local
+    from providers.meters.nvml.assigned import MASK, allocation
+    from providers.runner import claims, proc
 
-    if not count:
+    me = proc.identify(os.getpid()) if count else None
+    if me is None:
         return ()
-    free = local.Local().free_gpus(frozenset())
-    if len(free) < count:
-        raise UsageError(
-            f"--gpus {count}: {len(free)} free GPU(s) are here (`lowtide doctor` lists them); "
-            "wait for one, or leave the option out"
-        )
-    return free[:count]
+    mask = allocation(os.environ)
+    where = "here" if mask is None else f"among those of {MASK}={os.environ[MASK]}"
+    while True:
+        free = local.Local().free_gpus(frozenset())
+        if mask is not None:
+            free = tuple(uuid for uuid in mask.boards if uuid in free)
+        if len(free) < count:
+            raise UsageError(
+                f"--gpus {count}: {len(free)} free GPU(s) are {where} (`lowtide doctor` lists "
+                "faults of boards); wait for one, or leave the option out"
+            )
+        if claims.take(free[:count], me):
+            return free[:count]
 
 
 def _check_out(path: Path) -> None:

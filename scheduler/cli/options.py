@@ -101,6 +101,7 @@ _JOB_OPTIONS = (
     click.option("--gpus", type=int, metavar="N", help="Whole GPUs that it holds."),
     click.option("--slots", type=int, metavar="N", help="Logical CPUs that it holds; default 1."),
     click.option("--unit", metavar="NAME", help="Unit of work that it counts in $LOWTIDE_UNITS."),
+    click.option("--unit-rationale", metavar="TEXT", help="Why this unit (SCI for AI asks that)."),
     click.option("--pausable", is_flag=True, default=None, help="It may be paused and resumed."),
     click.option("--resume-overhead", metavar="SPAN", help="What each resume repeats or reloads."),
     click.option("--min-run", metavar="SPAN", help="The least that a segment runs."),

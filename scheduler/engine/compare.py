@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from providers import catalogue
 from providers.intensity import climatology, country_mean
-from providers.typical import NAME as CLIMATOLOGY
 from scheduler.comparison import Bringing, Comparison, Row, Told, Typical
 from scheduler.engine import places, planner, planning, selection, verdict
 from scheduler.engine.field import Sight, field_of
@@ -52,14 +51,17 @@ def compare(ctx: Context, spec: JobSpec, origin: Spot | None, now: datetime) -> 
 
 @cache
 def typical(zone: str) -> Typical | None:
-    """A zone's usual intensity: by month and hour where that is known, else its country's mean.
+    """A zone's usual intensity: by month and hour where that is known, else its yearly mean, else
+    that of its country.
 
     Every month and hour counts the same.
     """
-    table = climatology.months(zone)
+    table, mean = climatology.months(zone), climatology.yearly(zone)
     if table is not None:
         seasons = {name: float(table[list(m)].mean()) for name, m in SEASONS.items()}
-        return Typical(float(table.mean()), CLIMATOLOGY, seasons)
+        return Typical(float(table.mean()), climatology.source(zone), seasons)
+    if mean is not None:
+        return Typical(mean, climatology.source(zone), seasons=None)
     told = country_mean.yearly(zone)
     return None if told is None else Typical(*told, seasons=None)
 
@@ -111,7 +113,7 @@ def _row(
         "yearly_g_per_kwh": f"no embedded table knows zone {region.zone}"
         if region.zone
         else option.known.reason,
-        "seasonal_g_per_kwh": "only a yearly mean of the country is known"
+        "seasonal_g_per_kwh": "only a yearly mean is known"
         if usual
         else "nothing is known of its year",
         "distance_km": "no place to start from: add --near, or lat and lon to the home region"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from providers.base import Launch
 from providers.errors import ExecutorError
+from providers.meters.nvml.assigned import MASK, allocation
+from providers.runner.journal import read_json
 from providers.series import from_unix
 from scheduler.engine import bounds, dependencies, rest
 from scheduler.engine.context import alone
@@ -19,6 +21,7 @@ from scheduler.models import Attempt, Job, JobState
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from providers.base import Executor
     from scheduler.engine.context import Context
 
 
@@ -133,9 +136,10 @@ def _start(ctx: Context, job: Job, now: datetime) -> bool:
     executor = ctx.executor(region)
     gpus: tuple[str, ...] = ()
     if not executor.capabilities.assigns_gpus:
-        gpus = executor.free_gpus(ctx.store.jobs.held_gpus())[: job.spec.gpus]
+        gpus, of = _free_boards(ctx, job, executor)
         if len(gpus) < job.spec.gpus:
-            ctx.store.jobs.tell(job.id, now, "waiting", f"{job.spec.gpus} free GPUs in {region}")
+            said = f"{job.spec.gpus} free GPUs in {region}{of}"
+            ctx.store.jobs.tell(job.id, now, "waiting", said)
             return False
     handed = ctx.store.jobs.handed(job)
     if handed is not None and handed.region != region:
@@ -151,6 +155,18 @@ def _start(ctx: Context, job: Job, now: datetime) -> bool:
         return False
     launch(ctx, replace(job, attempt=attempt.number, region=region), attempt, now)
     return True
+
+
+def _free_boards(ctx: Context, job: Job, executor: Executor) -> tuple[tuple[str, ...], str]:
+    """Boards for a job, at most as many as it asked for, and of which mask they are."""
+    if not job.spec.gpus:
+        return (), ""
+    free = executor.free_gpus(ctx.store.jobs.held_gpus())
+    mask = allocation(read_json(ctx.runs.environment(job.id)) or {})
+    if mask is None:
+        return free[: job.spec.gpus], ""
+    found = [uuid for uuid in mask.boards if uuid in free]
+    return tuple(found[: job.spec.gpus]), f" among {', '.join(mask.boards)} ({MASK})"
 
 
 def draft(ctx: Context, job: Job, now: datetime, gpus: tuple[str, ...]) -> Attempt:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from providers.errors import LowtideError
+from providers.meters.nvml.assigned import MASK, entries
 from scheduler.engine import (
     accuracy,
     damaged,
@@ -76,6 +77,7 @@ def submit(
     spec = _marked(ctx, spec)
     submission.check_command(spec, environ)
     variables = submission.job_environment(request, environ, ctx.config)
+    _check_boards(ctx, spec, variables)
     job_id = secrets.token_hex(4)
     add = partial(ctx.store.jobs.add, job_id, spec, now)
     return job_id, _book(ctx, spec, variables, (job_id,), add, now)
@@ -92,6 +94,7 @@ def submit_series(
     template = _marked(ctx, template)
     submission.check_command(template, environ)
     variables = submission.job_environment(request, environ, ctx.config)
+    _check_boards(ctx, template, variables)
     series, spec = recurring.begin(ctx, request, template, environ, now)
     job_id = secrets.token_hex(4)
     add = partial(ctx.store.recurrences.add, series, job_id, spec, now)
@@ -101,6 +104,21 @@ def submit_series(
 def _marked(ctx: Context, spec: JobSpec) -> JobSpec:
     """A job with where it comes from, and the configuration that it is to be settled by."""
     return spec.model_copy(update={"origin": ctx.here.origin, "config": ctx.config.digest})
+
+
+def _check_boards(ctx: Context, spec: JobSpec, variables: Mapping[str, str]) -> None:
+    """A job gets no board outside the mask of its environment; engines make masks of their own."""
+    mask = variables.get(MASK)
+    regions = [r.name for r in ctx.regions.configured if r.executor is not None]
+    regions = [name for name in regions if not spec.regions or name in spec.regions]
+    if mask is None or any(ctx.executor(r).capabilities.assigns_gpus for r in regions):
+        return
+    named = len(entries(mask))
+    if named < spec.gpus:
+        raise UsageError(
+            f"--gpus {spec.gpus}: {MASK}={mask} leaves {named} to the job; ask for no more, or "
+            f"leave the variable out (--env {MASK}=GPU-..., or unset it)"
+        )
 
 
 class _Overtaken(Exception):

@@ -65,13 +65,15 @@ class Known:
 class Realized:
     """What really was, as far as sources tell; holes filled by the last forecast of them.
 
-    ``provisional``: a source may still tell or revise a part of it.
+    ``provisional``: a source may still tell or revise a part of it. ``step_s`` is for how long an
+    actual value holds at most, None where a source does not say.
     """
 
     series: Series | None
     reason: str = ""
     provisional: bool = False
     notes: tuple[str, ...] = ()
+    step_s: float | None = None
 
 
 class Outlook:
@@ -300,7 +302,9 @@ class Outlook:
         actual, notes = told.series, told.notes
         provisional = any(not a.final(end) for a in keepers if a.was_asked)
         if len(actual) and not actual.gaps(low, high):
-            return Realized(actual, provisional=provisional, notes=notes)
+            steps = [info.step_s for info in told.used]
+            step_s = None if None in steps else max((s for s in steps if s), default=None)
+            return Realized(actual, provisional=provisional, notes=notes, step_s=step_s)
         believed = self._forecasts.last_told(_key(region), region.zone, low, high)
         if believed is None or believed.gaps(low, high):
             known = self.ask(region, start, end, now, as_of=start)

@@ -141,6 +141,8 @@ def plan_of(case: Case, decision: Decision) -> Plan:
     if case.done and chosen.grams is None and case.power.watts is not None:
         nulls.setdefault("expected_g", "no forecast is left of the time before its pause")
         nulls.setdefault("saving_percent", nulls["expected_g"])
+    if case.run_now.other_accounting(chosen):
+        nulls.setdefault("saving_percent", case.run_now.other_accounting(chosen))
     rows = {o.known.row_id for o in (*field.candidates, *field.apart, field.home)} - {None}
     return Plan(
         made_at=case.now,
@@ -215,7 +217,7 @@ def window_of(case: Case, chosen: Choice, option: Option) -> Window:
         dispatchable=option.region.executor is not None,
         segments=segments if len(segments) > 1 else (),
         cost=places.cost(case.spec, option.region, run_s, case.power.watts),
-        told="" if option.known.series is None else bases.in_words(option.known.series),
+        told="" if option.known.series is None else option.known.series.accounting,
     )
 
 
@@ -239,9 +241,12 @@ def _run_now(
     found = window.at(place, start.timestamp(), request, basis)
     cost = places.cost(spec, region, request.duration_s, request.power_w)
     able = region.executor is not None
-    if found is None:
+    if found is None or place.series is None:
         return Window(region.name, start, end, None, None, cost=cost)
-    return Window(region.name, start, end, found.grams, found.g_per_kwh, able, cost=cost)
+    basis_of = place.series.accounting
+    return Window(
+        region.name, start, end, found.grams, found.g_per_kwh, able, cost=cost, told=basis_of
+    )
 
 
 def _alternatives(case: Case, decision: Decision, chosen: Window) -> tuple[Window, ...]:

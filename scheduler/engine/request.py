@@ -56,6 +56,7 @@ class Request(BaseModel):
     gpus: Count | None = None
     slots: Count | None = None
     unit: str | None = None
+    unit_rationale: str | None = None
     time_limit: str | None = None
     retries: Count | None = None
     env: Texts = ()

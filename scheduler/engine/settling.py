@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.runner.journal import read_journal, read_pauses
 from providers.runner.units import Written, read_units
+from providers.series import from_unix
 from scheduler import sci
 from scheduler.engine import dependencies
 from scheduler.engine.context import alone
 from scheduler.engine.endings import exit_status
 from scheduler.engine.expectation import expectation
+from scheduler.engine.first_come import FirstCome
 from scheduler.engine.outlook import Realized
 from scheduler.engine.reap import BATCH
+from scheduler.errors import UsageError
 from scheduler.models import JobState
 from scheduler.report.versions import difference
 
@@ -25,21 +28,36 @@ if TYPE_CHECKING:
     from scheduler.engine.context import Context
     from scheduler.engine.outlook import Outlook
     from scheduler.models import Attempt, Job, Settlement
+    from scheduler.planner.first_come import Served
     from scheduler.regions import Region
 
 NOT_PLANNED = "it was not planned, so there is nothing that it is compared with"
 
 
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Where a job would have run without lowtide, and when: started at release, or in a queue.
+
+    ``first_come``: with all jobs of its home served in order of release on the slots there, or
+    why that is not known.
+    """
+
+    home: Region
+    release: datetime
+    first_come: Served | str
+
+
 def settle(ctx: Context, now: datetime) -> None:
     """Settle every ended job that has no final settlement; an unchanged one adds no version."""
     owed = ctx.store.settlements.owed(now, ctx.config.settings.refresh)
+    queues = FirstCome(ctx, now)
     for first in range(0, len(owed), BATCH):
         made = []
         for job_id in owed[first : first + BATCH]:
             with alone(ctx, job_id, now):
                 # Who ended it may have been killed before this.
                 ctx.runs.forget_environment(job_id)
-                made.append((job_id, compute(ctx, ctx.store.jobs.get(job_id), now)))
+                made.append((job_id, compute(ctx, ctx.store.jobs.get(job_id), now, queues=queues)))
         with ctx.store.together():
             for job_id, settlement in made:
                 if settlement is not None:
@@ -78,10 +96,16 @@ def _records(job: Job, attempts: Sequence[Attempt]) -> list[sci.AttemptRecord]:
 
 
 def compute(
-    ctx: Context, job: Job, now: datetime, attempts: Sequence[Attempt] | None = None
+    ctx: Context,
+    job: Job,
+    now: datetime,
+    attempts: Sequence[Attempt] | None = None,
+    *,
+    queues: FirstCome | None = None,
 ) -> Settlement | None:
     """What the job has really cost so far; None for a job that never started, or whose run
-    folders are not to be read from here. ``attempts``: else as they are stored.
+    folders are not to be read from here. ``attempts``: else as they are stored; ``queues``: of the
+    pass, so that each is computed once.
 
     Provisional while it runs, while a source with actuals still owes some, and while a Boavizta
     server that should tell of its machine does not answer.
@@ -91,17 +115,34 @@ def compute(
     if not attempts or not ctx.here.has_folders(job.spec.origin):
         return None
     place = attempts[-1].region
-    under = ctx.settling(job, place)
-    return settle_run(
+    under, records = ctx.settling(job, place), _records(job, attempts)
+    release = dependencies.ready_at(ctx, job.spec, now)
+    served = (queues or FirstCome(ctx, now)).start(job, release)
+    made = settle_run(
         under.outlook,
         job,
         under.regions[place],
-        _records(job, attempts),
+        records,
         read_units(ctx.runs.units(job.id)),
         now,
-        baseline=(under.regions[job.spec.home], dependencies.ready_at(ctx, job.spec, now)),
+        baseline=Baseline(under.regions[job.spec.home], release, served),
         expected=expectation(under, job, attempts),
     )
+    return replace(made, within=_outer(ctx, job, records))
+
+
+def _outer(ctx: Context, job: Job, records: Sequence[sci.AttemptRecord]) -> str | None:
+    """The job of this queue that all attempts ran within, and whose energy holds theirs. Boards are
+    metered in the job that they were given to alone.
+    """
+    found = {record.journal.meta.get("within") for record in records}
+    outer = found.pop() if len(found) == 1 else None
+    if not isinstance(outer, str) or job.spec.gpus:
+        return None
+    try:
+        return ctx.store.jobs.get(outer).id
+    except UsageError:
+        return None  # metered without a queue, or by another one
 
 
 def settle_run(
@@ -112,7 +153,7 @@ def settle_run(
     work: Written,
     now: datetime,
     *,
-    baseline: tuple[Region, datetime] | None,
+    baseline: Baseline | None,
     expected: sci.Expectation | str = NOT_PLANNED,
     no_zone: str = "",
 ) -> Settlement:
@@ -128,16 +169,26 @@ def settle_run(
     # A run may end while a pass is under way: what is asked is asked no earlier than that.
     now = max(now, end)
     here = outlook.realized(region, start, end, now)
+    first_come: sci.Start | str = NOT_PLANNED
     if baseline is None:
-        home, release, there = region, start, Realized(None, NOT_PLANNED)
+        home, release = region, start
+        there = queued = Realized(None, NOT_PLANNED)
     else:
-        home, release = baseline
+        home, release = baseline.home, baseline.release
         there = outlook.realized(home, release, release + (end - start), now)
+        served, queued = baseline.first_come, there
+        if isinstance(served, str):
+            first_come = served
+        else:
+            at = from_unix(served.start_s)
+            if at != release:
+                queued = outlook.realized(home, at, at + (end - start), now)
+            first_come = sci.Start(at, queued.series, queued.reason, not served.known)
     home_site = home.site
     if job.plan is not None and job.plan.basis == "operational":
         # The saving stands on the basis of the plan, so that both can be compared.
         home_site = replace(home_site, hardware=None)
-    owed = region.machine.for_now or here.provisional or there.provisional
+    owed = region.machine.for_now or here.provisional or there.provisional or queued.provisional
     return sci.settle(
         attempts=records,
         site=region.site,
@@ -153,5 +204,8 @@ def settle_run(
         no_intensity_reason=no_zone if no_zone and region.zone is None else here.reason,
         no_baseline_reason=there.reason,
         expected=expected,
+        first_come=first_come,
+        step_s=here.step_s,
+        unit_rationale=job.spec.unit_rationale or "",
         notes=tuple(dict.fromkeys((*here.notes, *there.notes))),
     )

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from providers.meters.nvml.assigned import MASK, ORDER
 from scheduler import faults, quantities, wall_clock
 from scheduler.checked import read_yaml, validate
 from scheduler.engine import learning, wishes
@@ -109,6 +110,7 @@ def to_spec(
             gpus=request.gpus or 0,
             slots=1 if request.slots is None else request.slots,
             unit=request.unit,
+            unit_rationale=request.unit_rationale,
             time_limit_s=parsed("--time-limit", request.time_limit, quantities.duration_s),
             retries=settings.defaults.retries if request.retries is None else request.retries,
             pausable=wishes.pausable(request, config),
@@ -270,4 +272,7 @@ def job_environment(request: Request, environ: Mapping[str, str], config: Config
             raise UsageError(f"--env {item!r}: write NAME or NAME=VALUE")
         kept[name] = value if given else environ[name]
     hidden = {*config.key_variables, *OURS}
+    if "LOWTIDE_RUN" in environ:
+        # The boards of the job that submits are its own, and may be held until the other ends.
+        hidden |= {MASK, ORDER} - {item.partition("=")[0] for item in request.env}
     return {name: value for name, value in kept.items() if name not in hidden}

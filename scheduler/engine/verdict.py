@@ -50,7 +50,13 @@ def place_or_time(case: Case, field: Field, equal_percent: float) -> PlaceOrTime
             f"{other.region} is told on another basis than {name}, where a gap below "
             f"{100 * SAFE_GAP:.0f} % says nothing"
         )
-        return PlaceOrTime(name, wait, _saves(start, other), other.region, None, why)
+        return PlaceOrTime(name, wait, None, other.region, None, why)
+    if best is other:
+        why = (
+            f"{best.region} is lower than {name} by more than accounting methods differ "
+            f"({100 * SAFE_GAP:.0f} %); by how much is not said, as its intensity is of another one"
+        )
+        return PlaceOrTime(name, wait, None, best.region, "place", why)
     move = _saves(start, best)
     if abs(max(move, 0.0) - max(wait, 0.0)) < equal_percent:
         return PlaceOrTime(name, wait, move, best.region, "equal", "")

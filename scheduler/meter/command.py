@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def report(
-    launch: Launch, receipt: Receipt, where: Place, *, name: str | None, unit: str | None
+    launch: Launch,
+    receipt: Receipt,
+    where: Place,
+    *,
+    name: str | None,
+    unit: str | None,
+    unit_rationale: str | None = None,
 ) -> Report:
     """What the command cost. Raises what configuration, sources or disk may raise."""
     from scheduler.meter.desk import Desk, Metered
@@ -31,6 +37,7 @@ def report(
                 slots=launch.slots,
                 gpus=len(launch.gpus),
                 unit=unit,
+                unit_rationale=unit_rationale,
                 work=read_units(Path(launch.units_file)),
                 started_at=receipt.started_at,
                 receipt=receipt,

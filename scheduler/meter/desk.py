@@ -5,7 +5,6 @@ The database is a scratch one that goes with the desk: the user's is neither ope
 
 from __future__ import annotations
 
-import getpass
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -21,8 +20,10 @@ from scheduler import config_files, sci
 from scheduler.engine import Context
 from scheduler.engine.endings import NOT_STARTED_EXIT, verdict
 from scheduler.engine.settling import settle_run
+from scheduler.errors import ConfigError
 from scheduler.meter.report import Report
 from scheduler.models import Job, JobSpec, JobState
+from scheduler.origin import account
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,16 @@ class Metered:
     started_at: float
     receipt: Receipt | None
     journal: Journal
+    unit_rationale: str | None = None
+
+
+def _packaged(cwd: Path, environ: Mapping[str, str], scratch: Path) -> configuration.Config:
+    """What the packaged file says; a user without a home folder keeps no answers of sources."""
+    path = str(config_files.packaged())
+    try:
+        return configuration.load(path, environ, cwd)
+    except ConfigError:
+        return configuration.load(path, {**environ, "LOWTIDE_HOME": str(scratch)}, cwd)
 
 
 class Desk:
@@ -60,12 +71,9 @@ class Desk:
 
     def __init__(self, place: Place, environ: Mapping[str, str]) -> None:
         self._place, self._now = place, datetime.now(UTC)
-        config = place.config
-        if config is None:
-            packaged = str(config_files.packaged())
-            config = configuration.load(packaged, environ, Path.cwd())
         self._scratch = Path(tempfile.mkdtemp(prefix="lowtide-desk-"))
         try:
+            config = place.config or _packaged(place.cwd, environ, self._scratch)
             self._context = Context.open(config, self._now, scratch=self._scratch)
         except BaseException:
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -151,7 +159,7 @@ class Desk:
             argv=run.argv,
             cwd=run.cwd,
             name=run.name,
-            user=getpass.getuser(),
+            user=account(),
             duration_s=None,
             submitted_at=started,
             release=started,
@@ -159,6 +167,7 @@ class Desk:
             gpus=run.gpus,
             slots=run.slots,
             unit=run.unit,
+            unit_rationale=run.unit_rationale,
         )
         return Job(
             id=run.id,

@@ -1,4 +1,4 @@
-"""What is known of the process that is metered from within: its CPU seconds, its boards."""
+"""What is known of the process that is metered from within: its CPU seconds and memory."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 import resource
 from typing import TYPE_CHECKING
 
-from providers.meters import nvml
-from providers.meters.nvml.assigned import NO_BOARDS, board
 from providers.runner import proc
+from providers.runner.process_times import ProcessTimes
+from providers.runner.slurm_steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 class OwnTree:
     """This process and all below it, from now on.
 
-    Exact for what it has waited for, short-lived children included. Not seen is what a child
-    leaves behind when it ends (a daemon): the kernel gives that to init.
+    Exact for what it has waited for, short-lived children included. What a child leaves behind
+    when it ends (a daemon) is followed once a look has met it: the kernel gives it to init.
     """
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self.pids: frozenset[int] = frozenset()
-        self._before = self._cpu_s = 0.0
-        self._before = self.usage()[0]
-        self._cpu_s = 0.0
+        self._me: proc.Stat | None = None
+        self._living: dict[int, proc.Stat] = {}
+        self._times, self._ended_s = ProcessTimes(self._pid), 0.0
+        self._before, self._cpu_s = self._counted_s(), 0.0
 
     def usage(self) -> tuple[float, int]:
         """CPU seconds since it was made (never falling), and resident bytes now.
@@ -36,17 +36,56 @@ class OwnTree:
         Those that have ended are read before those that live, so none is counted twice; one
         that ends meanwhile is missed by this look and is in the next.
         """
+        self._cpu_s = max(self._cpu_s, self._counted_s() - self._before)
+        mine = [] if self._me is None else [self._me]
+        self._times.bound(self._cpu_s, loses=any(seen.ignores_children for seen in mine))
+        return self._cpu_s, sum(seen.rss_bytes for seen in (*mine, *self._living.values()))
+
+    def _counted_s(self) -> float:
         own, ended = (resource.getrusage(who) for who in (_SELF, _CHILDREN))
-        cpu_s = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
-        me = proc.stat(self._pid)
-        rss = 0 if me is None else me.rss_bytes
-        living = proc.below(self._pid)
-        self.pids = frozenset((self._pid, *living))
-        for found in living.values():
-            cpu_s += found.cpu_s
-            rss += found.rss_bytes
-        self._cpu_s = max(self._cpu_s, cpu_s - self._before)
-        return self._cpu_s, rss
+        own_s, ended_s = own.ru_utime + own.ru_stime, ended.ru_utime + ended.ru_stime
+        self._me, self._living = proc.stat(self._pid), self._look()
+        self._times.look(self._living, {}, ended_s - self._ended_s)
+        self._ended_s = ended_s
+        living_s = sum(seen.cpu_s for seen in self._living.values())
+        return own_s + ended_s + self._times.kept_s + living_s
+
+    def _look(self) -> dict[int, proc.Stat]:
+        """All below us, and below those that were and have been orphaned since."""
+        found = proc.below(self._pid)
+        for pid, before in self._living.items():
+            now = None if pid in found else proc.stat(pid)
+            if now is not None and now.start_ticks == before.start_ticks:
+                found |= {pid: now, **proc.below(pid)}
+        return found
+
+    @property
+    def living(self) -> Mapping[int, proc.Stat]:
+        """Its processes at the last look."""
+        return self._living if self._me is None else {self._pid: self._me, **self._living}
+
+    @property
+    def beside(self) -> dict[str, float]:
+        """None: what others do for it is followed by runners alone."""
+        return {}
+
+    def reaches(self, client: str) -> bool:
+        """Never, for the same reason."""
+        return False
+
+    @property
+    def hurried(self) -> bool:
+        """Whether what ends between two looks is lost."""
+        return self._times.loses
+
+    def unmetered(self, clients: Mapping[str, None]) -> str | None:
+        """Why a part of its own work is missing; None where it is not."""
+        return Steps({}).unmetered(clients)
+
+    @property
+    def unseen_s(self) -> float:
+        """By how much the CPU seconds of the last look may be too few."""
+        return self._times.unseen_s
 
     def counted_by(self) -> Counting:
         """By what the kernel tells of itself and its children."""
@@ -58,29 +97,3 @@ class OwnTree:
 
 
 _SELF, _CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-
-
-def visible_boards(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """UUIDs of the boards that CUDA shows to this process, and what cannot be told of them.
-
-    An entry of ``CUDA_VISIBLE_DEVICES`` that no UUID can be found for stands for itself: no
-    meter reads it, and the report says that it is missing.
-    """
-    told = environ.get("CUDA_VISIBLE_DEVICES")
-    if told is not None and told.strip() in NO_BOARDS:
-        return (), ()
-    here = tuple(nvml.gpu_limits_w())
-    if told is None:
-        every = (
-            f"CUDA_VISIBLE_DEVICES is not set, so all {len(here)} boards here are counted: name "
-            "fewer with gpus=[UUID]"
-        )
-        return here, (every,) if len(here) > 1 else ()
-    by_bus = environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len(here) == 1
-    found = tuple(board(entry.strip(), here, by_bus=by_bus) for entry in told.split(","))
-    if set(found) <= set(here):
-        return found, ()
-    return found, (
-        f"CUDA_VISIBLE_DEVICES={told} tells no boards that NVML knows here (numbers count in "
-        "CUDA's own order unless CUDA_DEVICE_ORDER=PCI_BUS_ID): name them with gpus=[UUID]",
-    )

@@ -30,12 +30,14 @@ GRACE_S = 10.0
 class Place:
     """A region's name, or the grid zone that this machine stands in; neither: the home region.
 
-    ``config`` is None where only the packaged file is there.
+    ``config`` is None where only the packaged file is there. ``cwd`` is the folder that the run
+    began in: it may be gone by its end.
     """
 
     region: str | None
     zone: str | None
     config: Config | None
+    cwd: Path
 
     @property
     def name(self) -> str:
@@ -59,6 +61,15 @@ class Place:
         return GRACE_S if self.config is None else self.config.settings.grace
 
 
+def check_slots(slots: int, cpus: int) -> None:
+    """:class:`UsageError` where more is to be held than this machine has."""
+    if slots > cpus:
+        raise UsageError(
+            f"{slots} slots are asked for, and this machine has {cpus} logical CPUs: a run holds "
+            "at most those"
+        )
+
+
 def place(
     region: str | None,
     zone: str | None,
@@ -77,7 +88,7 @@ def place(
             f"region {region!r} and zone {zone!r} are both given: a region has its zone; give the "
             "one, or the other for this machine"
         )
-    found = Place(region, zone, _config(config, environ, cwd))
+    found = Place(region, zone, _config(config, environ, cwd), cwd)
     if not _stands_in_the_tables(found):
         from scheduler.meter.desk import Desk
 

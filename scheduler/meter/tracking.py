@@ -14,20 +14,23 @@ import shutil
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from providers.base import Journal, Receipt, Scope
+from providers.meters.nvml.assigned import Allocation, allocation
+from providers.runner.holdings import Holdings
 from providers.runner.journal import read_journal
 from providers.runner.metering import Metering
 from providers.runner.record import Clock, Record
 from providers.runner.units import Written
-from scheduler.meter.own import OwnTree, visible_boards
-from scheduler.meter.place import place
+from scheduler.meter.own import OwnTree
+from scheduler.meter.place import check_slots, place
+from scheduler.meter.whole_life import whole_life
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from scheduler.meter.place import Place
     from scheduler.meter.report import Report
@@ -39,6 +42,9 @@ OVERLAPS = (
     "another track() was open in this process meanwhile: each counts the whole process, so do not "
     "add them up"
 )
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _OPEN: set[Run] = set()
 os.register_at_fork(after_in_child=lambda: _OPEN.clear())
@@ -56,12 +62,14 @@ class Run:
         slots: int,
         gpus: Sequence[str] | None,
         interval_s: float,
+        then: Callable[[Run], object] | None = None,
     ) -> None:
         self.id, self.name, self.unit, self.slots = secrets.token_hex(4), name, unit, slots
         self.work: list[tuple[str, float]] = []
-        self._where, self._pid = where, os.getpid()
-        self.gpus, about = (tuple(gpus), ()) if gpus is not None else visible_boards(os.environ)
-        self._notes = list(about)
+        self._where, self._pid, self._then = where, os.getpid(), then
+        given = allocation(os.environ) if gpus is None else Allocation(tuple(gpus))
+        self.gpus = given.boards if given is not None else ()
+        self._notes = list(given.notes) if given is not None else []
         self._receipt: Receipt | None = None
         self._over = threading.Event()
         self._folder: Path | None = None
@@ -71,10 +79,12 @@ class Run:
         self._clock, self._tree = Clock(), OwnTree()
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="lowtide-track-"))
+            self._forget = weakref.finalize(self, _remove, self._folder, self._pid)
         except OSError as e:
             self._journal = Journal((), (), (f"no energy journal: {e}",))
             return
-        record = Record(self._folder, interval_s, self._clock, metering, self._tree, slots)
+        holdings = Holdings(slots, self.id)
+        record = Record(self._folder, interval_s, self._clock, metering, self._tree, holdings)
         self._thread = threading.Thread(
             target=self._sample, args=(record, metering), name="lowtide-track", daemon=True
         )
@@ -105,7 +115,7 @@ class Run:
                     id=self.id,
                     name=self.name,
                     argv=tuple(sys.argv),
-                    cwd=str(Path.cwd()),
+                    cwd=str(self._where.cwd),
                     slots=self.slots,
                     gpus=len(self.gpus),
                     unit=self.unit,
@@ -117,7 +127,10 @@ class Run:
             )
 
     def stop(self, *, failed: bool = False) -> None:
-        """End it; the first call counts, and none does in a process forked since."""
+        """End it; the first call counts, and none does in a process forked since.
+
+        What waits for the run (``then``) gets it, unless it ``failed``.
+        """
         if self._receipt is not None or os.getpid() != self._pid:
             return
         self._over.set()
@@ -126,7 +139,7 @@ class Run:
             if self._thread.is_alive():
                 self._notes.append(HANGS)
             self._journal = read_journal(self._folder)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._forget()
         _OPEN.discard(self)
         self._receipt = Receipt(
             job_id=self.id,
@@ -138,6 +151,8 @@ class Run:
             signal=None,
             cpu_s=self._tree.usage()[0],
         )
+        if self._then is not None and not failed:
+            self._then(self)
 
     def __str__(self) -> str:
         return str(self.report())
@@ -162,6 +177,7 @@ class Run:
     def _sample(self, record: Record, metering: Metering) -> None:
         """The thread: samples while the block lasts, then the last one."""
         try:
+            record.begin()
             while not self._over.wait(max(0.0, record.next_at - self._clock.elapsed())):
                 record.sample()
             record.close()
@@ -170,7 +186,51 @@ class Run:
         metering.close()
 
 
-@contextmanager
+def _remove(folder: Path, pid: int) -> None:
+    """Also at the end of a program that stopped nothing; not at that of a forked child."""
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cwd() -> Path:
+    """The current folder; the root, in which no config lies, where it has been removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
+
+
+class Tracker:
+    """What :func:`track` returns: a context, a decorator, or :meth:`start` and :meth:`stop`."""
+
+    def __init__(self, make: Callable[[], Run]) -> None:
+        self._make = make
+        self._run: Run | None = None
+
+    def start(self) -> Run:
+        """Begin to meter; what it began before, and nobody stopped, ends."""
+        self.stop()
+        self._run = self._make()
+        return self._run
+
+    def stop(self, *, failed: bool = False) -> Run | None:
+        """End it; the finished run, or None where none was begun."""
+        if self._run is not None:
+            self._run.stop(failed=failed)
+        return self._run
+
+    def __enter__(self) -> Run:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Who has enough of a generator closes it.
+        self.stop(failed=kind is not None and not issubclass(kind, GeneratorExit))
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """A run at each call; of a coroutine or a generator its whole life."""
+        return whole_life(function, lambda: Tracker(self._make))
+
+
 def track(
     *,
     region: str | None = None,
@@ -182,34 +242,37 @@ def track(
     interval_s: float | None = None,
     config: str | None = None,
     then: Callable[[Run], object] | None = None,
-) -> Iterator[Run]:
+) -> Tracker:
     """Meter this process and its children while the block, or the decorated function, runs.
+
+    Of a coroutine or generator function that is the whole life of what it returns. In a notebook
+    ``tracker = track(...)`` may ``start()`` in one cell, and ``stop()`` in another.
 
     ``region`` or ``zone`` say where, for CO2: without either the config's home region, and where
     that has no zone, energy alone. ``slots`` logical CPUs and the boards ``gpus`` (UUIDs; else
-    those that CUDA shows to this process) are what it holds. ``interval_s`` is the time between
-    two samples. ``then`` is called with the finished run: where a decorated function's report
-    goes. Raises, before the block begins, :class:`UsageError` for an unknown region,
-    :class:`ConfigError` for a bad file, :class:`NoData` for an unknown zone.
+    those of ``CUDA_VISIBLE_DEVICES``) are what it holds; without either, boards on which its
+    processes are seen are metered. ``interval_s`` is the time between two samples. ``then`` is
+    called with the finished run, where a decorated function's report goes: once, in the process
+    that began it, unless the block raised. Raises, before the block begins, :class:`UsageError`
+    for an unknown region or more slots than there are, :class:`ConfigError` for a bad file,
+    :class:`NoData` for an unknown zone.
     """
-    if slots < 1:
-        raise ValueError(f"slots is {slots}: at least one logical CPU is held")
-    if interval_s is not None and not interval_s > 0:
-        raise ValueError(f"interval_s is {interval_s}: it is a time above 0")
-    where = place(region, zone, config=config, environ=os.environ, cwd=Path.cwd())
-    run = Run(
-        where,
-        name=name or Path(sys.argv[0] or "python").name,
-        unit=unit,
-        slots=slots,
-        gpus=gpus,
-        interval_s=where.interval_s if interval_s is None else interval_s,
-    )
-    try:
-        yield run
-    except BaseException:
-        run.stop(failed=True)
-        raise
-    run.stop()
-    if then is not None:
-        then(run)
+
+    def make() -> Run:
+        if slots < 1:
+            raise ValueError(f"slots is {slots}: at least one logical CPU is held")
+        check_slots(slots, os.cpu_count() or 1)
+        if interval_s is not None and not interval_s > 0:
+            raise ValueError(f"interval_s is {interval_s}: it is a time above 0")
+        where = place(region, zone, config=config, environ=os.environ, cwd=_cwd())
+        return Run(
+            where,
+            name=name or Path(sys.argv[0] or "python").name,
+            unit=unit,
+            slots=slots,
+            gpus=gpus,
+            interval_s=where.interval_s if interval_s is None else interval_s,
+            then=then,
+        )
+
+    return Tracker(make)

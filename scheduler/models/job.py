@@ -161,6 +161,7 @@ class JobSpec(BaseModel):
     gpus: Annotated[int, Field(ge=0, le=MOST)] = 0
     slots: Annotated[int, Field(ge=1, le=MOST)] = 1
     unit: str | None = None
+    unit_rationale: str | None = None
     time_limit_s: Duration | None = None
     retries: Annotated[int, Field(ge=0)] = 0
     recurrence: str | None = None
@@ -251,6 +252,15 @@ class Window:
         """Its parts, the whole where it does not pause."""
         return self.segments or ((self.start, self.end),)
 
+    def other_accounting(self, other: Window) -> str:
+        """Why the grams of another window are not to be subtracted from these; empty: they are."""
+        if not self.told or not other.told or self.told == other.told:
+            return ""
+        return (
+            f"the intensity of {other.region} ({other.told}) is of another accounting method than "
+            f"that of {self.region} ({self.told}): they are never subtracted from each other"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -308,14 +318,16 @@ class Plan:
     @property
     def saving_percent(self) -> float | None:
         """100 * (run now - expected) / run now on the middle values; may be negative."""
-        return saving_percent(self.run_now.grams, self.window.grams)
+        return self.saving_of(self.window)
 
-
-def saving_percent(baseline: Triple | None, chosen: Triple | None) -> float | None:
-    """Share of the baseline that was saved, on middle values; None where undefined."""
-    if baseline is None or chosen is None or baseline.value <= 0:
-        return None
-    return 100.0 * (baseline.value - chosen.value) / baseline.value
+    def saving_of(self, chosen: Window) -> float | None:
+        """The same of another window; None also where its intensity is of another method."""
+        baseline, grams = self.run_now.grams, chosen.grams
+        if baseline is None or grams is None or baseline.value <= 0:
+            return None
+        if self.run_now.other_accounting(chosen):
+            return None
+        return 100.0 * (baseline.value - grams.value) / baseline.value
 
 
 @dataclass(frozen=True, slots=True)

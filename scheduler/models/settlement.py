@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from providers.base import Method, Triple
-from providers.series import Kind, Signal
+from providers.base import ZERO, JournalFile, Method, Triple
+from providers.series import Factors, Flow, Kind, Signal
 from scheduler.models.job import Basis
 
 
@@ -16,6 +16,7 @@ class Hardware:
     """What embodied carbon M of a region's machine is computed from.
 
     ``total_kg`` is TE of the whole machine; ``slots`` and ``gpus`` are ToR, its resources.
+    ``boards_kg`` is the part of TE that its boards are, None where that is not known apart.
     """
 
     total_kg: Triple
@@ -25,6 +26,13 @@ class Hardware:
     source: str
     lifespan_source: str = ""
     slots_source: str = ""
+    boards_kg: Triple | None = None
+
+    @property
+    def rest_kg(self) -> Triple:
+        """TE without the boards."""
+        total, boards = self.total_kg, self.boards_kg or ZERO
+        return Triple(total.low - boards.low, total.value - boards.value, total.high - boards.high)
 
 
 def provider_of(region: str) -> str:
@@ -56,6 +64,22 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class WaterUse:
+    """Water that a site uses for each kWh of its computers, with the source of the figure."""
+
+    l_per_kwh: Triple
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Water:
+    """Litres that a run used on site, for its reserved energy at ``use``."""
+
+    litres: Triple
+    use: WaterUse
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """A region as settlement sees it: the place of the run, or the home it is compared with.
 
@@ -70,11 +94,16 @@ class Site:
     hardware: Hardware | None
     no_hardware: str = ""
     place: Place | None = None
+    water: WaterUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HardwareUsed:
-    """The machine behind an embodied figure: TE, EL, ToR and the share RR/ToR, with sources."""
+    """The machine behind an embodied figure: TE, EL, ToR and the share RR/ToR, with sources.
+
+    Where ``boards_kg`` is known, ``boards_share`` is the share of that part of TE, and
+    ``reserved_share`` that of the rest.
+    """
 
     source: str
     total_kg: Triple
@@ -84,6 +113,8 @@ class HardwareUsed:
     gpus: int
     reserved_share: float
     reserved_share_source: str
+    boards_kg: Triple | None = None
+    boards_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +154,8 @@ class IntensityUsed:
     """The intensity behind a settlement; ``g_per_kwh`` is weighted by energy.
 
     ``values`` is how many of them the run met one after the other; None: not noted at the time.
+    ``factors`` and ``flow`` are None where the source does not state them, ``step_s`` (for how long
+    one of its values holds at most) where that is not known.
     """
 
     signal: Signal
@@ -130,6 +163,9 @@ class IntensityUsed:
     source: str
     g_per_kwh: Triple
     values: int | None = None
+    factors: Factors | None = None
+    flow: Flow | None = None
+    step_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +213,27 @@ class Deviation:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstCome:
+    """The run as if all jobs were served in order of release on the slots of their home.
+
+    ``start`` is when it would have started then, ``baseline_g`` what it would have emitted.
+    ``estimated``: an intensity, or how long a job before it runs, is no actual one.
+    """
+
+    start: datetime
+    baseline_g: Triple
+    saved_g: Triple
+    estimated: bool
+
+    @property
+    def saved_percent(self) -> float | None:
+        """Share of this baseline saved, on middle values; may be negative."""
+        if self.baseline_g.value <= 0:
+            return None
+        return 100.0 * self.saved_g.value / self.baseline_g.value
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionalUnit:
     """One R with the score for it; None where no total, or no count above zero, is known."""
 
@@ -187,7 +244,10 @@ class FunctionalUnit:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What sums over many jobs need of a :class:`Settlement`, under the names that it has there."""
+    """What sums over many jobs need of a :class:`Settlement`, under the names that it has there.
+
+    ``within`` is the job whose energy holds that of this one: sums count it there alone.
+    """
 
     active_kwh: Triple | None
     reserved_kwh: Triple | None
@@ -198,6 +258,88 @@ class Figures:
     saved_g: Triple | None
     saving_estimated: bool
     measured_percent: float | None
+    within: str | None = None
+    signal: Signal | None = None
+    first_come_baseline_g: Triple | None = None
+    first_come_saved_g: Triple | None = None
+    first_come_estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesUsed:
+    """The intensity of a grid zone, as far as a run, its baseline or its plan reaches.
+
+    Each interval is its start and end (Unix seconds), low, value and high (g CO2e/kWh), and who
+    stated it.
+    """
+
+    zone: str
+    signal: Signal
+    kind: Kind
+    factors: Factors | None
+    flow: Flow | None
+    intervals: tuple[tuple[float, float, float, float, float, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptUsed:
+    """One start: Unix seconds, with the journal that its energy was read from.
+
+    ``stops``, ``reload_s`` and ``resumed`` are as in :class:`scheduler.sci.AttemptRecord`.
+    """
+
+    started_s: float
+    ended_s: float | None
+    exit_code: int | None
+    stops: tuple[tuple[float, float | None], ...]
+    reload_s: float
+    resumed: bool
+    journal: JournalFile | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanUsed:
+    """What the plan counted with: when (Unix seconds), at what power, on which forecast."""
+
+    spans: tuple[tuple[float, float], ...]
+    watts: float
+    forecast: SeriesUsed
+
+
+@dataclass(frozen=True, slots=True)
+class StartUsed:
+    """When another baseline starts (Unix seconds), and the intensity of home over it.
+
+    ``estimated``: the start rests on how long other jobs are expected to run.
+    """
+
+    start_s: float
+    estimated: bool
+    intensity: SeriesUsed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All inputs of a settlement but the journals, which it names, and the work that was counted.
+
+    ``release_s`` is when the baseline starts at ``home`` (Unix seconds). ``unit`` is the one that
+    was asked for, None where R is the job. ``first_come``
+    and ``unit_rationale`` are as in :class:`Settlement`, ``step_s`` as in :class:`IntensityUsed`.
+    """
+
+    slots: int
+    gpus: int
+    unit: str | None
+    attempts: tuple[AttemptUsed, ...]
+    site: Site
+    home: Site
+    release_s: float
+    intensity: SeriesUsed | None
+    home_intensity: SeriesUsed | None
+    planned: PlanUsed | None
+    first_come: StartUsed | None = None
+    step_s: float | None = None
+    unit_rationale: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +348,10 @@ class Settlement:
 
     ``units`` is all the work that the job counted, by unit, over all attempts; ``metrics`` is what
     it told of its result (accuracy), the last value of each. ``uncertainty`` has the largest
-    contributor first. ``place`` is None where it was settled before lowtide recorded that: a
-    report is made from the settlement alone, whatever the config says by then.
+    contributor first. ``place`` and ``evidence`` are None where it was settled before lowtide
+    recorded them: a report is made from the settlement alone, whatever the config says by then.
+    ``within`` is the job whose energy holds that of this one. ``left_out`` is work of the job that
+    no meter reached.
     """
 
     status: Literal["provisional", "final"]
@@ -239,6 +383,12 @@ class Settlement:
     uncertainty: tuple[Contributor, ...] = ()
     planned_against_realized: Deviation | None = None
     place: Place | None = None
+    within: str | None = None
+    left_out: tuple[str, ...] = ()
+    water: Water | None = None
+    evidence: Evidence | None = None
+    first_come: FirstCome | None = None
+    unit_rationale: str = ""
 
     @property
     def functional_units(self) -> tuple[FunctionalUnit, ...]:
@@ -247,10 +397,32 @@ class Settlement:
             FunctionalUnit(
                 name,
                 count,
-                self.total_g.scaled(1.0 / count) if self.total_g and count > 0 else None,
+                self.total_g.scaled(1.0 / count)
+                if self.total_g and self.total_g.bounded and count > 0
+                else None,
             )
             for name, count in self.units.items()
         )
+
+    @property
+    def signal(self) -> Signal | None:
+        """What its grams rest on; None where the intensity is not known."""
+        return None if self.intensity is None else self.intensity.signal
+
+    @property
+    def first_come_baseline_g(self) -> Triple | None:
+        """What it would have emitted, served in order of release."""
+        return None if self.first_come is None else self.first_come.baseline_g
+
+    @property
+    def first_come_saved_g(self) -> Triple | None:
+        """What was saved against that."""
+        return None if self.first_come is None else self.first_come.saved_g
+
+    @property
+    def first_come_estimated(self) -> bool:
+        """Whether that rests on anything that is no actual figure."""
+        return self.first_come is not None and self.first_come.estimated
 
     @property
     def saved_percent(self) -> float | None:

@@ -28,12 +28,6 @@ def told(series: Series) -> Told:
     return series.signal, series.factors, series.flow
 
 
-def in_words(series: Series) -> str:
-    """The same for people."""
-    signal, factors, flow = told(series)
-    return f"{signal}, {factors or 'factors unknown'}, {flow or 'flow unknown'}"
-
-
 def comparable(places: Sequence[Place], request: Request, basis: Basis) -> tuple[int, ...]:
     """Indices of the places that one choice may be made among, in order.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from providers.base import Triple
 from scheduler import sci
 from scheduler.report import schema, tables
 from scheduler.report.schema.common import null_reasons, total
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 WIDTH = 110
 
 
-def group_json(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+def group_json(
+    name: str, pairs: Sequence[tuple[schema.HasState, Settlement | None]]
+) -> dict[str, Any]:
     """The ``group`` object: totals over its jobs, and a score per job and per unit counted.
 
     A score needs the total of every job that ran; of jobs that ended without counting anything
@@ -27,9 +30,12 @@ def group_json(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
     """
     found = [s for _, s in pairs if s is not None]
     units = sci.together(s.units for s in found)
-    known = [s.total_g for s in found]
-    missing = len(pairs) - sum(g is not None for g in known)
+    known = [None if s is None else s.total_g for s in schema.outermost(pairs)]
+    missing = sum(g is None for g in known)
     whole = None if missing else total(known)
+    unbounded = whole is not None and not whole.bounded
+    if unbounded:
+        whole = None
     content: dict[str, Any] = {
         "name": name,
         "attempts": sum(len(s.attempts) for s in found),
@@ -51,6 +57,8 @@ def group_json(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
         f"{missing} of {len(pairs)} jobs have no total (embodied carbon, grid zone or energy is "
         "not known), so there is no SCI of the group"
         if missing
+        else "of a job here no upper bound is known, so there is no SCI of the group"
+        if unbounded
         else "its count is not above zero"
     )
     sums = schema.totals(pairs)
@@ -76,13 +84,14 @@ def table(name: str, pairs: Sequence[Pair]) -> str:
         drawn.add_row(*_cells(job, s))
     lines = [f"group {printable(name)}: {found['jobs']} job(s), {found['attempts']} attempt(s), "
              f"{found['failed_jobs']} not successful; all count"]  # fmt: skip
-    known = [s for _, s in pairs if s is not None]
+    known = [s for s in schema.outermost(pairs) if s is not None]
     reserved = triple(total([s.reserved_kwh for s in known]), energy)
     lines.append(f"  energy  {reserved} reserved")
     lines.append(f"  carbon  {triple(total([s.operational_g for s in known]), grams)} operational, "
                  f"{triple(total([s.embodied_g for s in known]), grams)} embodied")  # fmt: skip
-    saved = total([s.saved_g for s in known])
-    lines.append(f"  saved   {triple(saved, grams)}")
+    saved = Triple(**found["saved_g"]) if found["saved_g"] else None
+    label = "estimated, " if saved and found["saving_estimated"] else ""
+    lines.append(f"  saved   {label}{triple(saved, grams)} against {found['baseline']}")
     lines += [f"  SCI     {printable(line)}" for line in _scores(found, pairs)]
     return tables.draw("\n".join(lines), drawn, width=WIDTH)
 
@@ -90,7 +99,7 @@ def table(name: str, pairs: Sequence[Pair]) -> str:
 def _scores(found: dict[str, Any], pairs: Sequence[Pair]) -> list[str]:
     if found["sci_g_per_job"] is None:
         return [f"no score: {found['null_reasons']['sci_g_per_job']}"]
-    whole = total([s.total_g for _, s in pairs if s is not None])
+    whole = total([s.total_g for s in schema.outermost(pairs) if s is not None])
     assert whole is not None  # there is a score
     counts = {"job": float(len(pairs))} | found["units"]
     return [per_unit(unit, whole.scaled(1 / n)) for unit, n in counts.items() if n > 0]

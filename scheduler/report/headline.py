@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.quantities import duration, significant
 from scheduler.report.schema import overrun
-from scheduler.report.units import energy, grams, per_unit, signed, triple
+from scheduler.report.units import energy, grams, litres, per_unit, signed, triple
 
 if TYPE_CHECKING:
     from scheduler.models import ComponentEnergy, Contributor, HardwareUsed, Job, Settlement
@@ -37,10 +37,14 @@ def headline(job: Job, s: Settlement) -> list[str]:
         kind = f"{i.signal}, {i.kind}, {i.source}"
         zone = s.place.zone if s.place else "a zone that was not recorded"
         lines.append(f"intensity    {i.g_per_kwh.value:.0f} g/kWh in {zone}, {kind}")
-    lines.append(f"PUE          {s.pue.value:g}: {s.pue_source}")
+    lines.append(f"PUE          {triple(s.pue, significant)}: {s.pue_source}")
+    if s.water is not None:
+        use = f"{triple(s.water.use.l_per_kwh, significant)} l/kWh, {s.water.use.source}"
+        lines.append(f"water        {triple(s.water.litres, litres)} on site: {use}")
     if s.hardware is not None:
         lines += _hardware(s.hardware)
     lines.append(f"saved        {saving(s)}")
+    lines.append(f"first-come   {_first_come(s)}")
     if job.plan is not None and job.plan.window.grams is not None:
         lines.append(f"planned      {grams(job.plan.window.grams.value)} ({job.plan.basis})")
         lines.append(f"deviation    {_deviation(s)}")
@@ -56,10 +60,14 @@ def _hardware(used: HardwareUsed) -> list[str]:
     total = triple(used.total_kg.scaled(1000.0), grams)
     years = used.lifespan_h / (365 * 24)
     share = f"{significant(100 * used.reserved_share)} %"
+    boards = ""
+    if used.boards_kg is not None and used.boards_share is not None:
+        kg = triple(used.boards_kg.scaled(1000.0), grams)
+        boards = f"; {significant(100 * used.boards_share)} % of {used.gpus} GPUs, {kg}"
     return [
         f"hardware     {total} in all: {used.source}",
         f"lifespan     {significant(years)} years: {used.lifespan_source}",
-        f"reserved     {share}: {used.reserved_share_source}",
+        f"reserved     {share}: {used.reserved_share_source}{boards}",
     ]
 
 
@@ -99,6 +107,20 @@ def _deadline(job: Job) -> list[str]:
         lines.append(f"deadline     {said}")
     lines += [f"duration     {line}" for line in overrun(job)]
     return lines
+
+
+def _first_come(s: Settlement) -> str:
+    """The same against the same jobs on the same slots, served in order of release."""
+    found = s.first_come
+    if found is None:
+        why = s.nulls.get("first_come", "settled before it was computed")
+        return f"unknown against first come, first served: {why}"
+    label = "estimated, " if found.estimated else ""
+    percent = "" if found.saved_percent is None else f" ({found.saved_percent:.0f} %)"
+    return (
+        f"{label}{triple(found.saved_g, grams)}{percent} against {grams(found.baseline_g.value)} "
+        f"first come, first served on the same slots, {s.basis}"
+    )
 
 
 def saving(s: Settlement) -> str:

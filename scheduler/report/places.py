@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scheduler.models import saving_percent
 from scheduler.planner.bases import SAFE_GAP
 from scheduler.quantities import duration
 from scheduler.report import schema
@@ -120,7 +119,7 @@ def _table(rows: Sequence[Row], plan: Plan, mark: str) -> Any:
     most = max(_height(row) for row in rows)
     for row in rows:
         window = row.window
-        saved = saving_percent(plan.run_now.grams, window.grams)
+        saved = plan.saving_of(window)
         drawn.add_row(
             window.region + ("" if row.same_basis else " *"),
             *[_whole(row.distance_km)] * far,
@@ -187,8 +186,9 @@ def _answer(it: PlaceOrTime, plan: Plan) -> str:
 
 def _savings(it: PlaceOrTime, plan: Plan) -> str:
     """What moving and waiting do, the better one first."""
-    assert it.move_saves_percent is not None  # there is a verdict
-    assert it.wait_saves_percent is not None
+    assert it.wait_saves_percent is not None  # there is a verdict
+    if it.move_saves_percent is None:
+        return it.reason
     move = f"moving to {it.best_region} {_saves(it.move_saves_percent)}"
     slack = ""
     if plan.latest_safe_start is not None:

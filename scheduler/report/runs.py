@@ -153,7 +153,10 @@ def _unfit(run: Run, metric: str | None) -> str:
         return f"it has not succeeded: {run.job.state}"
     if metric is not None and metric not in run.metrics:
         return f"it wrote no metric.{metric}=... to $LOWTIDE_UNITS"
-    return "" if run.spent("energy_kwh") else "its energy is not known"
+    energy = run.spent("energy_kwh")
+    if energy is None:
+        return "its energy is not known"
+    return "" if energy.bounded else "its energy has no upper bound: not all of it was read"
 
 
 def _unlike(run: Run, against: Against | None) -> str:

@@ -125,6 +125,8 @@ def _cells(run: Run, metrics: list[str]) -> list[str]:
 def _bounded(figure: Triple | None, form: Callable[[float], str], per: str = "") -> str:
     if figure is None:
         return "unknown"
+    if not figure.bounded:
+        return f"{form(figure.value)}{per}\n{form(figure.low)} or more"
     low, high = form(figure.low), form(figure.high)
     if low.split()[-1] == high.split()[-1]:
         low = low.split()[0]

@@ -9,32 +9,39 @@ from scheduler.report.units import energy, grams
 from scheduler.texts import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from scheduler.models import Figures, Job, Settlement
+    from scheduler.models import Job, Settlement
 
 Pair = tuple["Job", "Settlement | None"]
+# So many jobs that a sum leaves out are named in a text.
+NAMED = 5
 
 
 def summarize(pairs: Iterable[Pair], group_by: str | None) -> dict[str, Any]:
     """:func:`summed` of jobs; those without the field are apart."""
-    spec_of = ((job.spec, settlement) for job, settlement in pairs)
-    return summed(((group_by and getattr(spec, group_by), s) for spec, s in spec_of), group_by)
+    costs = ((job.spec, schema.JobCost(job.id, job.state, s)) for job, s in pairs)
+    return summed(((group_by and getattr(spec, group_by), c) for spec, c in costs), group_by)
 
 
 def summed(
-    found: Iterable[tuple[str | None, Settlement | Figures | None]], group_by: str | None
+    found: Iterable[tuple[str | None, schema.JobCost]], group_by: str | None
 ) -> dict[str, Any]:
-    """``{group_by, groups: [{name, ...totals}], totals}`` of names and what each cost.
+    """``{group_by, groups: [{name, ...totals}], totals}`` of jobs, names and what each cost.
 
-    They are counted as they come, and none is kept.
+    They are counted as they come, in the order of submission, and none is kept.
     """
     groups: dict[str | None, schema.Totals] = {}
     whole = schema.Totals()
-    for name, spent in found:
-        whole.add(spent)
+    names: dict[str, str | None] = {}
+    for name, cost in found:
+        names[cost.job_id] = name
+        outer = cost.figures.within if cost.figures is not None else None
+        within = outer is not None and outer in names
+        whole.add(cost, inner=within)
         if group_by is not None:
-            groups.setdefault(name, schema.Totals()).add(spent)
+            inner = within and names[outer or ""] == name
+            groups.setdefault(name, schema.Totals()).add(cost, inner=inner)
     named = sorted(groups.items(), key=lambda item: (item[0] is None, item[0] or ""))
     return {
         "group_by": group_by,
@@ -52,9 +59,27 @@ def table(summary: dict[str, Any], *, width: int = 110) -> str:
     for row in summary["groups"]:
         drawn.add_row(*_cells(printable(row["name"] or "(none)"), row))
     drawn.add_row(*_cells("all", summary["totals"]))
-    without = summary["totals"]["jobs_without"]
-    said = ", ".join(f"{n} without {k.rsplit('_', 1)[0]}" for k, n in without.items())
-    return tables.draw(drawn, f"not in the sums: {said}" if said else "", width=width)
+    totals = summary["totals"]
+    parts = [
+        f"{n} without {k.rsplit('_', 1)[0]} ({_some(totals['left_out'][k])})"
+        for k, n in totals["jobs_without"].items()
+    ]
+    if within := totals["jobs_within"]:
+        parts.append(f"{within} within another job, which counts them")
+    lines = [f"not in the sums: {', '.join(parts)}"] * bool(parts)
+    apart = totals["unsuccessful"]
+    if apart is not None and apart["saved_g"] is not None:
+        lines.append(
+            f"not in the saving: {grams(apart['saved_g']['value'])} of {len(apart['job_ids'])} "
+            "job(s) that failed, were cancelled or were lost"
+        )
+    return tables.draw(drawn, *lines, width=width)
+
+
+def _some(job_ids: Sequence[str]) -> str:
+    """The first of them by name, and how many more there are; JSON names them all."""
+    more = len(job_ids) - NAMED
+    return ", ".join(job_ids[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from scheduler.models import GIVEN, saving_percent
+from scheduler.models import GIVEN
 from scheduler.quantities import duration, significant
 from scheduler.report.headline import contribution, headline, method
 from scheduler.report.redaction import redact
@@ -198,7 +198,7 @@ def trade_offs(plan: Plan, front: Sequence[Window], now: datetime, tz: tzinfo) -
     money = (f"costs {plan.currency}>",) if priced else ()
     drawn = table(*columns, "segments>", *money, whole=("start",), optional=("segments",))
     for window in front:
-        saved = saving_percent(plan.run_now.grams, window.grams)
+        saved = plan.saving_of(window)
         assert window.end is not None  # only jobs of known duration are compared
         drawn.add_row(
             clock(window.end, now, tz),
@@ -213,7 +213,7 @@ def trade_offs(plan: Plan, front: Sequence[Window], now: datetime, tz: tzinfo) -
 
 
 def _place(window: Window, plan: Plan, now: datetime, tz: tzinfo) -> tuple[str, ...]:
-    saved = saving_percent(plan.run_now.grams, window.grams)
+    saved = plan.saving_of(window)
     return (
         window.region,
         clock(window.start, now, tz),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Units of what is kept in grams and in kWh, the largest first.
 GRAMS = (("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6))
+LITRES = (("l", 1.0), ("ml", 1e-3), ("µl", 1e-6))
 KWH = (("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6), ("µWh", 1e-9))
 
 
@@ -42,6 +43,11 @@ def energy(kwh: float) -> str:
     return _scaled(kwh, KWH)
 
 
+def litres(value: float) -> str:
+    """``53 µl``, ``3.4 ml``, ``1.24 l``."""
+    return _scaled(value, LITRES)
+
+
 def _scaled(value: float, scales: Sequence[tuple[str, float]]) -> str:
     """In the largest unit that the figure reaches."""
     for unit, size in scales:
@@ -56,6 +62,8 @@ def triple(figure: Triple | None, form: object, why: str | None = None) -> str:
     if figure is None:
         return f"unknown: {why}" if why else "unknown"
     assert callable(form)
+    if not figure.bounded:
+        return f"{form(figure.value)} (at least {form(figure.low)}, no upper bound)"
     if figure.low == figure.high:
         return str(form(figure.value))
     return f"{form(figure.value)} ({form(figure.low)} to {form(figure.high)})"

@@ -4,7 +4,7 @@ from scheduler.sci.deviation import Expectation
 from scheduler.sci.embodied import embodied_g
 from scheduler.sci.energy import AttemptRecord
 from scheduler.sci.methodology import boundary, methodology
-from scheduler.sci.settle import settle
+from scheduler.sci.settle import Start, resettle, settle
 from scheduler.sci.uncertainty import RULE
 from scheduler.sci.work import AI_UNITS, Work, count, together, unit_name
 
@@ -13,11 +13,13 @@ __all__ = [
     "RULE",
     "AttemptRecord",
     "Expectation",
+    "Start",
     "Work",
     "boundary",
     "count",
     "embodied_g",
     "methodology",
+    "resettle",
     "settle",
     "together",
     "unit_name",

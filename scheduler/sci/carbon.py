@@ -117,8 +117,9 @@ def used(profiles: Sequence[Profile], series: Series | None) -> IntensityUsed | 
     start = min(float(p.times[0]) for p in profiles)
     end = max(float(p.times[-1]) for p in profiles)
     source = series.clip(start, max(end, start + 1e-3)).source
+    weighted, met = ordered(low, value, high), _values(series, shares)
     return IntensityUsed(
-        series.signal, series.kind, source, ordered(low, value, high), _values(series, shares)
+        series.signal, series.kind, source, weighted, met, series.factors, series.flow
     )
 
 

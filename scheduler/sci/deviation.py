@@ -70,10 +70,10 @@ def deviation(
     pue: float,
 ) -> Deviation | str:
     """The difference and its parts, or the reason why it cannot be told."""
-    if expected.forecast.signal != actual.signal:
+    if expected.forecast.accounting != actual.accounting:
         return (
-            f"it was planned on {expected.forecast.signal} and settled on {actual.signal} "
-            "intensity, which are never compared"
+            f"it was planned on intensity of one accounting method ({expected.forecast.accounting})"
+            f" and settled on another ({actual.accounting}), which are never compared"
         )
     if any(a.stops for a in attempts):
         return (

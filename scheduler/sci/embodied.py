@@ -1,4 +1,8 @@
-"""Embodied carbon M of what a job held: ``TE x (TiR / EL) x (RR / ToR)``."""
+"""Embodied carbon M of what a job held: ``TE x (TiR / EL) x (RR / ToR)``.
+
+Boards and the rest of a machine are two resources: boards are shared by boards, the rest by slots,
+so that all who hold parts of a machine at once hold no more than the machine.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from scheduler.models import HardwareUsed
 from scheduler.quantities import significant
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from providers.base import Triple
     from scheduler.models import Hardware
 
@@ -23,23 +29,53 @@ def embodied_g(hardware: Hardware, hours: float, slots: float, gpus: int) -> Tri
     1000 kg over 4 years, all of the machine for 1 h: 28.5 g.
     """
     share, _ = reserved_share(hardware, slots, gpus)
-    return hardware.total_kg.scaled(1000.0 * hours / hardware.lifespan_h * share)
+    rate = 1000.0 * hours / hardware.lifespan_h
+    if hardware.boards_kg is None:
+        return hardware.total_kg.scaled(rate * share)
+    boards = hardware.boards_kg.scaled(rate * boards_share(hardware, gpus))
+    return hardware.rest_kg.scaled(rate * share) + boards
 
 
 def reserved_share(hardware: Hardware, slots: float, gpus: int) -> tuple[float, str]:
-    """RR/ToR, at most 1, and what it is counted by: the slots, or the GPUs where they are more."""
+    """RR/ToR of the machine without boards that are counted apart, at most 1, and what it is
+    counted by: the slots, or the GPUs where the boards are not counted apart and they are more.
+    """
     share = slots / hardware.slots
     said = f"{significant(slots)} of {hardware.slots} slots"
     if hardware.slots_source:
         said += f" ({hardware.slots_source})"
-    if gpus and hardware.gpus and gpus / hardware.gpus > share:
+    together = hardware.boards_kg is None
+    if together and gpus and hardware.gpus and gpus / hardware.gpus > share:
         share, said = gpus / hardware.gpus, f"{gpus} of {hardware.gpus} GPUs"
     return min(1.0, share), said
+
+
+def boards_share(hardware: Hardware, gpus: int) -> float:
+    """RR/ToR of the boards, at most 1."""
+    return min(1.0, gpus / hardware.gpus) if hardware.gpus else 0.0
+
+
+def uncounted(hardware: Hardware, region: str, names: Sequence[str], gpus: int) -> str:
+    """Why M lacks boards that a job held, naming them; empty where it does not.
+
+    ``names`` are the boards that were metered. Slices are parts of boards, so there may be more
+    of them.
+    """
+    whole = [name for name in names if not name.startswith("MIG-")]
+    if not max(gpus, len(names)) or hardware.gpus >= max(1, len(whole)):
+        return ""
+    boards = ", ".join(names) or f"{gpus} GPU"
+    return (
+        f"the embodied carbon of {boards} is not counted: the hardware of {region} has "
+        f"{hardware.gpus} GPU ({hardware.source}); set gpus, and gpu with their name, in "
+        f"regions.{region}.hardware"
+    )
 
 
 def hardware_used(hardware: Hardware, slots: float, gpus: int) -> HardwareUsed:
     """The machine and the share of it that a job held, as its report tells them."""
     share, said = reserved_share(hardware, slots, gpus)
+    apart = hardware.boards_kg is not None
     return HardwareUsed(
         source=hardware.source,
         total_kg=hardware.total_kg,
@@ -49,4 +85,6 @@ def hardware_used(hardware: Hardware, slots: float, gpus: int) -> HardwareUsed:
         gpus=hardware.gpus,
         reserved_share=share,
         reserved_share_source=said,
+        boards_kg=hardware.boards_kg,
+        boards_share=boards_share(hardware, gpus) if apart else None,
     )

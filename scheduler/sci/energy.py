@@ -6,6 +6,7 @@ energy of an increment is spread evenly over it, so that splitting one changes n
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -13,21 +14,25 @@ import numpy as np
 
 from providers.base import JOULES_PER_KWH, Triple
 from scheduler.models import AttemptEnergy, ComponentEnergy
-from scheduler.sci.attribution import describe, suspended_s
+from scheduler.sci.attribution import describe, left_out_of, suspended_s, unmetered_of
 from scheduler.sci.uncertainty import Part, total
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
 
-    from providers.base import Component, Journal, Method
+    from providers.base import Component, Journal
 
 # Below this a board's readings are worth little: arXiv 2312.02741 needs 5 s for an error of 5 %.
 SHORT_S = 5.0
-# Two sample intervals: less than that between the last reading and the end is no hole.
+# Two sample intervals: less than that between the last reading and the end is no hole. Of a short
+# run so much would be all: there a tenth of it counts as one, and never less than a runner may take
+# to start and end a job on a busy machine.
 HOLE_S = 2.0
+HOLE_SHARE = 0.1
+LEAST_HOLE_S = 0.5
 # The method whose errors are of the device itself; power that was sampled and integrated misses
 # what lies between samples on all boards alike, where these do the same work in step.
 COUNTED: Final = "measured"
@@ -79,7 +84,13 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """What was drawn; totals are None where no component could be read."""
+    """What was drawn; totals are None where no component could be read, and where a part of the
+    job's own work was not metered (``unmetered`` says why). ``left_out`` is work of others for it.
+
+    ``unbounded`` names what was held but not read, for all or part of the time, where it is not
+    known either what it can draw: the totals have no upper bound then. ``boards`` is how many GPUs
+    an attempt held or used at most.
+    """
 
     components: tuple[ComponentEnergy, ...]
     active_kwh: Triple | None
@@ -91,6 +102,10 @@ class Energy:
     notes: tuple[str, ...]
     unbroken: tuple[Profile, ...]
     unbroken_s: float
+    unbounded: tuple[str, ...]
+    boards: int
+    left_out: tuple[str, ...] = ()
+    unmetered: str = ""
 
 
 def tally(attempts: Sequence[AttemptRecord]) -> Energy:
@@ -106,6 +121,8 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
     profiles: list[Profile] = []
     rows: list[AttemptEnergy] = []
     notes: list[str] = []
+    unbounded: list[str] = []
+    boards = 0
     for attempt in attempts:
         own = [_of_component(attempt, c) for c in attempt.journal.components]
         notes += attempt.journal.notes
@@ -113,32 +130,46 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
             key = (part.component.name, part.component.method, part.component.source)
             parts[key] = part if key not in parts else parts[key].plus(part)
             profiles += part.profiles
-            if part.hole_s > HOLE_S:
+            if part.unread_kwh:
+                counts = "counts them at full power"
+                if not part.bounded:
+                    counts = "is missing, as it is not known what it can draw"
+                    unbounded.append(part.component.name)
                 notes.append(
                     f"{part.component.name}: {part.hole_s:.0f} s of {attempt.run_s:.0f} s were "
-                    "not read; the upper bound counts them at full power where it is known"
+                    f"not read; the upper bound {counts}"
                 )
             if _is_short(part, attempt):
                 notes.append(
                     f"{part.component.name}: a run of {attempt.run_s:.1f} s is short for a board's "
                     f"counter or sensor, which need {SHORT_S:g} s (arXiv 2312.02741)"
                 )
+        if not own and attempt.run_s > HOLE_S:
+            unbounded.append(f"the attempt of {attempt.started_at:%Y-%m-%dT%H:%M:%SZ}")
+        boards = max(boards, sum(p.component.name.startswith("gpu:") for p in own))
         rows.append(
             AttemptEnergy(
                 attempt.started_at,
                 attempt.ended_at,
                 attempt.exit_code,
-                total(_known((p.energy_kwh, p.component.method) for p in own)),
+                _total([(p.energy_kwh, p) for p in own], unmetered_of(attempt.journal)),
                 describe(attempt.journal, ended=attempt.ended_at is not None),
             )
         )
     components = tuple(part.as_component(run_s) for part in parts.values())
     cuts = _cuts(attempts)
     whole_s = attempts[-1].end_s - attempts[0].started_at.timestamp() if attempts else 0.0
+    unmetered = "; ".join(dict.fromkeys(filter(None, (unmetered_of(a.journal) for a in attempts))))
+    if unmetered:
+        profiles = []
     return Energy(
         components=components,
-        active_kwh=total(_known((c.active_kwh, c.method) for c in components)),
-        reserved_kwh=total(_known((c.energy_kwh, c.method) for c in components)),
+        active_kwh=open_above(
+            _total([(p.active_kwh, p) for p in parts.values()], unmetered), unbounded
+        ),
+        reserved_kwh=open_above(
+            _total([(p.energy_kwh, p) for p in parts.values()], unmetered), unbounded
+        ),
         profiles=tuple(profiles),
         attempts=tuple(rows),
         cpu_s=sum(a.journal.samples[-1].cpu_s for a in attempts if a.journal.samples),
@@ -146,6 +177,10 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
         notes=tuple(dict.fromkeys(notes)),
         unbroken=tuple(_without(profile, cuts) for profile in profiles),
         unbroken_s=max(0.0, whole_s - sum(b - a for a, b in cuts)),
+        unbounded=tuple(dict.fromkeys(unbounded)),
+        boards=boards,
+        left_out=tuple(dict.fromkeys(x for a in attempts for x in left_out_of(a.journal))),
+        unmetered=unmetered,
     )
 
 
@@ -197,7 +232,17 @@ class _Part:
     covered_s: float
     hole_s: float
     profiles: tuple[Profile, ...]
+    unread_kwh: float
     facts: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it is known what it can have drawn at most while it was not read."""
+        return self.unread_kwh < math.inf
+
+    def with_unread(self, read: Triple | None) -> Triple | None:
+        """A figure of what was read, up to what else there may have been; None: nothing was."""
+        return None if read is None else read + Triple(0.0, 0.0, self.unread_kwh)
 
     def plus(self, other: _Part) -> _Part:
         return _Part(
@@ -207,6 +252,7 @@ class _Part:
             self.covered_s + other.covered_s,
             self.hole_s + other.hole_s,
             (),
+            self.unread_kwh + other.unread_kwh,
             other.facts or self.facts,
         )
 
@@ -217,8 +263,8 @@ class _Part:
             self.component.method,
             self.component.source,
             coverage,
-            self.active_kwh,
-            self.energy_kwh,
+            self.with_unread(self.active_kwh),
+            self.with_unread(self.energy_kwh),
             dict(self.facts),
             self.component.replayed,
         )
@@ -231,31 +277,36 @@ def _of_component(attempt: AttemptRecord, component: Component) -> _Part:
         for reading in sample.readings
         if reading.component == component.name
     ]
-    if component.method == "missing" or len(readings) < 2:
-        return _Part(component, None, None, 0.0, attempt.run_s, ())
+    part = f"{component.name} energy ({component.method})"
+    counted = component.method == COUNTED
+    covered_s = readings[-1][1].covered_s if len(readings) > 1 else 0.0
+    hole_s = max(0.0, attempt.run_s - covered_s - suspended_s(attempt.journal))
+    told = component.method != "missing" and len(readings) > 1
+    read = told and (covered_s > 0 or hole_s == 0)
+    unread_kwh = 0.0
+    if not read or hole_s > min(HOLE_S, max(LEAST_HOLE_S, HOLE_SHARE * attempt.run_s)):
+        most_w = math.inf if component.max_w is None else component.max_w
+        unread_kwh = most_w * hole_s / JOULES_PER_KWH if hole_s else 0.0
+    holes: list[Profile] = []
+    if 0 < unread_kwh < math.inf:
+        # The hole is at the end where the runner died; else it is somewhere within.
+        last = readings[-1][0] if read else attempt.end_s
+        begin = last if attempt.end_s - last > HOLE_S else attempt.started_at.timestamp()
+        drawn = np.array([[0.0, 0.0, unread_kwh]])
+        holes = [Profile(np.array([begin, attempt.end_s]), drawn, part, counted)]
+    if not read:
+        return _Part(component, None, None, 0.0, hole_s, tuple(holes), unread_kwh)
     at = np.array([t for t, _ in readings])
     energy = _cumulative([(r.energy_j.low, r.energy_j.value, r.energy_j.high) for _, r in readings])
     active = _cumulative([(r.active_j.low, r.active_j.value, r.active_j.high) for _, r in readings])
-    covered_s = readings[-1][1].covered_s
-    hole_s = max(0.0, attempt.run_s - covered_s - suspended_s(attempt.journal))
-    part = f"{component.name} energy ({component.method})"
-    counted = component.method == COUNTED
-    profiles = [Profile(at, _in_order(np.diff(energy, axis=0)), part, counted)]
-    if hole_s > HOLE_S and component.max_w is not None:
-        # The hole is at the end where the runner died; else it is somewhere within.
-        tail = attempt.end_s - float(at[-1]) > HOLE_S
-        begin = float(at[-1]) if tail else attempt.started_at.timestamp()
-        extra = component.max_w * hole_s / JOULES_PER_KWH
-        times = np.array([begin, attempt.end_s])
-        profiles.append(Profile(times, np.array([[0.0, 0.0, extra]]), part, counted))
-    whole = sum(profile.kwh.sum(axis=0) for profile in profiles)
     return _Part(
         component,
         Triple(*(float(x) for x in _in_order(active[-1:] - active[:1])[0])),
-        Triple(*(float(x) for x in np.asarray(whole))),
+        Triple(*(float(x) for x in _in_order(np.diff(energy, axis=0)).sum(axis=0))),
         covered_s,
         hole_s,
-        tuple(profiles),
+        (Profile(at, _in_order(np.diff(energy, axis=0)), part, counted), *holes),
+        unread_kwh,
         readings[-1][1].facts,
     )
 
@@ -272,9 +323,19 @@ def _in_order(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _plus(one: Triple | None, other: Triple | None) -> Triple | None:
-    """The same component over more time: its error is one and the same, so bounds add up."""
+    """Terms with one and the same error, or the same component over more time: bounds add up."""
     return (one + other) if one and other else one or other
 
 
-def _known(figures: Iterable[tuple[Triple | None, Method]]) -> list[Part]:
-    return [Part(figure, method == COUNTED) for figure, method in figures if figure is not None]
+def _total(figures: Sequence[tuple[Triple | None, _Part]], unmetered: str) -> Triple | None:
+    """The sum of what was read; what was not widens its upper bound. None where a part of the
+    work itself was not metered.
+    """
+    found = total([Part(f, p.component.method == COUNTED) for f, p in figures if f is not None])
+    unread = sum(p.unread_kwh for _, p in figures)
+    return None if found is None or unmetered else found + Triple(0.0, 0.0, unread)
+
+
+def open_above(figure: Triple | None, unbounded: Sequence[str]) -> Triple | None:
+    """The figure, without an upper bound where something in it has none."""
+    return replace(figure, high=math.inf) if figure is not None and unbounded else figure

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from scheduler.models import Settlement
 
 
+# How the source of a PUE begins that is not known: a range stands in.
+UNDECLARED = "not declared"
+
+
 class Boundary(NamedTuple):
     """What is counted, and what is not."""
 
@@ -40,6 +44,7 @@ def boundary(s: Settlement) -> Boundary:
         else "the one attempt that was made"
     )
     outside += [f"{name}, which was held but not read" for name in unread]
+    outside += s.left_out
     outside += [
         "network and remote storage",
         "disks, fans and power supplies, but for what a meter or model of CPU and memory covers",
@@ -75,7 +80,10 @@ def methodology(s: Settlement) -> tuple[str, ...]:
         machine = f" ({s.hardware.source})" if s.hardware is not None else ""
         text.append(
             f"Embodied carbon: M = TE x (TiR / EL) x (RR / ToR) of the machine{machine}, with the "
-            "time that it was held, and the larger of slots and CPUs used."
+            "time that it was held, and the part that fell to the job: what it held, and what it "
+            "used of what no run held"
+            + ("" if s.hardware is None or s.hardware.boards_kg is None else "; boards by boards")
+            + "."
         )
     if s.sci_g_per_unit is not None and s.unit_count is not None:
         text.append(f"SCI = (O + M) per R, with R = {s.unit_count:g} {s.unit}.")

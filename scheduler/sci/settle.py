@@ -6,30 +6,62 @@ Bounds combine as :mod:`scheduler.sci.uncertainty` says.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from providers.base import ZERO, Triple
-from scheduler.models import Deviation, Place, Settlement
-from scheduler.sci import carbon, uncertainty
+from providers.series import from_unix
+from scheduler.models import (
+    Deviation,
+    Evidence,
+    FirstCome,
+    Place,
+    Settlement,
+    StartUsed,
+    Water,
+)
+from scheduler.sci import carbon, evidence, uncertainty
+from scheduler.sci.attribution import held_slot_s
 from scheduler.sci.conformance import rules
-from scheduler.sci.deviation import deviation
-from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used
-from scheduler.sci.energy import COUNTED, tally
+from scheduler.sci.deviation import Expectation, deviation
+from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used, uncounted
+from scheduler.sci.energy import COUNTED, open_above, tally
 from scheduler.sci.work import done, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from providers.base import Journal
     from providers.series import Series
     from scheduler.models import Basis, Contributor, Site
-    from scheduler.sci.deviation import Expectation
     from scheduler.sci.energy import AttemptRecord, Energy
     from scheduler.sci.work import Work
 
+# What a meter calls a board, before its UUID.
+BOARD = "gpu:"
 HELD_FOR_NO_TIME = "the hardware was held for no time that could be counted"
+UNBOUNDED = (
+    "{names}: held but not read for all of the time, and it is not known what it can draw, so "
+    "there is no upper bound, no score and no saving"
+)
+NO_WATER = (
+    "no use of water is published for {region}: set regions.{region}.wue_l_per_kwh with its source"
+)
 NO_PLAN = "there is no plan to compare with"
+
+
+@dataclass(frozen=True)
+class Start:
+    """When a baseline starts, with the intensity of home over it, or why that is not known.
+
+    ``estimated``: the start rests on how long other jobs are expected to run.
+    """
+
+    at: datetime
+    intensity: Series | None
+    reason: str = ""
+    estimated: bool = False
 
 
 def settle(
@@ -48,16 +80,35 @@ def settle(
     no_intensity_reason: str = "",
     no_baseline_reason: str = "",
     expected: Expectation | str = NO_PLAN,
+    first_come: Start | str = NO_PLAN,
+    step_s: float | None = None,
+    unit_rationale: str = "",
     notes: tuple[str, ...] = (),
 ) -> Settlement:
     """Settle a job. Series hold, per interval, actuals or else the forecast in force.
 
-    ``expected`` is what the plan counted with, or the reason why that is not known.
+    ``expected`` is what the plan counted with, ``first_come`` when the job would have started had
+    all been served in order of release on the slots of its home; or the reason why that is not
+    known. ``step_s`` is for how long a value of the intensity holds, ``unit_rationale`` why this
+    unit was chosen.
     """
     energy = tally(attempts)
+    first_s = attempts[0].started_at.timestamp()
+    span = evidence.reach(energy, attempts, NO_PLAN)
+    whole = evidence.reach(energy, attempts, expected)
+    intensity = evidence.touching(intensity, whole)
+    home_intensity = evidence.touching(home_intensity, _moved(span, release, first_s))
+    if isinstance(first_come, Start):
+        over = _moved(span, first_come.at, first_s)
+        there = evidence.touching(first_come.intensity, over)
+        first_come = replace(first_come, intensity=there)
+    if isinstance(expected, Expectation):
+        forecast = evidence.touching(expected.forecast, whole)
+        assert forecast is not None  # there was one
+        expected = replace(expected, forecast=forecast)
     nulls: dict[str, str] = {}
     if energy.reserved_kwh is None:
-        reason = "; ".join(energy.notes) or "no energy was read"
+        reason = energy.unmetered or "; ".join(energy.notes) or "no energy was read"
         nulls |= dict.fromkeys(("energy_kwh.active", "energy_kwh.reserved"), reason)
         nulls["measured_percent"] = reason
     nulls |= {
@@ -66,18 +117,28 @@ def settle(
         if c.energy_kwh is None
         for k in ("active_kwh", "energy_kwh")
     }
+    unbounded = UNBOUNDED.format(names=", ".join(energy.unbounded)) if energy.unbounded else ""
+    if unbounded:
+        nulls["high"] = unbounded
     operational = carbon.operational(energy.profiles, intensity, site, 0.0)
+    operational = open_above(operational, energy.unbounded)
+    gpus = max(gpus, energy.boards)
     if operational is None:
         said = no_intensity_reason or "the intensity is not known over the whole run"
         nulls |= dict.fromkeys(
             ("intensity", "operational_g"), nulls.get("energy_kwh.reserved") or said
         )
     hours = energy.run_s / 3600
-    held = max(float(slots), energy.cpu_s / energy.run_s if energy.run_s > 0 else 0.0)
+    held_s = sum(held_slot_s(attempt, slots) for attempt in attempts)
+    held = held_s / energy.run_s if energy.run_s > 0 else float(slots)
+    boards = [c.name.removeprefix(BOARD) for c in energy.components if c.name.startswith(BOARD)]
+    uncounted_boards = uncounted(site.hardware, site.region, boards, gpus) if site.hardware else ""
     embodied = None
     if site.hardware is None:
         nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
         nulls["hardware"] = nulls["embodied_g"]
+    elif uncounted_boards:
+        nulls["embodied_g"] = uncounted_boards
     else:
         embodied = embodied_g(site.hardware, hours, held, gpus)
         if embodied.value <= 0:
@@ -90,33 +151,61 @@ def settle(
     if count is None:
         said = f"the job wrote no {name}=... to $LOWTIDE_UNITS"
         nulls["functional_unit.count"] = work.unknown or said
-    sci = None if total is None or count is None else total.scaled(1.0 / count)
+    known = total is not None and count is not None and not unbounded
+    sci = total.scaled(1.0 / count) if known and total and count else None
     if sci is None:
-        nulls["sci_g_per_unit"] = nulls.get("total_g") or nulls["functional_unit.count"]
-    first_s = attempts[0].started_at.timestamp()
-    shift = release.timestamp() - first_s
+        why = nulls.get("total_g") or nulls.get("functional_unit.count")
+        nulls["sci_g_per_unit"] = why or unbounded
+        nulls["functional_units"] = unbounded
     home_embodied = None
     if home.hardware is not None:
         home_embodied = embodied_g(home.hardware, energy.unbroken_s / 3600, held, gpus)
     basis: Basis = "operational" if embodied is None or home_embodied is None else "total"
-    baseline = carbon.operational(energy.unbroken, home_intensity, home, shift)
-    saved = None
-    if baseline is None or operational is None:
-        reason = nulls.get("operational_g") or no_baseline_reason
-        reason = reason or f"the intensity at {home.region} is not known over the baseline"
-        nulls |= dict.fromkeys(("baseline_g", "saved_g", "saved_percent"), reason)
+    water = None
+    if site.water is None:
+        nulls["water"] = NO_WATER.format(region=site.region)
+    elif energy.reserved_kwh is None:
+        nulls["water"] = nulls["energy_kwh.reserved"]
     else:
-        assert intensity is not None  # operational is known
-        assert home_intensity is not None  # baseline is known
-        saved = carbon.saved(energy, intensity, site, home_intensity, home, shift)
-        if basis == "total" and embodied is not None and home_embodied is not None:
-            baseline = baseline + home_embodied
-            if site.region != home.region:
-                saved = carbon.shifted(saved, home_embodied, embodied)
-            elif site.hardware is not None:
-                longer = max(0.0, hours - energy.unbroken_s / 3600)
-                saved = carbon.shifted(saved, ZERO, embodied_g(site.hardware, longer, held, gpus))
+        water = Water(energy.reserved_kwh * site.water.l_per_kwh, site.water)
+    longer = None
+    if basis == "total" and site.hardware is not None:
+        longer_h = max(0.0, hours - energy.unbroken_s / 3600)
+        longer = embodied_g(site.hardware, longer_h, held, gpus)
+
+    def against(start: Start) -> tuple[Triple, Triple] | str:
+        """The baseline from this start on, and what was saved against it; or why neither is."""
+        shift, there = start.at.timestamp() - first_s, start.intensity
+        if operational is None or intensity is None:
+            return nulls["operational_g"]
+        if unbounded:
+            return unbounded
+        baseline = carbon.operational(energy.unbroken, there, home, shift)
+        if baseline is None or there is None:
+            known = f"the intensity at {home.region} is not known over the baseline"
+            return start.reason or known
+        if there.accounting != intensity.accounting:
+            return (
+                f"the run is settled on intensity of another accounting method "
+                f"({intensity.accounting}) than the baseline ({there.accounting}): they are never "
+                "subtracted from each other"
+            )
+        saved = carbon.saved(energy, intensity, site, there, home, shift)
+        if embodied is None or home_embodied is None:
+            return baseline, saved
+        if site.region != home.region:
+            return baseline + home_embodied, carbon.shifted(saved, home_embodied, embodied)
+        assert longer is not None  # the machine of the site is known
+        return baseline + home_embodied, carbon.shifted(saved, ZERO, longer)
+
+    at_release = against(Start(release, home_intensity, no_baseline_reason))
+    if isinstance(at_release, str):
+        nulls |= dict.fromkeys(("baseline_g", "saved_g", "saved_percent"), at_release)
+    served = first_come if isinstance(first_come, str) else against(first_come)
+    if isinstance(served, str):
+        nulls["first_come"] = served
     used = carbon.used(energy.profiles, intensity) if operational is not None else None
+    used = used and replace(used, step_s=step_s)
     found = _contributors(energy, intensity, site, operational, embodied)
     compared = _deviation(expected, attempts, energy, intensity, site, operational)
     if isinstance(compared, str):
@@ -137,12 +226,17 @@ def settle(
         unit_count=count,
         sci_g_per_unit=sci,
         basis=basis,
-        baseline_g=baseline,
-        saved_g=saved,
-        saving_estimated=any(
-            s is not None and s.kind != "actual" for s in (intensity, home_intensity)
+        baseline_g=None if isinstance(at_release, str) else at_release[0],
+        saved_g=None if isinstance(at_release, str) else at_release[1],
+        saving_estimated=_estimated(intensity, home_intensity),
+        first_come=None
+        if isinstance(first_come, str) or isinstance(served, str)
+        else FirstCome(
+            first_come.at,
+            *served,
+            first_come.estimated or _estimated(intensity, first_come.intensity),
         ),
-        largest_uncertainty=uncertainty.largest(found),
+        largest_uncertainty=unbounded or uncertainty.largest(found),
         conformance=(),
         attempts=energy.attempts,
         nulls=nulls,
@@ -153,8 +247,75 @@ def settle(
         uncertainty=found,
         planned_against_realized=compared if isinstance(compared, Deviation) else None,
         place=site.place or Place(site.region, site.zone),
+        left_out=energy.left_out,
+        water=water,
+        unit_rationale=unit_rationale,
+        evidence=Evidence(
+            slots=slots,
+            gpus=gpus,
+            unit=unit,
+            attempts=tuple(evidence.kept_attempt(a) for a in attempts),
+            site=site,
+            home=home,
+            release_s=release.timestamp(),
+            intensity=evidence.kept_series(intensity),
+            home_intensity=evidence.kept_series(home_intensity),
+            planned=evidence.kept_plan(expected),
+            first_come=None
+            if isinstance(first_come, str)
+            else StartUsed(
+                first_come.at.timestamp(),
+                first_come.estimated,
+                evidence.kept_series(first_come.intensity),
+            ),
+            step_s=step_s,
+            unit_rationale=unit_rationale,
+        ),
     )
     return replace(settlement, conformance=rules(settlement, site))
+
+
+def resettle(kept: Evidence, journals: Sequence[Journal], work: Work) -> Settlement:
+    """The settlement that :func:`settle` made of this evidence, made once more.
+
+    ``journals`` are those of its attempts, in their order. Reasons and notes that came with the
+    inputs are not kept, so these may read otherwise.
+    """
+    pairs = zip(kept.attempts, journals, strict=True)
+    return settle(
+        attempts=[evidence.attempt_of(a, journal) for a, journal in pairs],
+        site=kept.site,
+        home=kept.home,
+        release=from_unix(kept.release_s),
+        intensity=evidence.series_of(kept.intensity),
+        home_intensity=evidence.series_of(kept.home_intensity),
+        provisional=False,
+        slots=kept.slots,
+        gpus=kept.gpus,
+        unit=kept.unit,
+        work=work,
+        expected=evidence.plan_of(kept.planned),
+        first_come=NO_PLAN
+        if kept.first_come is None
+        else Start(
+            from_unix(kept.first_come.start_s),
+            evidence.series_of(kept.first_come.intensity),
+            estimated=kept.first_come.estimated,
+        ),
+        step_s=kept.step_s,
+        unit_rationale=kept.unit_rationale,
+    )
+
+
+def _moved(span: evidence.Span, to: datetime, first_s: float) -> evidence.Span:
+    """A span of a run that starts at another time than ``first_s`` (Unix seconds)."""
+    shift = to.timestamp() - first_s
+    return span[0] + shift, span[1] + shift
+
+
+def _estimated(*series: Series | None) -> bool:
+    """Whether an intensity is no actual one."""
+    return any(s is not None and s.kind != "actual" for s in series)
 
 
 def _contributors(
@@ -201,6 +362,11 @@ def _deviation(
 
 def _measured_percent(energy: Energy, nulls: dict[str, str]) -> float | None:
     if energy.reserved_kwh is None:
+        return None
+    unread = [c.name for c in energy.components if c.energy_kwh is None]
+    if unread or energy.unbounded:
+        said = ", ".join(dict.fromkeys((*unread, *energy.unbounded)))
+        nulls["measured_percent"] = f"{said}: not read for all of the time"
         return None
     if energy.reserved_kwh.value <= 0:
         nulls["measured_percent"] = "no energy was drawn that could be counted"

@@ -11,6 +11,7 @@ from scheduler import address as addresses
 from scheduler.errors import ConfigError, StoreError, StoreReplaced, StoreUnavailable
 from scheduler.store import migrations
 from scheduler.store.actuals import Actuals, StoredHistory
+from scheduler.store.arrivals import Arrivals
 from scheduler.store.database import Database, dialect_of
 from scheduler.store.entries import OWN
 from scheduler.store.forecasts import Forecasts
@@ -93,6 +94,7 @@ class Store:
         self.settlements = Settlements(self._database)
         self.retention = Retention(self._database)
         self.spending = Spending(self._database)
+        self.arrivals = Arrivals(self._database)
         self.queue_plans = QueuePlans(self._database)
         self.accuracies = Accuracies(self._database)
         self.beats = Beats(self._database)

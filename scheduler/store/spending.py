@@ -29,11 +29,12 @@ _ENDED = tuple(str(state) for state in JobState if state.ended)
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """An ended job; ``name`` is the field of it that sums go by, ``figures`` those of its newest
-    settlement. None of one that ``ran``: they are not stored, or cannot be read.
+    """A job that ended as ``state``; ``name`` is the field of it that sums go by, ``figures`` those
+    of its newest settlement. None of one that ``ran``: they are not stored, or cannot be read.
     """
 
     job_id: str
+    state: JobState
     name: str | None
     ran: bool
     figures: Figures | None
@@ -54,7 +55,14 @@ class Spending:
         # Rows of versions without figures have them in their payload alone.
         payload = case((col(SettlementRow.figures).is_(None), SettlementRow.payload), else_=None)
         named = {"user": JobRow.user, "group": JobRow.group, "project": JobRow.spec, None: None}
-        columns = (JobRow.id, named[by], JobRow.attempt, SettlementRow.figures, payload)
+        columns = (
+            JobRow.id,
+            JobRow.state,
+            named[by],
+            JobRow.attempt,
+            SettlementRow.figures,
+            payload,
+        )
         query = (
             select(*columns)  # type: ignore[call-overload]
             .select_from(JobRow)
@@ -70,9 +78,11 @@ class Spending:
             self._db.read() as session,
             closing(session.exec(query, execution_options={"yield_per": PAGE})) as rows,
         ):
-            for job_id, name, attempt, figures, whole in rows:
+            for job_id, state, name, attempt, figures, whole in rows:
                 named_by = _project(name) if by == "project" else name
-                yield Spent(job_id, named_by, attempt > 0, _figures(job_id, figures, whole))
+                yield Spent(
+                    job_id, JobState(state), named_by, attempt > 0, _figures(job_id, figures, whole)
+                )
 
 
 def _figures(job_id: str, figures: str | None, payload: str | None) -> Figures | None:

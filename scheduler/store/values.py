@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -106,6 +106,8 @@ def settlement_text(made: Settlement) -> str:
 
 
 _FIGURES = tuple(field.name for field in fields(Figures))
+# What earlier versions did not know of.
+_LATER = frozenset(field.name for field in fields(Figures) if field.default is not MISSING)
 
 
 def figures_text(made: Settlement | Figures) -> str:
@@ -124,10 +126,13 @@ def figures(content: str) -> Figures:
 def figures_of(payload: str) -> Figures:
     """The figures of a settlement as it is stored; errors as above, and :class:`KeyError`."""
     content = json.loads(packed.unpack(payload))
-    found: list[Any] = [
-        Triple(**f) if isinstance(f, dict) else f for f in (content[name] for name in _FIGURES)
-    ]
-    return Figures(*found)
+    content["signal"] = (content["intensity"] or {}).get("signal")
+    for name, value in (content.get("first_come") or {}).items():
+        content[f"first_come_{name}"] = value
+    kept = (name for name in _FIGURES if name in content or name not in _LATER)
+    found: dict[str, Any] = {name: content[name] for name in kept}
+    found = {name: Triple(**f) if isinstance(f, dict) else f for name, f in found.items()}
+    return Figures(**found)
 
 
 def places(home: str, regions: Sequence[str]) -> str:

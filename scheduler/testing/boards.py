@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,11 +18,15 @@ KEPT, SAMPLE_S = 120, 0.05
 
 @dataclass
 class FakeSlice:
-    """A MIG slice: ``count`` compute slices of the board, and the pids that compute on it."""
+    """A MIG slice: a GPU instance of ``count`` compute slices, and the pids that compute on it.
+
+    ``compute`` is how many of them the compute instance has; None: all (1c.3g has one of three).
+    """
 
     uuid: str
     count: int | None = 1
     pids: dict[int, int] = field(default_factory=dict)
+    compute: int | None = None
 
 
 @dataclass
@@ -36,6 +41,8 @@ class FakeBoard:
     where ``tells_utilisation`` is False. ``slices`` set: it is in MIG mode.
     ``odd_mj`` are told, one by one, in place of the counter; ``lost``: it fell off the bus;
     ``denied``: names of questions that need a permission that is gone; ``vgpu``: a guest.
+    ``bus`` is its place on the PCI bus; None: that of its index. ``pids_in``: a file into which
+    processes that compute on it write their pids, one a line.
     """
 
     uuid: str
@@ -59,10 +66,18 @@ class FakeBoard:
     lost: bool = False
     denied: frozenset[str] = frozenset()
     vgpu: bool = False
+    bus: int | None = None
+    pids_in: str | None = None
     _told_mj: float | None = None
     _told_w: float | None = None
     _at_s: float = 0.0
     _samples: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    def written_pids(self) -> dict[int, int]:
+        """Those of :attr:`pids_in`, where it is there, each with all of the multiprocessors."""
+        if self.pids_in is None or not Path(self.pids_in).exists():
+            return {}
+        return dict.fromkeys(map(int, Path(self.pids_in).read_text().split()), 100)
 
     def draw(self, until_s: float) -> None:
         """Draw power up to a time, which never runs back."""

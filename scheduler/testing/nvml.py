@@ -20,7 +20,24 @@ if TYPE_CHECKING:
 
 
 class NVMLError(Exception):
-    """The library's fault."""
+    """The library's fault, by its number in ``value``."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__(value)
+        self.value = value
+
+    def __str__(self) -> str:
+        return _WORDS.get(self.value, f"NVML Error with code {self.value}")
+
+
+NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND, GPU_IS_LOST = 3, 4, 6, 15
+# As the library words them (nvml.h, nvmlReturn_t; nvmlErrorString).
+_WORDS = {
+    NOT_SUPPORTED: "Not Supported",
+    NO_PERMISSION: "Insufficient Permissions",
+    NOT_FOUND: "Not Found",
+    GPU_IS_LOST: "GPU is lost",
+}
 
 
 @dataclass
@@ -92,9 +109,9 @@ class FakeNvml:
         if self.clock_s:
             board.draw(self.clock())
         if board.lost:
-            raise NVMLError("GPU is lost")
+            raise NVMLError(GPU_IS_LOST)
         if question in board.denied:
-            raise NVMLError("Insufficient Permissions")
+            raise NVMLError(NO_PERMISSION)
         return board
 
     def _parent(self, piece: FakeSlice) -> FakeBoard:
@@ -113,12 +130,18 @@ class FakeNvml:
         return len(self.boards)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> FakeBoard:  # noqa: N802
-        """A board."""
-        return self.boards[index]
+        """A board; of one that is lost, or closed to this user, there is no handle."""
+        return self._ask(self.boards[index], "nvmlDeviceGetHandleByIndex")
 
     def nvmlDeviceGetUUID(self, handle: FakeBoard | FakeSlice) -> str:  # noqa: N802
         """Its name."""
         return handle.uuid
+
+    def nvmlDeviceGetPciInfo(self, handle: FakeBoard) -> SimpleNamespace:  # noqa: N802
+        """Where it is on the bus."""
+        board = self._ask(handle, "nvmlDeviceGetPciInfo")
+        bus = self.boards.index(board) if board.bus is None else board.bus
+        return SimpleNamespace(domain=0, bus=bus, device=0)
 
     def nvmlDeviceGetName(self, handle: FakeBoard) -> str:  # noqa: N802
         """The product's name."""
@@ -143,27 +166,30 @@ class FakeNvml:
     def nvmlDeviceGetMigDeviceHandleByIndex(self, device: FakeBoard, index: int) -> FakeSlice:  # noqa: N802
         """A slice."""
         if not device.slices or index >= len(device.slices):
-            raise NVMLError("Not Found")
+            raise NVMLError(NOT_FOUND)
         return device.slices[index]
 
     def nvmlDeviceGetAttributes(self, device: FakeSlice) -> SimpleNamespace:  # noqa: N802
-        """How large a slice is."""
+        """How large a slice is: the GPU instance, and the compute instance in it."""
         if device.count is None:
-            raise NVMLError("Not Supported")
-        return SimpleNamespace(gpuInstanceSliceCount=device.count)
+            raise NVMLError(NOT_SUPPORTED)
+        return SimpleNamespace(
+            gpuInstanceSliceCount=device.count,
+            computeInstanceSliceCount=device.count if device.compute is None else device.compute,
+        )
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: FakeBoard) -> int:  # noqa: N802
         """Millijoules."""
         told = self._ask(handle, "nvmlDeviceGetTotalEnergyConsumption").told_mj()
         if told is None:
-            raise NVMLError("Not Supported")
+            raise NVMLError(NOT_SUPPORTED)
         return round(told)
 
     def nvmlDeviceGetPowerUsage(self, handle: FakeBoard) -> int:  # noqa: N802
         """Milliwatts."""
         board = self._ask(handle, "nvmlDeviceGetPowerUsage")
         if "usage" not in board.tells:
-            raise NVMLError("Not Supported")
+            raise NVMLError(NOT_SUPPORTED)
         return round(board.told_w() * 1000)
 
     def nvmlDeviceGetFieldValues(  # noqa: N802
@@ -193,7 +219,7 @@ class FakeNvml:
         """Milliwatts that the driver has kept, with microseconds."""
         board = self._ask(device, "nvmlDeviceGetSamples")
         if "samples" not in board.tells:
-            raise NVMLError("Not Supported")
+            raise NVMLError(NOT_SUPPORTED)
         kept = [
             SimpleNamespace(timeStamp=at, sampleValue=SimpleNamespace(uiVal=round(watts * 1000)))
             for at, watts in board.samples(timeStamp)
@@ -204,14 +230,14 @@ class FakeNvml:
         """Milliwatts."""
         limit = self._ask(handle, "nvmlDeviceGetEnforcedPowerLimit").limit_w
         if limit is None:
-            raise NVMLError("Not Supported")
+            raise NVMLError(NOT_SUPPORTED)
         return round(limit * 1000)
 
     def nvmlDeviceGetUtilizationRates(self, handle: FakeBoard) -> SimpleNamespace:  # noqa: N802
         """Percent; not told of a board in MIG mode."""
         board = self._ask(handle, "nvmlDeviceGetUtilizationRates")
         if board.slices is not None:
-            raise NVMLError("Not Supported")
+            raise NVMLError(NOT_SUPPORTED)
         return SimpleNamespace(gpu=board.utilisation, memory=0)
 
     def nvmlDeviceGetClockInfo(self, handle: FakeBoard, type: int) -> int:  # noqa: A002, N802
@@ -225,6 +251,7 @@ class FakeNvml:
         board = self._ask(handle, "nvmlDeviceGetComputeRunningProcesses")
         pids = dict(handle.pids)
         if handle is board:
+            pids |= board.written_pids()
             for piece in board.slices or ():
                 pids |= piece.pids
         return [SimpleNamespace(pid=pid, usedGpuMemory=None) for pid in pids]
@@ -237,7 +264,7 @@ class FakeNvml:
         """SM utilisation of each process; not told of a board in MIG mode."""
         board = self._ask(handle, "nvmlDeviceGetProcessUtilization")
         if board.slices is not None or not board.tells_utilisation:
-            raise NVMLError("Not Supported")
+            raise NVMLError(NOT_SUPPORTED)
         at = round(self.clock() * 1e6)
         return [SimpleNamespace(pid=p, timeStamp=at, smUtil=used) for p, used in board.pids.items()]
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from providers.base import Probe
+from providers.host import TICKS_PER_S
 from providers.meters.powercap import Moment
-from providers.meters.rapl import TICKS_PER_S, RaplMeter
+from providers.meters.rapl import RaplMeter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -128,6 +129,10 @@ class FakePowercap:
         """Somebody sets the time of day."""
         self.wall_s += by_s
 
+    def freeze(self) -> None:
+        """The counters stand still from now on, though the machine draws its watts."""
+        self._zones.clear()
+
     def forbid(self) -> None:
         """From now on :meth:`reader` may not read the counters."""
         self._forbidden = True
@@ -214,6 +219,7 @@ ACTIONS: Mapping[str, Callable[[FakePowercap], None]] = {
     "suspended machine": FakePowercap.sleep,
     "clock step": FakePowercap.step,
     "permission lost": FakePowercap.forbid,
+    "frozen counter": FakePowercap.freeze,
 }
 # These happen at the end of a span; the others on its way.
 AFTER = frozenset({"torn read"})

@@ -289,7 +289,15 @@ def test_providers_and_doctor_say_what_works(lowtide: Callable[..., Any]) -> Non
     assert rows["climatology"]["licence"].startswith("ODbL")
     assert rows["model"]["kind"] == "meter"
     assert "climatology" in lowtide("providers").out
-    checks = {c["check"]: c["ok"] for c in lowtide("doctor", "--json").json["checks"]}
+    found = lowtide("doctor", "--json").json["checks"]
+    checks = {c["check"]: c["ok"] for c in found}
+    tables = {c["check"].removeprefix("table of "): c["detail"] for c in found}
+    age = datetime.now(UTC).year - 2025
+    assert tables["intensity, yearly level"].startswith(f"2025: {age} year")
+    assert tables["intensity, shape of the day and year"].startswith("2022: ")
+    assert tables["PUE by region"].startswith("2024 to 2025: ")
+    assert tables["water use by region"].startswith("2024: ")
+    assert tables["country means"].startswith("20")
     assert checks["database"] is True
     assert "database: ok" in lowtide("doctor").out
 

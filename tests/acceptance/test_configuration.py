@@ -17,7 +17,7 @@ import yaml
 
 from providers.hardware.detected import detect
 from providers.meters.model import memory_gb
-from providers.meters.nvml import gpu_limits_w
+from providers.meters.nvml import board_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_init_writes_the_user_s_file_and_it_counts_everywhere(
     local = yaml.safe_load(mine.read_text())["regions"]["local"]
     assert (local["zone"], local["hardware"]) == (
         "DE",
-        detect(memory_gb(), len(gpu_limits_w())).hardware,
+        detect(memory_gb(), board_count()).hardware,
     )
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -117,6 +117,9 @@ def test_a_machine_is_described_by_the_kernel_s_files(tmp_path: Path) -> None:
     assert (found.processor, found.sockets, found.ssds, found.hdds) == ("A CPU", 2, 1, 1)
     parts = found.hardware["ccf_server"]
     assert (parts["cpus"], parts["ssds"], parts["hdds"]) == (2, 1, 1)
+    boards = detect(8.0, 2, tmp_path, board="NVIDIA L4").hardware["ccf_server"]
+    assert (boards["gpus"], boards["gpu"]) == (2, "NVIDIA L4")
+    assert "gpu" not in detect(8.0, 2, tmp_path).hardware["ccf_server"]
     write("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
     write("sys/class/dmi/id/product_name", "c5.large\n")
     assert detect(8.0, 0, tmp_path).hardware == {"instance": "aws/c5.large"}

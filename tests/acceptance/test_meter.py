@@ -203,7 +203,9 @@ def test_a_zone_gives_carbon_and_says_where_it_comes_from(meter: Meter) -> None:
     made = json.loads(meter.run("--zone", "SE-SE3", "--json", "--", "sleep", "0.3").stdout)
     grams, energy = made["operational_g"], made["energy_kwh"]["reserved"]
     assert made["zone"] == "SE-SE3"
-    assert made["intensity"]["source"] == "climatology (Electricity Maps 2022)"
+    assert made["intensity"]["source"] == (
+        "climatology (Electricity Maps, shape of 2022, level of 2025)"
+    )
     assert 0 < grams["low"] < grams["value"] < grams["high"]
     per_kwh = made["intensity"]["g_per_kwh"]
     assert grams["value"] == pytest.approx(energy["value"] * per_kwh, rel=1e-4)

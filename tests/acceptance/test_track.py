@@ -12,26 +12,23 @@ import textwrap
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from support.fleet import until
 
 from providers.errors import NoData
-from providers.meters import model, nvml
+from providers.meters import model
 from providers.runner import proc
 from scheduler.errors import ConfigError, UsageError
 from scheduler.meter import Run, own, track, tracking
 from scheduler.testing import FakeMeter
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from scheduler.testing.boards import FakeBoard
+from scheduler.testing.nvml import FakeNvml
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 BURN = "import os,time\nwhile time.process_time() < {s}: pass\nos._exit(0)"
 # CPU seconds of /proc come in hundredths, rounded down at each look at each of two processes.
 TICKS_S = 0.05
-BOARDS = ("GPU-aaaa", "GPU-bbbb")
 
 
 @pytest.fixture(autouse=True)
@@ -290,29 +287,39 @@ def test_work_of_no_unit_cannot_be_counted() -> None:
     assert content["metrics"] == {"accuracy": 0.75}
 
 
-@pytest.mark.parametrize(
-    ("environ", "boards", "told"),
-    [
-        ({"CUDA_VISIBLE_DEVICES": ""}, (), False),
-        ({"CUDA_VISIBLE_DEVICES": "-1"}, (), False),
-        ({}, BOARDS, True),
-        ({"CUDA_VISIBLE_DEVICES": "GPU-bbbb"}, ("GPU-bbbb",), False),
-        ({"CUDA_VISIBLE_DEVICES": "GPU-b"}, ("GPU-bbbb",), False),
-        ({"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, ("GPU-bbbb",), False),
-        ({"CUDA_VISIBLE_DEVICES": "1"}, ("1",), True),
-        ({"CUDA_VISIBLE_DEVICES": "7", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, ("7",), True),
-    ],
-)
-def test_boards_are_those_that_cuda_shows(
+@pytest.fixture
+def boards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two boards; this very process computes on the second one."""
+    made = [FakeBoard("GPU-aaaa", 50.0), FakeBoard("GPU-bbbb", 300.0, pids={os.getpid(): 50})]
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(made, time.monotonic))
+
+
+@pytest.mark.usefixtures("boards")
+@pytest.mark.parametrize("mask", ["GPU-bbbb", "GPU-b", "1"])
+def test_boards_are_those_that_cuda_shows(monkeypatch: pytest.MonkeyPatch, mask: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
+    with track() as run:
+        pass
+    assert run.gpus == ("GPU-bbbb",)
+    assert [c.name for c in run.report().components if c.name.startswith("gpu:")] == [
+        "gpu:GPU-bbbb"
+    ]
+
+
+@pytest.mark.usefixtures("boards")
+def test_without_a_mask_boards_are_those_on_which_it_is_seen(
     monkeypatch: pytest.MonkeyPatch,
-    environ: dict[str, str],
-    boards: Sequence[str],
-    told: bool,
 ) -> None:
-    monkeypatch.setattr(nvml, "gpu_limits_w", lambda: dict.fromkeys(BOARDS, 300.0))
-    found, notes = own.visible_boards(environ)
-    assert found == tuple(boards)
-    assert bool(notes) is told
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with track(interval_s=0.1) as run:
+        until(lambda: any(c.name == "gpu:GPU-bbbb" for c in run._read().components))
+        time.sleep(1.0)
+    made = run.report()
+    (board,) = [c for c in made.components if c.name.startswith("gpu:")]
+    assert (board.name, board.method) == ("gpu:GPU-bbbb", "measured")
+    assert board.energy_kwh is not None
+    assert board.energy_kwh.value > 0
+    assert any("no board was named" in note for note in made.notes)
 
 
 def test_a_board_that_nobody_reads_is_missing_and_not_zero() -> None:
@@ -329,7 +336,7 @@ def test_usage_never_falls_while_children_come_and_go() -> None:
     children = [subprocess.Popen([*PYTHON, BURN.format(s=0.05 * n)]) for n in range(4)]
     while any(child.poll() is None for child in children):
         seen.append(tree.usage()[0])
-        assert os.getpid() in tree.pids
+        assert os.getpid() in tree.living
     seen.append(tree.usage()[0])
     assert seen == sorted(seen)
     assert seen[-1] <= sum(

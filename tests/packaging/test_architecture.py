@@ -42,7 +42,7 @@ PROVIDERS = (
     {"forecaster", "catalogue", "settings", "surroundings", "typical"},
     {"series", "journal"},
     {"base", "files"},
-    {"errors"},
+    {"clocks", "errors", "host"},
 )
 # The one place through which each library comes in.
 DOORS = {
@@ -66,14 +66,16 @@ DOORS = {
 KNOWS = {
     "providers/runner": {
         "base",
+        "clocks",
         "errors",
         "files",
+        "host",
         "journal",
         "registry",
         "meters.microarchitecture",
         "meters.nvml",
     },
-    "providers/meters": {"base", "errors", "journal"},
+    "providers/meters": {"base", "clocks", "errors", "host", "journal"},
     "providers/intensity": {
         "base",
         "errors",
@@ -104,8 +106,9 @@ KNOWS = {
     },
 }
 # What runs on the node, beside the job: light, so the standard library alone.
-LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/errors.py",
-         "providers/files.py", "providers/journal.py", "providers/registry.py",
+LIGHT = ("providers/runner", "providers/meters", "providers/base.py", "providers/clocks.py",
+         "providers/errors.py", "providers/files.py", "providers/host.py", "providers/journal.py",
+         "providers/registry.py",
          "providers/executors/local.py", "providers/executors/foreground.py")  # fmt: skip
 ALLOWED_AT_ROOT = {
     ".ci", ".editorconfig", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile",

@@ -20,7 +20,9 @@ from scheduler.sci.uncertainty import ordered
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 T = T0.timestamp()
-HARDWARE = Hardware(Triple(500, 1000, 2000), 4 * 365 * 24, 8, 0, "test")
+HARDWARE = Hardware(
+    Triple(500, 1000, 2000), 4 * 365 * 24, 8, 8, "test", boards_kg=Triple(50, 100, 300)
+)
 SITE = Site("here", "Z", Triple(1.0, 1.1, 1.3), "test", HARDWARE)
 HOME = Site("home", "H", Triple(1.2, 1.4, 1.5), "test", HARDWARE)
 

@@ -6,12 +6,13 @@ import csv
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from providers.catalogue import catalogue, nearest_names
-from providers.intensity import climatology, country_mean
+from providers.intensity import climatology
 from providers.surroundings import Surroundings
 
 CLOUDS = ("aws:", "gcp:", "azure:")
@@ -72,18 +73,65 @@ def test_zones_lie_in_the_country_and_coordinates_on_earth() -> None:
         assert -180 <= region.lon <= 180, region.name
 
 
-def test_each_cloud_has_one_pue_with_year_and_source() -> None:
-    seen = Counter((r.name.split(":")[0], r.pue, r.pue_year) for r in catalogue().values())
+def _facilities() -> list[dict[str, str]]:
+    text = (files("providers") / "data/pue_wue.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def test_a_published_regional_pue_counts_with_year_publisher_and_bounds() -> None:
+    rows = _facilities()
+    regions = {row["region"] for row in rows}
+    assert len(regions) == 48
+    for name in regions:
+        of_it = {int(r["year"]): float(r["pue"]) for r in rows if r["region"] == name}
+        pue = catalogue()[name].pue
+        assert pue is not None
+        assert pue.figure.value == of_it[max(of_it)], name
+        assert str(max(of_it)) in pue.source
+        assert 1 <= pue.figure.low < pue.figure.value < pue.figure.high < 2, name
+        assert pue.figure.low <= min(of_it.values()) <= max(of_it.values()) <= pue.figure.high
+
+
+def test_the_change_between_years_holds_the_next_year_of_nine_tenths_of_the_regions() -> None:
+    by_region: dict[str, list[float]] = {}
+    for row in sorted(_facilities(), key=lambda r: r["year"]):
+        by_region.setdefault(row["region"], []).append(float(row["pue"]) - 1)
+    pairs = [known for known in by_region.values() if len(known) == 2]
+    low_high = catalogue()["gcp:us-west1"].pue
+    assert low_high is not None
+    by = (low_high.figure.high - 1) / (low_high.figure.value - 1)
+    inside = [pair for pair in pairs if 1 / by <= pair[1] / pair[0] * (1 + 1e-9) <= by * (1 + 2e-9)]
+    assert len(pairs) == 18
+    assert len(inside) == 17
+
+
+def test_a_region_without_a_figure_of_its_own_has_the_range_of_its_cloud() -> None:
+    pue = catalogue()["aws:eu-central-2"].pue
+    assert pue is not None
+    assert (pue.figure.low, pue.figure.value, pue.figure.high) == (1.06, 1.14, 1.46)
+    assert pue.source == "AWS, global mean (2025), bounds: its regions"
+    assert catalogue()["hetzner:fsn1"].pue is None
+
+
+def test_water_is_known_where_the_cloud_publishes_it() -> None:
+    known = {name: r.wue_l_per_kwh for name, r in catalogue().items() if r.wue_l_per_kwh}
+    assert len(known) == 22
+    assert known["aws:eu-north-1"].figure.value == 0.02
+    assert known["aws:eu-north-1"].source == "AWS, mean of aws:eu-north-1 (2024), without bounds"
+
+
+def test_each_cloud_has_a_pue_with_year_and_source() -> None:
+    seen = Counter((r.name.split(":")[0], r.pue is not None) for r in catalogue().values())
     assert seen == {
-        ("aws", 1.15, 2024): 34,
-        ("aws", None, None): 2,
-        ("gcp", 1.09, 2024): 43,
-        ("azure", 1.16, 2025): 60,
-        ("ovh", None, None): 15,
-        ("scaleway", None, None): 3,
-        ("hetzner", None, None): 6,
+        ("aws", True): 35,
+        ("aws", False): 1,
+        ("gcp", True): 43,
+        ("azure", True): 60,
+        ("ovh", False): 15,
+        ("scaleway", False): 3,
+        ("hetzner", False): 6,
     }
-    assert all(bool(r.pue_source) == (r.pue is not None) for r in catalogue().values())
+    assert all("(20" in r.pue.source for r in catalogue().values() if r.pue)
 
 
 def test_sites_of_european_hosters_lie_where_another_table_has_them() -> None:
@@ -145,15 +193,12 @@ def test_names_of_other_sources_are_read_by_source() -> None:
     assert catalogue()["aws:eu-north-1"].zones == {}
 
 
-def test_every_zone_of_the_catalogue_is_known_to_an_embedded_source() -> None:
-    """Where the month x hour table has no zone, the country's mean is the floor."""
-    known = climatology.build({}, Surroundings.at(Path())).zones()
-    assert known is not None
-    floor = {r.zone for r in catalogue().values()} - known
-    no_hours = {"AE", "BH", "CA-AB", "CN", "IN-NO", "IN-SO", "MX", "MY-WM", "QA", "SA", "TH"}
-    assert floor == no_hours
-    means = country_mean.build({}, Surroundings.at(Path()))
-    assert all(len(means.forecast(zone, NOW, NOW + timedelta(hours=1), NOW)) for zone in floor)
+def test_the_climatology_has_a_level_of_2025_for_every_region_of_the_catalogue() -> None:
+    source = climatology.build({}, Surroundings.at(Path()))
+    for name, region in catalogue().items():
+        series = source.forecast(region.zone, NOW, NOW + timedelta(hours=1), NOW)
+        assert len(series) == 1, name
+        assert "2025)" in series.source, name
 
 
 def test_the_catalogue_cannot_be_changed_by_who_reads_it() -> None:

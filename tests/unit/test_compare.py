@@ -216,11 +216,15 @@ def test_the_typical_year_is_the_mean_of_the_embedded_table() -> None:
     assert sum(found.seasons.values()) / 4 == pytest.approx(found.g_per_kwh)
 
 
-def test_without_hours_the_country_is_the_floor_and_without_a_country_nothing() -> None:
-    found = compare.typical("CA-AB")
-    assert found is not None
-    assert found.source.startswith("country mean (Ember 20")
-    assert found.seasons is None
+def test_without_hours_the_yearly_mean_counts_then_the_country_and_without_one_nothing() -> None:
+    mean = compare.typical("CA-AB")
+    assert mean is not None
+    assert mean.source == "climatology (Electricity Maps, mean of 2025)"
+    assert mean.seasons is None
+    floor = compare.typical("CN-GD")
+    assert floor is not None
+    assert floor.source.startswith("country mean (Ember 20")
+    assert floor.seasons is None
     assert compare.typical("XX") is None
 
 

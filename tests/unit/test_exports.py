@@ -23,7 +23,7 @@ from providers.surroundings import Surroundings
 from scheduler.config import RegionSettings
 from scheduler.errors import UsageError
 from scheduler.machines import Machines
-from scheduler.models import JobState
+from scheduler.models import JobState, Water, WaterUse
 from scheduler.regions import Region
 from scheduler.report import exports, markdown, terminal
 from scheduler.report.exports import Entry, boamps, columns, openmetrics
@@ -54,10 +54,12 @@ def _never_run() -> Entry:
     return Entry(waiting, None)
 
 
+WATER = Water(Triple(0.001, 0.002, 0.003), WaterUse(Triple.exact(1.0), "a water bill"))
 ENTRIES = {
     "whole": entry(),
     "unread": _unread(),
     "never run": _never_run(),
+    "water": Entry(job(), settlement(water=WATER)),
     "no embodied": Entry(job(), settlement(embodied=None)),
 }
 
@@ -172,6 +174,8 @@ def test_openmetrics_has_the_numbers_of_the_json_and_no_sample_for_what_is_unkno
     text = openmetrics.write([ENTRIES[what]])
     assert text.endswith("# EOF\n")
     samples, report = _samples(text), ENTRIES[what].as_json()
+    found = {dict(k)["bound"]: v for (n, k), v in samples.items() if n.endswith("water_liters")}
+    assert found == (report["water"]["litres"] if report["water"] else {})
     for figure in ("operational", "embodied", "total"):
         family, known = f"lowtide_job_{figure}_carbon_grams", report[f"{figure}_g"]
         found = {dict(k)["bound"]: v for (n, k), v in samples.items() if n == family}
@@ -233,8 +237,9 @@ def test_nothing_to_export_is_a_whole_text() -> None:
 def _region(name: str, **settings: Any) -> Region:
     own = RegionSettings(**settings)
     return Region(
-        name, own.place or "own", own.zone, None, None, Triple.exact(1.0), "x", (), own.hardware,
-        Machines(Surroundings.at(Path())), country=own.country, lat=own.lat, lon=own.lon,
+        name, own.place or "own", own.zone, None, None, Triple.exact(1.0), "x", None, (),
+        own.hardware, Machines(Surroundings.at(Path())), country=own.country, lat=own.lat,
+        lon=own.lon,
     )  # fmt: skip
 
 

@@ -174,7 +174,7 @@ def test_what_cannot_be_ranked_is_listed_with_the_reason(
 def test_without_embodied_carbon_of_one_none_is_rewarded_for_it(
     look: Callable[..., InstanceComparison],
 ) -> None:
-    bare = "aws/c7a.xlarge"
+    bare = "aws/i4i.xlarge"
     found = look(FLAT, (OLD, bare))
     assert found.basis == "operational"
     row = _row(found, bare)
@@ -320,7 +320,7 @@ def test_a_start_now_that_is_not_foretold_leaves_no_verdict(
 ) -> None:
     found = look(FLAT, (OLD,), known_from=NOW + timedelta(hours=1))
     assert "does not tell what a start now emits" in found.verdict.reason
-    free = look([0.0] * 72, ("aws/c7a.xlarge",))
+    free = look([0.0] * 72, ("aws/i4i.xlarge",))
     assert "would emit nothing" in free.verdict.reason
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from providers.errors import BadData, NoData, ProviderError, Unavailable
 from providers.intensity.chain import Chain, ChainResult
+from providers.intensity.climatology import Climatology
 from providers.series import (
     Factors,
     IntensityProvider,
@@ -159,6 +160,14 @@ def test_a_flat_floor_serves_where_nobody_else_knows_anything() -> None:
     result = _ask(Hours("first", fails=NoData("first has no zone DE")), Hours("none"), floor)
     assert result.series.source == "floor"
     assert result.notes == ("first has no zone DE",)
+
+
+def test_one_yearly_mean_of_a_source_with_hours_elsewhere_does_not_patch_a_series() -> None:
+    result = Chain([Hours("first", {0: 1.0, 1: 2.0}), Climatology()]).forecast(
+        "CN", NOW, NOW + timedelta(hours=4), NOW
+    )
+    assert _told(result) == [(0, 1.0, "first"), (1, 2.0, "first")]
+    assert "mean of 2025) has one value for all times and does not fill it" in result.notes[0]
 
 
 DAY = dict.fromkeys(range(24), 100.0)

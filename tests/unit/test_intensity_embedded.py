@@ -7,6 +7,7 @@ import gzip
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,24 +25,48 @@ HOUR = timedelta(hours=1)
 HERE = Surroundings.at(Path())
 
 
+@cache
 def _table() -> dict[tuple[str, int, int], dict[str, str]]:
     raw = (files("providers") / typical.TABLE).read_bytes()
     rows = csv.DictReader(gzip.decompress(raw).decode().splitlines())
     return {(row["zone"], int(row["month"]), int(row["hour_utc"])): row for row in rows}
 
 
+@cache
+def _means() -> dict[str, dict[int, float]]:
+    """The yearly table, read by other code than the source's."""
+    found: dict[str, dict[int, float]] = {}
+    text = (files("providers") / typical.YEARLY).read_text(encoding="utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        found.setdefault(row["zone"], {})[int(row["year"])] = float(row["g_per_kwh"])
+    return found
+
+
+def _year(source: climatology.Climatology, zone: str) -> Triple:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    end = datetime(2027, 1, 1, tzinfo=UTC)
+    mean = source.forecast(zone, start, end, NOW).mean(start.timestamp(), end.timestamp())
+    assert mean is not None
+    return mean
+
+
 def test_the_table_is_whole_for_every_zone() -> None:
     table = _table()
-    zones = climatology.build({}, HERE).zones()
-    assert zones is not None
+    zones = typical.shapes().keys()
     assert len(zones) == 123
+    assert len(_means()) == 352
+    assert climatology.build({}, HERE).zones() == zones | _means().keys()
     assert table.keys() == {(z, m, h) for z in zones for m in range(1, 13) for h in range(24)}
 
 
-@pytest.mark.parametrize("zone", ["DE", "AT", "SE-SE3", "US-CAL-CISO", "ZA"])
-def test_each_hour_has_the_value_of_its_month_and_utc_hour(zone: str) -> None:
-    """Over a turn of year and of a leap February, from every start."""
+@pytest.mark.parametrize("zone", ["DE", "AT", "SE-SE3", "US-CAL-CISO", "ZA", "IN-UP"])
+def test_each_hour_has_the_shape_of_its_month_and_utc_hour(zone: str) -> None:
+    """Over a turn of year and of a leap February, from every start; IN-UP has no yearly mean."""
     table, source = _table(), climatology.build({}, HERE)
+    rows = [row for key, row in table.items() if key[0] == zone]
+    days = sum(int(row["days"]) for row in rows)
+    usual = sum(float(row["mean_g_per_kwh"]) * int(row["days"]) for row in rows) / days
+    scale = _means()[zone][2025] / usual if zone in _means() else 1.0
     for start in (datetime(2027, 12, 30, tzinfo=UTC), datetime(2028, 2, 27, tzinfo=UTC)):
         series = source.forecast(zone, start, start + 96 * HOUR, NOW)
         assert len(series) == 96
@@ -52,7 +77,33 @@ def test_each_hour_has_the_value_of_its_month_and_utc_hour(zone: str) -> None:
             row = table[zone, at.month, at.hour]
             mean, p10, p90 = (float(row[f"{k}_g_per_kwh"]) for k in ("mean", "p10", "p90"))
             assert series.starts[i] == at.timestamp()
-            assert (value, low, high) == (mean, min(p10, mean), max(p90, mean))
+            assert value == pytest.approx(scale * mean)
+            # Wider than the days of one year: years differ, too.
+            assert low < scale * min(p10, mean)
+            assert high > scale * max(p90, mean)
+
+
+@pytest.mark.parametrize("zone", sorted(typical.yearly())[::40])
+def test_the_mean_over_a_year_is_the_newest_yearly_mean(zone: str) -> None:
+    assert _year(climatology.build({}, HERE), zone).value == pytest.approx(_means()[zone][2025])
+
+
+@pytest.mark.parametrize("year", [2024, 2025])
+@pytest.mark.parametrize("hourly", [True, False], ids=["with hourly shape", "yearly mean alone"])
+def test_the_mean_of_a_following_year_lies_inside_the_band_of_2023(year: int, hourly: bool) -> None:
+    """In nine tenths of the zones; the band is computed from the years up to 2023 alone."""
+    source = climatology.Climatology(until=2023)
+    zones = [z for z in _means() if (z in typical.shapes()) == hourly]
+    bands = {zone: _year(source, zone) for zone in zones}
+    inside = [z for z, band in bands.items() if band.low <= _means()[z][year] <= band.high]
+    assert len(inside) >= 0.9 * len(zones)
+
+
+def test_a_zone_without_hourly_shape_has_one_mean_at_all_times() -> None:
+    series = climatology.build({}, HERE).forecast("CN", NOW, NOW + 48 * HOUR, NOW)
+    assert series.g_per_kwh.tolist() == [_means()["CN"][2025]]
+    assert series.low[0] < series.g_per_kwh[0] < series.high[0]
+    assert series.source == "climatology (Electricity Maps, mean of 2025)"
 
 
 def test_an_odd_span_is_cut_within_the_hours() -> None:
@@ -60,15 +111,16 @@ def test_an_odd_span_is_cut_within_the_hours() -> None:
     series = climatology.build({}, HERE).forecast("DE", start, start + 1.5 * HOUR, NOW)
     minutes = ((series.ends - series.starts) / 60).tolist()
     assert minutes == [40, 50]
-    table = _table()
-    assert series.g_per_kwh.tolist() == [
-        float(table["DE", month, hour]["mean_g_per_kwh"]) for month, hour in ((1, 23), (2, 0))
-    ]
+    months = climatology.months("DE")
+    assert months is not None
+    assert series.g_per_kwh.tolist() == [months[0, 23], months[1, 0]]
 
 
-def test_source_and_year_of_the_table_stand_in_every_interval() -> None:
-    series = climatology.build({}, HERE).forecast("DE", NOW, NOW + 3 * HOUR, NOW)
-    assert set(series.sources.tolist()) == {"climatology (Electricity Maps 2022)"}
+@pytest.mark.parametrize(("zone", "level"), [("DE", 2025), ("IN-UP", 2022)])
+def test_the_years_of_shape_and_level_stand_in_every_interval(zone: str, level: int) -> None:
+    series = climatology.build({}, HERE).forecast(zone, NOW, NOW + 3 * HOUR, NOW)
+    said = f"climatology (Electricity Maps, shape of 2022, level of {level})"
+    assert set(series.sources.tolist()) == {said}
     assert (series.factors, series.flow) == ("lifecycle", "consumption")
 
 

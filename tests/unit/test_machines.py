@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.clock import NOW
 from support.play_boavizta import LIFE_H, boavizta
 from support.server import Play, Reply, SourceServer
@@ -84,10 +86,48 @@ def test_boards_are_counted_and_may_have_a_figure_of_their_own(site: Site) -> No
     found = site.known({"ccf_server": {"memory_gb": 16, "gpus": 8, "gpu_kg": board}, "slots": 64})
     assert found.total_kg == Triple(500 + 8 * 140, 1000 + 8 * 164, 2000 + 8 * 164)
     assert found.gpus == 8
-    assert reserved_share(found, 4, 2) == (0.25, "2 of 8 GPUs")
-    slots = "32 of 64 slots (regions.local.hardware.slots)"
-    assert reserved_share(found, 32, 2) == (0.5, slots)
+    assert found.boards_kg == Triple(8 * 140, 8 * 164, 8 * 164)
+    slots = "4 of 64 slots (regions.local.hardware.slots)"
+    assert reserved_share(found, 4, 2) == (4 / 64, slots)
     assert reserved_share(found, 640, 0)[0] == 1.0
+    held_g = embodied_g(found, found.lifespan_h / 1000, 4, 2)
+    assert held_g.value == pytest.approx(1000 * 4 / 64 + 8 * 164 * 2 / 8)
+
+
+def test_an_instance_knows_its_boards_and_a_job_holds_its_part_of_each(site: Site) -> None:
+    found = site.known({"instance": "aws/p4d.24xlarge"})
+    assert (found.gpus, found.slots) == (8, 96)
+    rest_kg, boards_kg = 4676.79 - 8 * 150, 8 * 127.6
+    assert found.total_kg.value == pytest.approx(rest_kg + boards_kg)
+    held_g = embodied_g(found, found.lifespan_h / 1000, 1, 1)
+    assert held_g.value == pytest.approx(rest_kg / 96 + boards_kg / 8)
+    assert "Falk et al. 2025" in found.source
+
+
+@given(st.lists(st.tuples(st.integers(0, 96), st.integers(0, 8)), max_size=12))
+def test_all_who_hold_parts_of_a_machine_hold_no_more_than_the_machine(
+    wants: list[tuple[int, int]],
+) -> None:
+    kg = Triple(1000, 2000, 4000)
+    machine = Hardware(kg, 1000, 96, 8, "test", boards_kg=Triple(100, 200, 400))
+    slots, gpus, held_g = 96, 8, 0.0
+    for some, boards in wants:
+        some, boards = min(some, slots), min(boards, gpus)
+        slots, gpus = slots - some, gpus - boards
+        held_g += embodied_g(machine, 1.0, some, boards).value
+    assert held_g <= 2000 * (1 + 1e-9)
+    if not slots and not gpus:
+        assert held_g == pytest.approx(2000)
+
+
+def test_a_board_is_named_or_has_the_flat_figure(site: Site) -> None:
+    named = {"ccf_server": {"memory_gb": 16, "gpus": 1, "gpu": "NVIDIA H100 80GB HBM3"}}
+    found = site.known(named)
+    assert found.boards_kg is not None
+    assert found.boards_kg.value == 164
+    assert "HGX H100" in found.source
+    bare = Site(site.folder).known({"ccf_server": {"memory_gb": 16, "gpus": 1}})
+    assert bare.boards_kg == Triple(75, 150, 300)
 
 
 def test_this_machine_fills_in_for_itself_and_for_nobody_else(site: Site) -> None:

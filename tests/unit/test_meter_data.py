@@ -10,8 +10,8 @@ from support.ccf_sanity import faulty_embodied, faulty_watts
 
 from providers.base import Triple
 from providers.errors import SettingsError
+from providers.hardware import boards, processors
 from providers.hardware import ccf as hardware
-from providers.hardware import processors
 from providers.meters import microarchitecture
 
 CCF = Path(microarchitecture.DATA).parent
@@ -178,6 +178,60 @@ def test_a_server_by_its_parts_follows_the_rule_of_ccf() -> None:
     assert hardware.ccf_server(memory_gb=4).total_kg.value == 1000
 
 
+@pytest.mark.parametrize(
+    ("name", "kg", "source"),
+    [
+        ("NVIDIA A100-SXM4-40GB", 127.6, "Falk et al. 2025"),
+        ("NVIDIA A100 80GB PCIe", 181, "ADEME 2026"),
+        ("NVIDIA H100 80GB HBM3", 164, "HGX H100"),
+        ("NVIDIA B200", 284.25, "HGX B200"),
+        ("Tesla T4", 150, "no figure is published for Tesla T4"),
+        ("NVIDIA A10G", 150, "no figure is published"),
+        ("NVIDIA H200", 150, "no figure is published"),
+        ("AMD Instinct MI300X", 150, "no figure is published"),
+    ],
+)
+def test_a_board_has_its_published_figure_or_the_flat_one_with_a_wide_range(
+    name: str, kg: float, source: str
+) -> None:
+    found = boards.board(name)
+    assert found.kg.value == kg
+    assert source in found.source
+    wide = found.kg.high / found.kg.low
+    assert wide == pytest.approx(4 if kg == 150 else (181 / 127.6) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "slots"),
+    [
+        ("aws/p5.48xlarge", 8, 192), ("aws/p6-b200.48xlarge", 8, 192), ("aws/g5.xlarge", 8, 192),
+        ("aws/g6.xlarge", 8, 192), ("gcp/a3-highgpu-8g", 8, 208), ("gcp/a4-highgpu-8g", 8, 224),
+        ("gcp/g2-standard-4", 8, 96), ("azure/ND96asr v4", 8, 96),
+        ("azure/Standard_ND96isr_H100_v5", 8, 96), ("aws/c7i.large", 0, 192),
+        ("aws/c7g.large", 0, 64), ("aws/m7a.large", 0, 192), ("aws/m7i.large", 0, 192),
+    ],
+)  # fmt: skip
+def test_a_newer_instance_type_is_composed_of_its_parts_and_says_so(
+    name: str, gpus: int, slots: int
+) -> None:
+    provider, _, kind = name.partition("/")
+    found = hardware.instance(provider, kind)
+    assert (found.gpus, found.slots) == (gpus, slots)
+    assert "composed by Cloud Carbon Footprint's rule" in found.source
+    assert (found.boards_kg is not None) == bool(gpus)
+    # From half a bare server to eight boards with terabytes of memory.
+    assert 500 <= found.total_kg.low < found.total_kg.value < found.total_kg.high < 20_000
+
+
+def test_no_composed_row_repeats_a_platform_of_ccf_or_is_larger_than_its_platform() -> None:
+    rows = _rows("../composed_instances.csv")
+    names = {(row["provider"], row["type"]) for row in rows}
+    assert len(names) == len(rows)
+    assert not names & {(row["provider"], row["type"]) for row in _rows("embodied.csv")}
+    assert all(int(row["vcpus"]) <= int(row["platform_vcpus"]) for row in rows)
+    assert all(bool(row["gpu"]) == (row["gpus"] != "0") for row in rows)
+
+
 def test_a_board_may_have_a_figure_of_its_own_with_its_source() -> None:
     plain = hardware.ccf_server(memory_gb=16, gpus=8)
     assert plain.total_kg.value == pytest.approx(1000 + 8 * 150)
@@ -187,4 +241,4 @@ def test_a_board_may_have_a_figure_of_its_own_with_its_source() -> None:
     assert own.total_kg.low == pytest.approx(500 + 8 * 140)
     assert own.total_kg.high == pytest.approx(2000 + 8 * 190)
     assert own.source.endswith("164 kg a GPU: maker's sheet")
-    assert "a GPU:" not in plain.source
+    assert plain.source.endswith("150 kg a GPU: Cloud Carbon Footprint's flat figure @ b0032d9")

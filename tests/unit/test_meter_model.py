@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import Reading, Scope, Usage
-from providers.meters import microarchitecture
-from providers.meters.model import ModelMeter, memory_gb
+from providers.base import Reading, Scope, Triple, Usage
+from providers.meters import microarchitecture, model
+from providers.meters.model import ModelMeter
 from providers.meters.power import full_load_w
 
 steps = st.lists(
@@ -22,7 +23,16 @@ def _usages(spans: list[tuple[float, float, float]]) -> list[Usage]:
     usages = [Usage(0.0, 0.0, 0.0)]
     for elapsed, cpu, rss in spans:
         last = usages[-1]
-        usages.append(Usage(last.elapsed_s + elapsed, last.cpu_s + cpu, last.rss_gb_s + rss))
+        usages.append(
+            Usage(
+                last.elapsed_s + elapsed,
+                last.cpu_s + cpu,
+                last.rss_gb_s + rss,
+                cpu_share_s=last.cpu_share_s + elapsed / 4,
+                memory_share_s=last.memory_share_s + elapsed / 2,
+                unseen_cpu_s=last.unseen_cpu_s + cpu / 8,
+            )
+        )
     return usages
 
 
@@ -45,24 +55,67 @@ def test_energies_never_fall_and_active_is_part_of_energy(
     assert all(end == 0 for reading in samples[0] for end in _ends(reading))
 
 
+CPUS = os.cpu_count() or 1
+
+
 def test_a_busy_slot_draws_full_load_and_an_idle_one_idle() -> None:
-    watts = microarchitecture.here()
-    busy, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 100.0, 0.0))
-    idle, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 0.0, 0.0))
+    watts, share_s = microarchitecture.here(), 100.0 / CPUS
+    busy, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 100.0, 0.0, cpu_share_s=share_s))
+    idle, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 0.0, 0.0, cpu_share_s=share_s))
     assert busy.energy_j.value == pytest.approx(100 * watts.full.value)
     assert idle.energy_j.value == pytest.approx(100 * watts.idle.value)
     assert idle.active_j.value == 0
 
 
-def test_a_job_that_uses_more_cpus_than_its_slots_holds_those() -> None:
+def test_what_no_look_met_is_in_the_upper_bound() -> None:
     watts = microarchitecture.here()
-    over, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 400.0, 0.0))
-    assert over.energy_j.value == pytest.approx(400 * watts.full.value)
+    cpu, _ = ModelMeter(Scope(1)).sample(Usage(100.0, 2.0, 0.0, cpu_share_s=1.0, unseen_cpu_s=90.0))
+    assert cpu.energy_j.high == pytest.approx(max(92.0, CPUS) * watts.full.high)
+    assert cpu.active_j.high == pytest.approx(92 * (watts.full.high - watts.idle.low))
 
 
-def test_memory_is_never_more_than_the_machine_has() -> None:
-    _, dram = ModelMeter(Scope(1)).sample(Usage(10.0, 0.0, 1e9))
-    assert dram.energy_j.value == pytest.approx(0.392 * memory_gb() * 10.0)
+def _hardware(monkeypatch: pytest.MonkeyPatch, cpuinfo: str, memory: float) -> None:
+    watts = microarchitecture.identify(cpuinfo)
+    monkeypatch.setattr(microarchitecture, "here", lambda: watts)
+    monkeypatch.setattr(model, "memory_gb", lambda: memory)
+
+
+def _chips(count: int, flags: str = "fpu") -> str:
+    each = _amd(25, 17) + f"flags : {flags}\nphysical id : {{}}\n"
+    return "\n".join(each.format(n) for n in range(count))
+
+
+def _dram_w(read: frozenset[str] = frozenset()) -> Triple:
+    """Of a job that holds the memory of the whole machine (W)."""
+    _, dram = ModelMeter(Scope(1, read=read)).sample(Usage(10.0, 0.0, 1e9))
+    return dram.energy_j.scaled(0.1)
+
+
+def test_memory_draws_what_was_measured_and_is_no_more_than_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dodge et al. 2022, table 1: 23.0 and 9.3 W of DRAM for 256 GB."""
+    _hardware(monkeypatch, _chips(1, "fpu hypervisor"), 256.0)
+    watts = _dram_w()
+    assert (watts.low, watts.value) == (0, pytest.approx(32.3))
+    assert watts.high == pytest.approx(0.4083 * 256)
+
+
+def test_memory_that_the_watts_of_the_cpu_hold_is_not_counted_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SPECpower's servers with EPYC of the 4th generation have 152 GB for each chip."""
+    _hardware(monkeypatch, _chips(2), 1024.0)
+    assert _dram_w().value == pytest.approx((1024 - 2 * 152.195) * 32.3 / 256)
+    _hardware(monkeypatch, _chips(2), 256.0)
+    assert _dram_w().value == 0
+
+
+def test_beside_a_counter_of_the_cpu_all_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    _hardware(monkeypatch, _chips(2), 256.0)
+    watts = _dram_w(read=frozenset({"cpu"}))
+    assert watts.low == pytest.approx(2 * 9.3)
+    assert watts.value == pytest.approx(32.3)
 
 
 def _amd(family: int, model: int) -> str:

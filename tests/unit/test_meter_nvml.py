@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from support.boards import NOTHING, only, opened, run, second
+from support.fleet import until
 
 from providers.base import Scope
 from providers.meters import nvml as meters_nvml
-from providers.meters.nvml.kind import KIND
+from providers.meters.nvml.kind import KIND, OPENER
 from scheduler.testing.boards import FakeBoard, FakeSlice
-from scheduler.testing.nvml import FakeNvml
+from scheduler.testing.nvml import GPU_IS_LOST, FakeNvml
+
+HANDLE = "nvmlDeviceGetHandleByIndex"
 
 
 def test_the_counter_is_read_and_idle_power_is_not_active() -> None:
@@ -149,6 +152,20 @@ def test_a_device_that_tells_nothing_is_missing_with_its_reason() -> None:
     assert [r.component for r in meter.sample(NOTHING)] == ["gpu:GPU-b"]
 
 
+@pytest.mark.parametrize(("count", "compute"), [(3, 1), (3, 2), (4, 1)])
+def test_a_compute_instance_gets_its_own_slices_and_not_those_of_its_gpu_instance(
+    count: int, compute: int
+) -> None:
+    names = ("MIG-a", "MIG-b", "MIG-c")
+    slices = [FakeSlice(name, count, compute=compute) for name in names]
+    nvml = FakeNvml([FakeBoard("GPU-a", power_w=350.0, slices=slices)])
+    meter = opened(nvml, *names)
+    run(nvml, meter, 350.0, 10)
+    for component, reading in zip(meter.components(), meter.sample(NOTHING), strict=True):
+        assert component.source.endswith(f"MIG slice, {compute} of 7 compute slices")
+        assert reading.energy_j.value == pytest.approx(3500 * compute / 7)
+
+
 def test_a_slice_gets_its_share_of_the_board_and_bounds_from_nothing_to_all() -> None:
     slices = [FakeSlice("MIG-a", 3), FakeSlice("MIG-b", 1), FakeSlice("MIG-c", None)]
     nvml = FakeNvml([FakeBoard("GPU-a", power_w=350.0, slices=slices)])
@@ -239,8 +256,28 @@ def test_the_kind_tells_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = KIND.open(Scope(1, ("GPU-a",)))
     assert [c.method for c in meter.components()] == ["integrated"]  # its clock stands
     meter.close()
-    assert KIND.open(Scope(1)).components() == ()
     assert nvml.inits == 0
+
+
+def test_a_job_without_boards_does_not_wait_for_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakeNvml([FakeBoard("GPU-a")], hangs=threading.Event())
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    meter = KIND.open(Scope(1))
+    assert meter.components() == meter.sample(NOTHING) == meter.notes() == ()
+    meter.close()
+    assert "NVML did not answer" in meter.notes()[0]
+    assert nvml.hangs is not None
+    nvml.hangs.set()
+
+
+def test_a_machine_without_a_driver_has_nothing_to_say_of_boards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    meter = KIND.open(Scope(1))
+    until(lambda: not any(t.name == OPENER for t in threading.enumerate()))
+    meter.close()
+    assert meter.components() == meter.notes() == ()
 
 
 def test_a_driver_that_hangs_at_the_start_is_gone_without(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,6 +295,7 @@ def test_limits_are_told_of_boards_and_of_slices(monkeypatch: pytest.MonkeyPatch
         FakeBoard("GPU-a", limit_w=300.0),
         FakeBoard("GPU-b", limit_w=None),
         FakeBoard("GPU-c", limit_w=700.0, slices=[FakeSlice("MIG-a", 2)]),
+        FakeBoard("GPU-d", lost=True),
     ]
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(boards))
     assert meters_nvml.gpu_limits_w() == {"GPU-a": 300.0, "MIG-a": pytest.approx(200.0)}
@@ -302,15 +340,35 @@ def test_fields_that_say_what_they_are_come_before_the_one_that_does_not(
     assert only(meter).energy_j.value == pytest.approx(500)
 
 
-def test_boards_that_cannot_be_listed_are_an_error_of_the_system() -> None:
+def test_boards_that_cannot_be_counted_are_an_error_of_the_system() -> None:
     nvml = FakeNvml([FakeBoard("GPU-a")])
 
-    def lost(index: int) -> FakeBoard:
-        raise nvml.NVMLError("GPU is lost")
+    def lost() -> int:
+        raise nvml.NVMLError(GPU_IS_LOST)
 
-    nvml.nvmlDeviceGetHandleByIndex = lost  # type: ignore[method-assign]
+    nvml.nvmlDeviceGetCount = lost  # type: ignore[method-assign]
     with pytest.raises(OSError, match="NVML: GPU is lost"):
         opened(nvml)
+
+
+@pytest.mark.parametrize("fault", [{"lost": True}, {"denied": frozenset({HANDLE})}])
+def test_a_board_that_cannot_be_read_takes_no_other_away(
+    monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
+) -> None:
+    nvml = FakeNvml([FakeBoard("GPU-a", **fault), FakeBoard("GPU-b", limit_w=None)])
+    meter = opened(nvml, "GPU-a", "GPU-b")
+    run(nvml, meter, 100.0, 2)
+    found = {c.name: c for c in meter.components()}
+    assert found["gpu:GPU-b"].method == "measured"
+    assert found["gpu:GPU-a"].method == "missing"
+    why = "GPU is lost" if "lost" in fault else "Insufficient Permissions"
+    assert f"board 0: {why}" in found["gpu:GPU-a"].source
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    probe = KIND.probe()
+    assert (probe.available, probe.detail) == (True, "2 NVIDIA board(s)")
+    assert probe.troubles == (f"board 0 cannot be read: {why}",)
+    assert meters_nvml.idle_boards() == ("GPU-b",)
+    assert meters_nvml.board_count() == 2
 
 
 def test_power_that_was_not_told_for_a_moment_is_a_gap() -> None:

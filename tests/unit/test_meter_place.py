@@ -24,7 +24,7 @@ def test_without_a_file_the_packaged_defaults_hold(tmp_path: Path) -> None:
     assert (found.interval_s, found.grace_s) == (settings.sample_interval, settings.grace)
 
 
-@pytest.mark.parametrize("zone", sorted(typical.zones())[::20])
+@pytest.mark.parametrize("zone", sorted(typical.zones())[::60])
 def test_zones_of_the_table_need_no_desk(
     tmp_path: Path, zone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -33,8 +33,8 @@ def test_zones_of_the_table_need_no_desk(
 
 
 def test_zones_that_only_a_country_mean_knows_are_taken(tmp_path: Path) -> None:
-    assert "KE" not in typical.zones()
-    assert _place(tmp_path, zone="KE").zone == "KE"
+    assert "UA" not in typical.zones()
+    assert _place(tmp_path, zone="UA").zone == "UA"
 
 
 @pytest.mark.parametrize("zone", ["de", "Germany", "ZZ"])

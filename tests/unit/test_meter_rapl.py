@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.base import Reading, Scope, Usage
+from providers.meters import rapl
 from providers.meters.powercap import SMALLEST_RANGE_J
 from providers.meters.rapl import RaplMeter
+from providers.runner.metering import Metering
 from scheduler.testing import FakePowercap
 from scheduler.testing.powercap import RANGE_UJ, put
 
@@ -29,6 +32,7 @@ class Machine(FakePowercap):
     watts: float = 0.0
     dram_w: float = 0.0
     cpu_s: float = 0.0
+    slots: int = 1
 
     def pass_s(self, span_s: float, busy_s: float = 0.0, cpu_s: float = 0.0) -> None:
         self.advance(span_s, busy_s)
@@ -36,11 +40,13 @@ class Machine(FakePowercap):
 
     def start(self, slots: int = 1) -> RaplMeter:
         self.advance(0.0)
+        self.slots = slots
         return self.meter(Scope(slots))
 
     def sample(self, meter: RaplMeter) -> dict[str, Reading]:
         elapsed_s = self.now.awake_s - 1000.0
-        found = meter.sample(Usage(elapsed_s, self.cpu_s, 0.0))
+        share_s = elapsed_s * self.slots / CPUS
+        found = meter.sample(Usage(elapsed_s, self.cpu_s, 0.0, cpu_share_s=share_s))
         return {reading.component: reading for reading in found}
 
 
@@ -293,3 +299,61 @@ def test_whatever_the_counter_tells_energy_never_falls_nor_leaps(
         assert last <= cpu.energy_j.value <= 1000 * awake_s * (1 + 1e-9)
         assert cpu.covered_s <= awake_s
         last = cpu.energy_j.value
+
+
+def test_a_counter_that_stands_still_under_load_is_a_gap_and_not_zero(machine: Machine) -> None:
+    package = machine.zone("intel-rapl:0", "package-0", 5_000_000)
+    meter = machine.start(slots=CPUS)
+    _add(package, 500)
+    machine.pass_s(10, busy_s=10 * CPUS, cpu_s=10 * CPUS)
+    machine.sample(meter)
+    machine.pass_s(10, busy_s=10 * CPUS, cpu_s=10 * CPUS)
+    cpu = machine.sample(meter)["cpu"]
+    assert cpu.covered_s == 10
+    assert cpu.energy_j.value == pytest.approx(500, rel=TICK)
+    assert cpu.facts["gap_count"] == 1
+    assert meter.notes() == ("RAPL intel-rapl:0: the counter stood still, its energy is a gap",)
+    _add(package, 300)
+    machine.pass_s(10, busy_s=10 * CPUS, cpu_s=10 * CPUS)
+    assert machine.sample(meter)["cpu"].covered_s == 20
+
+
+def test_a_counter_that_never_moves_is_left_to_the_model(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At zero, or at whatever a hypervisor has put there."""
+    monkeypatch.setattr(rapl, "POWERCAP", machine.powercap)
+    machine.zone("intel-rapl:0", "package-0", 5_000_000)
+    probe = rapl.KIND.probe()
+    assert not probe.available
+    assert "stands still" in probe.detail
+    metering = Metering(("rapl", "model"), Scope(1))
+    assert {c.name: c.method for c in metering.components} == {
+        "cpu": "modelled", "dram": "modelled",
+    }  # fmt: skip
+    assert "meter rapl is not used" in metering.notes[0]
+    assert "stands still" in metering.notes[0]
+
+
+def test_memory_whose_counter_never_moves_is_left_to_the_model(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = machine.zone("intel-rapl:0", "package-0", 5_000_000)
+    machine.zone("intel-rapl:0:0", "dram", 0)
+    monkeypatch.setattr(rapl, "POWERCAP", machine.powercap)
+    over = threading.Event()
+
+    def count() -> None:
+        while not over.wait(0.001):
+            _add(package, 0.1)
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    try:
+        metering = Metering(("rapl", "model"), Scope(1))
+    finally:
+        over.set()
+        counting.join()
+    assert {c.name: c.method for c in metering.components} == {
+        "cpu": "measured", "dram": "modelled",
+    }  # fmt: skip

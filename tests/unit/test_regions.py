@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from providers.base import Triple
 from scheduler.config import Config, Settings
+from scheduler.models import WaterUse
 from scheduler.regions import UNKNOWN_PUE, UNKNOWN_PUE_SOURCE, Regions
 
 if TYPE_CHECKING:
@@ -28,6 +30,21 @@ def test_a_listed_region_has_the_place_and_names_of_the_table(tmp_path: Path) ->
 def test_a_hoster_without_a_published_pue_has_the_range_of_an_unknown_one(tmp_path: Path) -> None:
     region = _regions(tmp_path)["hetzner:fsn1"]
     assert (region.pue, region.pue_source) == (UNKNOWN_PUE, UNKNOWN_PUE_SOURCE)
+
+
+def test_a_declared_pue_and_water_use_win_over_the_table_each_with_its_source(
+    tmp_path: Path,
+) -> None:
+    listed = _regions(tmp_path)["aws:us-east-1"].site
+    assert (listed.pue.value, listed.water and listed.water.l_per_kwh.value) == (1.15, 0.12)
+    own = {
+        "pue": {"value": 1.3, "source": "our contract"},
+        "wue_l_per_kwh": {"value": 0.5, "high": 0.7, "source": "our water bill"},
+    }
+    site = _regions(tmp_path, **{"aws:us-east-1": own})["aws:us-east-1"].site
+    assert (site.pue, site.pue_source) == (Triple.exact(1.3), "our contract")
+    assert site.water == WaterUse(Triple(0.5, 0.5, 0.7), "our water bill")
+    assert _regions(tmp_path)["local"].site.water is None
 
 
 def test_an_own_site_lies_nowhere_until_the_config_says_where(tmp_path: Path) -> None:

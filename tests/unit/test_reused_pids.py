@@ -103,9 +103,12 @@ def test_a_strangers_process_holds_no_slots(
     tmp_path: Path, stranger: subprocess.Popen[bytes]
 ) -> None:
     runner = _runner(stranger)
-    (tmp_path / f"{runner.pid}-{runner.start_ticks}-8-0").touch()
-    held = holdings.Holdings(2, tmp_path)
-    assert held.total() == 2
+    left = holdings.Entry(runner.pid, runner.start_ticks, 0, 1000, 0.0, None, "left")
+    (tmp_path / left.name).touch()
+    held = holdings.Holdings(1, "mine", tmp_path)
+    assert held.within is None
+    found = held.look()
+    assert found.own_s > 0.01 * found.span_s
     held.close()
 
 

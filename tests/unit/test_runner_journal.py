@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers import journal as energy_journal
-from providers.base import Component, Reading, Receipt, Triple
+from providers.base import ZERO, Component, Reading, Receipt, Triple
 from providers.runner import journal
 from providers.runner.units import Written, read_units
 
@@ -228,3 +228,25 @@ def test_a_receipt_of_a_version_without_pauses_is_read(tmp_path: Path) -> None:
 def test_a_damaged_receipt_is_no_receipt(tmp_path: Path, content: str) -> None:
     (tmp_path / "receipt.json").write_text(content)
     assert journal.read_receipt(tmp_path) is None
+
+
+def test_a_component_that_is_found_later_begins_at_zero_at_the_start(tmp_path: Path) -> None:
+    """A board on which the job is seen after a while."""
+    late = Component("gpu:GPU-a", "measured", "a counter", 400.0)
+    silent = Component("gpu:GPU-b", "missing", "GPU is lost")
+    writer = journal.JournalWriter(
+        tmp_path, [Component("cpu", "measured", "a counter")], {}, 1000.0
+    )
+    writer.sample(1001.0, 0.5, [Reading("cpu", ZERO, Triple.exact(5.0), 1.0)])
+    writer.add(late)
+    writer.add(silent)
+    writer.sample(1002.0, 0.5, [Reading("gpu:GPU-a", ZERO, Triple.exact(7.0), 2.0)])
+    writer.close()
+    found = journal.read_journal(tmp_path)
+    assert found.components[1:] == (late, silent)
+    assert found.notes == ()
+    read = {(s.at, r.component): r.energy_j.value for s in found.samples for r in s.readings}
+    assert read == {
+        (1000.0, "cpu"): 0.0, (1000.0, "gpu:GPU-a"): 0.0,
+        (1001.0, "cpu"): 5.0, (1002.0, "gpu:GPU-a"): 7.0,
+    }  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
 from providers.runner.journal import JournalWriter, read_journal
 from providers.series import Series
-from scheduler.models import Hardware, Settlement, Site
+from scheduler.models import Hardware, Settlement, Site, Water, WaterUse
 from scheduler.sci import AttemptRecord, count, embodied_g, settle
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -28,6 +28,38 @@ def _series(values: list[float], kind: Any = "actual") -> Series:
     starts = T0.timestamp() + 3600.0 * np.arange(len(g))
     sources = np.array(["s"] * len(g))
     return Series("DE", "average", kind, T0, starts, starts + 3600, g, g, g, sources)
+
+
+def test_a_board_that_was_metered_needs_its_share_of_m() -> None:
+    """A server without boards does not give the M of a run that held one."""
+    journal = _journal({"cpu": 1.0, "gpu:GPU-aaaa": 2.0})
+    bare = _settle(journal)
+    assert (bare.embodied_g, bare.total_g, bare.sci_g_per_unit) == (None, None, None)
+    assert "GPU-aaaa" in bare.nulls["embodied_g"]
+    assert bare.nulls["sci_g_per_unit"] == bare.nulls["embodied_g"]
+    rule = next(r for r in bare.conformance if r.rule.startswith("M shall"))
+    assert rule.met == "not_met"
+    assert "GPU-aaaa" in rule.why
+    machine = replace(HARDWARE, gpus=2, boards_kg=Triple.exact(300))
+    whole = _settle(journal, site=replace(SITE, hardware=machine))
+    assert whole.embodied_g is not None
+    # An hour of four years: a tenth of 700 kg by slots, and one of two boards of 150 kg each.
+    assert whole.embodied_g.value == pytest.approx((700 / 10 + 150) * 1000 / (4 * 365 * 24))
+    assert next(r for r in whole.conformance if r.rule.startswith("M shall")).met == "met"
+    assert whole.hardware is not None
+    assert whole.hardware.boards_share == 0.5
+
+
+def test_water_is_reserved_energy_times_the_use_of_the_site() -> None:
+    use = WaterUse(Triple(0.1, 0.2, 0.4), "our water bill")
+    s = _settle(_journal({"cpu": 2.0}), site=replace(SITE, water=use))
+    assert s.reserved_kwh is not None
+    assert s.water == Water(s.reserved_kwh * use.l_per_kwh, use)
+    dry = _settle(_journal({"cpu": 2.0}))
+    assert dry.water is None
+    assert dry.nulls["water"] == (
+        "no use of water is published for here: set regions.here.wue_l_per_kwh with its source"
+    )
 
 
 def _journal(

@@ -34,12 +34,18 @@ def _journal(*components: Component, covered_s: float = 100.0, **meta: Any) -> J
         (
             {"counted_by": "cgroup", "seen_cpu_s": 49.0, "cpu_s": 50.0},
             True,
-            "cgroup cpu.stat, exact; 98 % of 50.0 CPU seconds seen by samples",
+            "cgroup cpu.stat, exact for the process tree; 98 % of 50.0 CPU seconds seen by samples",
         ),
         (
             {"counted_by": "wait4", "seen_cpu_s": 0.0, "cpu_s": 0.0},
             True,
-            "wait4 of all descendants, exact",
+            "wait4 of all descendants, exact for the process tree",
+        ),
+        (
+            {"counted_by": "wait4", "seen_cpu_s": 1.8, "cpu_s": 1.8, "unseen_cpu_s": 6.3},
+            True,
+            "wait4 of all descendants: 1.8 CPU seconds, and up to 6.3 more of processes whose "
+            "end no look met",
         ),
         (
             {"counted_by": "wait4"},

@@ -119,7 +119,8 @@ def test_each_side_is_combined_by_itself() -> None:
 
 
 def test_intensity_pue_and_embodied_move_all_parts_together() -> None:
-    hardware = Hardware(Triple(500, 1000, 2000), 4 * 365 * 24, 1, 0, "test")
+    none = Triple.exact(0)
+    hardware = Hardware(Triple(500, 1000, 2000), 4 * 365 * 24, 1, 4, "test", boards_kg=none)
     site = Site("here", "DE", Triple(1.0, 1.2, 1.5), "test", hardware)
     s = _settle(_boards("measured", 4), grid=_grid(80, 100, 150), site=site)
     assert s.operational_g is not None

@@ -50,7 +50,7 @@ class Facts:
         mhz = driver.ask("nvmlDeviceGetClockInfo", self._board, driver.nvml.NVML_CLOCK_SM)
         self._clock.add(None if mhz is None else float(mhz), span)
         self._looks += 1
-        self._shared += company == "shared"
+        self._shared += company in {"shared", "others"}
 
     def told(self, ledger: Ledger) -> dict[str, float]:
         """By name, with the unit in it."""

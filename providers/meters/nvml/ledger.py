@@ -6,7 +6,8 @@ The rule of the bounds, in this order:
 - Where power is integrated, the sensor looks only for a share of the time; for the rest the lower
   bound takes idle power (none, where it is not known) and the upper one the power limit.
 - Where counter and integrated power differ by more than 10 %, the bounds span both.
-- On a shared board and on a MIG slice they run from nothing to all that the board drew.
+- On a shared board and on a MIG slice they run from nothing to all that the board drew; so they
+  do on a board that the job does not hold while its processes come and go.
 - One interval of renewal at either end, at the power drawn there, is uncertain.
 
 Both ends only grow, so that an increment of energy between two samples has bounds too.
@@ -27,15 +28,8 @@ WITNESS_FROM_S = 10.0
 WITNESSED = 0.9
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """The job's part of what a device drew; where it is not ``alone``, it may be none or all."""
-
-    value: float = 1.0
-    alone: bool = True
-
-
-WHOLE = Share()
+# The job's part of what a device drew over a span, with its bounds.
+WHOLE, NONE = Triple.exact(1.0), ZERO
 
 
 @dataclass(slots=True)
@@ -72,13 +66,13 @@ class Ledger:
     _edge_w: tuple[float, float] | None = None
     _told: tuple[Triple, Triple] = (ZERO, ZERO)
 
-    def counted(self, joules: float, span_s: float, share: Share = WHOLE) -> None:
+    def counted(self, joules: float, span_s: float, share: Triple = WHOLE) -> None:
         """From the counter."""
         low, high = joules * (1 - GAIN_ERROR), joules * (1 + GAIN_ERROR)
         self._add(Triple(low, joules, high), span_s, share)
 
     def integrated(
-        self, joules: float, span_s: float, ceiling_w: float, share: Share = WHOLE
+        self, joules: float, span_s: float, ceiling_w: float, share: Triple = WHOLE
     ) -> None:
         """From power, over the ``span_s`` that readings span; ``ceiling_w`` is the limit."""
         unseen_s = (1 - self.seen) * span_s
@@ -130,14 +124,13 @@ class Ledger:
         found = self.difference()
         return found is not None and abs(found) > WITNESS_GAP
 
-    def _add(self, drawn: Triple, span_s: float, share: Share) -> None:
-        own = self.part * share.value
-        idle_j = (self.idle_w or 0.0) * span_s
-        lowest = drawn.low if self.exact and share.alone else 0.0
-        self._energy.add(lowest, drawn.value * own, drawn.high)
+    def _add(self, drawn: Triple, span_s: float, share: Triple) -> None:
+        own, idle_j = self.part * share.value, (self.idle_w or 0.0) * span_s
+        lowest = share.low if self.exact else 0.0
+        self._energy.add(drawn.low * lowest, drawn.value * own, drawn.high * share.high)
         self._active.add(
-            max(0.0, lowest - idle_j) if self.idle_w is not None else 0.0,
+            max(0.0, drawn.low - idle_j) * lowest if self.idle_w is not None else 0.0,
             max(0.0, drawn.value - idle_j) * own,
-            drawn.high if self.idle_w is None else max(0.0, drawn.high - idle_j),
+            max(0.0, drawn.high - idle_j) * share.high,
         )
         self.covered_s += span_s

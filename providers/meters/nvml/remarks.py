@@ -15,11 +15,23 @@ REMARKS = {
     "slow": "NVML took long to answer: readings whose time is not known were left out",
     "shared": (
         "other processes computed on it too: its bounds run from nothing to all that it drew; "
-        "the job's part is told by SM utilisation where the driver knows it, else it is all"
+        "the job's part goes by SM utilisation where the driver knows it, else it is all"
     ),
     "unverified": (
         "attribution: device, unverified: whose processes computed on it cannot be told here "
         "(another pid namespace, or no permission); all that it drew is counted"
+    ),
+    "seen": (
+        "the job's processes compute on it, and no board was named for the job: what it draws "
+        "while they are seen there, once a second, is counted"
+    ),
+    "elsewhere": (
+        "the job's processes compute on it though it is not among the boards of the job: what it "
+        "draws while they are seen there, once a second, is counted too"
+    ),
+    "untold": (
+        "which processes compute on it is not known ({why}): if the job's do, name it with --gpus "
+        "or CUDA_VISIBLE_DEVICES, or it is not counted"
     ),
     "disagree": (
         "energy counter and integrated power differ by more than 10 %: the bounds span both"

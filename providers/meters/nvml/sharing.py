@@ -1,4 +1,4 @@
-"""Who computes on a board: the job alone, strangers too, or nobody knows."""
+"""Who computes on a board: the job, others, both, or processes that are not known here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from providers.meters.nvml.library import Driver
 
-Company = Literal["alone", "shared", "unverified"]
+# ``untold``: NVML lists no processes; ``unverified``: it lists pids that mean nothing here.
+Company = Literal["nobody", "own", "shared", "others", "unverified", "untold"]
 
 
 def exists(pid: int) -> bool:
@@ -36,20 +37,25 @@ def parent(pid: int) -> int | None:
     return found or None
 
 
-def judge(pids: frozenset[int], job: frozenset[int]) -> Company:
+def judge(
+    pids: frozenset[int], job: frozenset[int], living: frozenset[int] | None = None
+) -> Company:
     """Whether processes on a board belong to the job, whose tree ``job`` is.
 
     NVML tells pids of the host: where none of them is known here, as in a container, or the job's
     own are not known, nothing can be said. A child younger than ``job`` is known by its parents.
+    ``living`` are those that were processes here when they were seen; None: look now.
     """
-    own = {pid for pid in pids if _descends(pid, job)}
-    strangers = {pid for pid in pids - own if exists(pid)}
-    if strangers:
-        return "shared" if job else "unverified"
-    return "alone" if own or not pids else "unverified"
+    own = {pid for pid in pids if descends(pid, job)}
+    others = any(exists(pid) if living is None else pid in living for pid in pids - own)
+    if others and job:
+        return "shared" if own else "others"
+    if own:
+        return "own"
+    return "unverified" if pids else "nobody"
 
 
-def _descends(pid: int, job: frozenset[int]) -> bool:
+def descends(pid: int, job: frozenset[int]) -> bool:
     found: int | None = pid
     while found is not None and found not in job:
         found = parent(found)
@@ -61,9 +67,10 @@ class Split:
 
     def __init__(self, driver: Driver, handle: Any) -> None:
         self._driver, self._handle, self._last_us = driver, handle, 0
+        self.share(frozenset())  # what was used until now is of no account
 
     def share(self, job: frozenset[int]) -> float | None:
-        """Its part of what was used since the last look; None where that is not told."""
+        """Its part of what was used since it was last asked; None where that is not known."""
         found: Iterable[Any] | None = self._driver.ask(
             "nvmlDeviceGetProcessUtilization", self._handle, self._last_us
         )
@@ -71,5 +78,5 @@ class Split:
         for sample in found or ():
             self._last_us = max(self._last_us, int(sample.timeStamp))
             used += int(sample.smUtil)
-            own += int(sample.smUtil) if int(sample.pid) in job else 0
+            own += int(sample.smUtil) if descends(int(sample.pid), job) else 0
         return own / used if used else None

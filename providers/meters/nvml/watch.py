@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from providers.base import ZERO, Component, Reading
+from providers.base import ZERO, Component, Reading, Triple
 from providers.meters.nvml import inventory, power, sharing
 from providers.meters.nvml.counter import EXCURSION, Counter
 from providers.meters.nvml.facts import Facts
-from providers.meters.nvml.ledger import WHOLE, Ledger, Share
+from providers.meters.nvml.ledger import NONE, WHOLE, Ledger
 from providers.meters.nvml.remarks import REMARKS
 
 if TYPE_CHECKING:
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
     from providers.meters.nvml.library import Driver
     from providers.meters.nvml.sharing import Company
 
+# Whether the job holds the device; else it counts while the job's processes are seen on it, where
+# no board was named for the job (``seen``) or others were (``elsewhere``).
+Role = Literal["held", "seen", "elsewhere"]
 # No board on sale draws more (NVIDIA B300: 1,400 W); for one that tells no limit.
 UNKNOWN_LIMIT_W = 2000.0
 # A counter that took longer than this to read was read at no known time.
 SLOW_S = 0.5
+# Looks at which the job may be computing on a device.
+PRESENT = frozenset({"own", "shared", "unverified"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,12 @@ class Watch:
         found: First,
         clock: Callable[[], float],
         notes: list[str],
+        role: Role = "held",
+        unread: str = "",
     ) -> None:
         self._driver, self._device, self._clock = driver, device, clock
-        self._sensor = found.sensor
+        self._sensor, self.role, self.unread = found.sensor, role, unread
+        self.joined = role == "held"
         self.name = f"gpu:{device.uuid}"
         counter, at = _counter_j(driver, device), clock()
         counts = None not in (found.counter_j, counter) and found.counter_j != counter
@@ -74,6 +82,8 @@ class Watch:
         self._integral = power.Integral()
         self.glance()
         # With nobody on the board, what it draws now is its idle power.
+        self._before = inventory.processes(driver, device.handle)
+        self._living = frozenset(filter(sharing.exists, self._before or ()))
         unused = inventory.processes(driver, device.board) == frozenset()
         whole = not device.part
         self._ledger = Ledger(
@@ -84,7 +94,7 @@ class Watch:
         )
         self._note_power()
         self._split = sharing.Split(driver, device.handle)
-        self._companies: set[Company] = set()
+        self._companies: list[Company] = []
         self._said: set[str] = set()
         self._notes = notes
         self.reading = Reading(self.name, ZERO, ZERO, 0.0)
@@ -92,10 +102,13 @@ class Watch:
     @property
     def hasty(self) -> bool:
         """Whether power is what counts now, and nobody keeps it: then it must be read often."""
-        return not self._counts and self._sensor is not None and not self._sensor.buffered
+        polled = self._sensor is not None and not self._sensor.buffered
+        return self.joined and polled and not self._counts
 
     def component(self) -> Component:
         """What it is, how it is read, and what it can draw."""
+        if self.unread:
+            return Component(self.name, "missing", self.unread, self._facts.limit_w)
         sensor, parts = self._sensor, []
         if self.method == "measured":
             parts.append("NVML energy counter")
@@ -128,14 +141,18 @@ class Watch:
         if at - begun > SLOW_S:
             self.say("slow")
             return
-        self._facts.read_limit()
         company = self._company(job)
+        if self.joined:
+            self._facts.read_limit()
+        if self.unread:
+            return
         known = counter if self.method == "measured" else None
         draws = self._watts() != 0  # a board that is on draws, told or not
         step = self._counter.step(at, known, EXCURSION * self._ceiling_w(), draws)
         self._account(step, job or frozenset())
-        self._remark(step, why, company)
-        self._facts.look(at, company)
+        if self.joined:
+            self._remark(step, why, company)
+            self._facts.look(at, company)
         energy, active = self._ledger.told()
         self.reading = Reading(
             self.name, active, energy, self._ledger.covered_s, self._facts.told(self._ledger)
@@ -153,20 +170,37 @@ class Watch:
             self._ledger.drew(watts)
 
     def _company(self, job: frozenset[int] | None) -> Company:
+        """Who is on it now. The first look at a job's board also judges who was there before."""
+        if job is not None and not self._companies:
+            self._companies.append(_judged(self._before, job, self._living))
         pids = inventory.processes(self._driver, self._device.handle)
-        found: Company = "unverified" if pids is None else "alone"
-        if pids and job is not None:
-            found = sharing.judge(pids, job)
-        self._companies.add(found)
+        if job is None:
+            return "untold" if pids is None else "nobody"
+        found = _judged(pids, job)
+        self._companies.append(found)
+        if not self.joined and found == "untold":
+            self.say("untold", why=self._driver.why)
+        if not self.joined and found in PRESENT:
+            self.joined = True
+            self.say(self.role)
         return found
 
-    def _share(self, job: frozenset[int]) -> Share:
-        """The job's part of what was drawn since energy was last counted."""
-        companies, self._companies = self._companies, set()
-        if "shared" not in companies:
-            return WHOLE
-        share = self._split.share(job)
-        return Share(1.0 if share is None else share, alone=False)
+    def _share(self, job: frozenset[int]) -> Triple:
+        """The job's part of what was drawn since energy was last counted.
+
+        Whoever is there at either end of the span may have been there for all of it.
+        """
+        companies, self._companies = set(self._companies), self._companies[-1:]
+        if not self.joined:
+            return NONE
+        used = self._split.share(job)
+        others = bool(companies & {"shared", "others"})
+        if self.role == "held":
+            return Triple(0.0, 1.0 if used is None else used, 1.0) if others else WHOLE
+        if not companies & PRESENT:
+            return NONE
+        value = used if others and used is not None else 1.0
+        return Triple(1.0 if companies == {"own"} else 0.0, value, 1.0)
 
     def _account(self, step: Step, job: frozenset[int]) -> None:
         if step.event == "wait":
@@ -188,8 +222,10 @@ class Watch:
         if self.method == "measured" and step.event in REMARKS:
             self._facts.faults += 1
             self.say(step.event, why=why, gap_s=step.gap_s)
-        if company in REMARKS:
-            self.say(company)
+        if company in {"shared", "others"}:
+            self.say("shared")
+        if company in {"unverified", "untold"}:
+            self.say("unverified")
         if self._ledger.disagree():
             self.say("disagree")
 
@@ -198,3 +234,9 @@ class Watch:
         if key not in self._said:
             self._said.add(key)
             self._notes.append(f"{self.name}: {REMARKS[key].format(**details)}")
+
+
+def _judged(
+    pids: frozenset[int] | None, job: frozenset[int], living: frozenset[int] | None = None
+) -> Company:
+    return "untold" if pids is None else sharing.judge(pids, job, living)

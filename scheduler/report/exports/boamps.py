@@ -41,6 +41,11 @@ def write(entry: Entry, now: datetime, task: dict[str, Any] | None = None) -> st
     if s is None or s.reserved_kwh is None:
         why = s.nulls.get("energy_kwh.reserved", "") if s is not None else unsettled(job)
         raise UsageError(f"a BoAmps report needs an energy figure, job {job.id} has none: {why}")
+    if not s.reserved_kwh.bounded:
+        raise UsageError(
+            "a BoAmps report needs a whole energy figure and has no word for a part of it, as job "
+            f"{job.id} has: {s.nulls.get('high', '')}"
+        )
     made_at = entry.versions[-1].made_at if entry.versions else now
     made = {
         "header": {

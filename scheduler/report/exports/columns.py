@@ -30,9 +30,13 @@ _FIGURES = (
     ("pue", "pue.bounds"),
     *((name, name) for name in ("operational_g", "embodied_g", "total_g", "sci_g_per_unit")),
     *((name, name) for name in ("planned_g", "baseline_g", "saved_g")),
+    ("first_come_baseline_g", "first_come.baseline_g"),
+    ("first_come_saved_g", "first_come.saved_g"),
 )
 _PLAIN_AFTER = (
-    *((name, name) for name in ("saved_percent", "saving_estimated", "basis")),
+    *((name, name) for name in ("saved_percent", "saving_estimated")),
+    ("first_come_estimated", "first_come.estimated"),
+    ("basis", "basis"),
     ("unit", "functional_unit.name"),
     ("unit_count", "functional_unit.count"),
     ("measured_percent", "measured_percent"),
@@ -42,6 +46,7 @@ _PLAIN_AFTER = (
     ("pue_source", "pue.source"),
     ("largest_uncertainty", "largest_uncertainty"),
 )
+_LATER_FIGURES = (("water_l", "water.litres"),)
 COLUMNS: tuple[str, ...] = (
     *(name for name, _ in _PLAIN_BEFORE),
     *(column for name, _ in _FIGURES for column in (f"{name}_low", name, f"{name}_high")),
@@ -51,6 +56,7 @@ COLUMNS: tuple[str, ...] = (
     "attempts",
     "notes",
     "reasons",
+    *(column for name, _ in _LATER_FIGURES for column in (f"{name}_low", name, f"{name}_high")),
 )
 # A cell that begins so is a formula to a spreadsheet (OWASP, CSV Injection), also where the
 # sign is the full-width one.
@@ -80,11 +86,14 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
         row[name] = _at(report, path)
         if row[name] is None:
             reasons[name] = report["null_reasons"][path]
-    for name, path in _FIGURES:
+    for name, path in (*_FIGURES, *_LATER_FIGURES):
         figure = _at(report, path)
         if figure is None:
-            reasons[name] = report["null_reasons"][path]
+            nulls = report["null_reasons"]
+            reasons[name] = nulls[path] if path in nulls else nulls[path.partition(".")[0]]
             figure = dict.fromkeys(("low", "value", "high"))
+        elif figure["high"] is None:
+            reasons[f"{name}_high"] = report["null_reasons"][f"{path}.high"]
         row |= {f"{name}_low": figure["low"], name: figure["value"], f"{name}_high": figure["high"]}
     row["methods"] = ", ".join(f"{c['name']} {c['method']}" for c in report["components"])
     row["metrics"] = json.dumps(report["metrics"], ensure_ascii=False) if report["metrics"] else ""
@@ -97,7 +106,7 @@ def _row(report: dict[str, Any]) -> dict[str, Any]:
 def _at(report: dict[str, Any], path: str) -> Any:
     found: Any = report
     for part in path.split("."):
-        found = found[part]
+        found = None if found is None else found[part]
     return found
 
 

@@ -70,7 +70,9 @@ def _metrics(report: Report) -> list[Sample]:
 
 
 def _unknown(report: Report) -> list[Sample]:
-    found = report["null_reasons"].items()
+    # What lacks in the evidence is no figure.
+    reasons = report["null_reasons"].items()
+    found = [(path, why) for path, why in reasons if not path.startswith("evidence.")]
     return [s for path, why in found for s in _one(report, 1.0, figure=path, reason=why)]
 
 
@@ -79,11 +81,12 @@ def _grams(key: str) -> Callable[[Report], list[Sample]]:
 
 
 def _bounds(
-    report: Report, figure: dict[str, float] | None, factor: float = 1.0, **labels: str
+    report: Report, figure: dict[str, float | None] | None, factor: float = 1.0, **labels: str
 ) -> list[Sample]:
     return [
         ({"job_id": report["job_id"], **labels, "bound": bound}, value * factor)
         for bound, value in (figure or {}).items()
+        if value is not None
     ]
 
 
@@ -119,6 +122,12 @@ _FAMILIES: tuple[tuple[str, str, str, Callable[[Report], list[Sample]]], ...] = 
     ("total_carbon", "grams", "Operational and embodied carbon.", _grams("total_g")),
     ("baseline_carbon", "grams", "Started at release in the home region.", _grams("baseline_g")),
     ("saved_carbon", "grams", "Baseline less realized; a loss is negative.", _grams("saved_g")),
+    (
+        "first_come_saved_carbon",
+        "grams",
+        "Saved against first come, first served on the same slots.",
+        lambda r: _bounds(r, r["first_come"]["saved_g"]),
+    ),
     ("planned_carbon", "grams", "What the plan expected.", _grams("planned_g")),
     (
         "sci",
@@ -140,6 +149,12 @@ _FAMILIES: tuple[tuple[str, str, str, Callable[[Report], list[Sample]]], ...] = 
         lambda r: _bounds(r, r["intensity"]["bounds"]),
     ),
     ("pue", "ratio", "Power usage effectiveness.", lambda r: _bounds(r, r["pue"]["bounds"])),
+    (
+        "water",
+        "liters",
+        "Water used on site, location-based.",
+        lambda r: _bounds(r, r["water"] and r["water"]["litres"]),
+    ),
     (
         "measured",
         "ratio",

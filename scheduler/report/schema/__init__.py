@@ -14,17 +14,20 @@ from scheduler.report.schema.plan import (
     series_json,
 )
 from scheduler.report.schema.report import report_json
-from scheduler.report.schema.totals import Totals, totals
+from scheduler.report.schema.totals import HasState, JobCost, Totals, outermost, totals
 
 __all__ = [
     "NO_BOUND",
     "SCHEMA_VERSION",
+    "HasState",
+    "JobCost",
     "Totals",
     "damaged_json",
     "figure",
     "iso",
     "job_json",
     "listing_json",
+    "outermost",
     "overrun",
     "pareto_json",
     "plan_json",

@@ -21,8 +21,8 @@ def iso(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
-def figure(value: Triple | None) -> dict[str, float] | None:
-    """A triple, or null."""
+def figure(value: Triple | None) -> dict[str, float | None] | None:
+    """A triple, or null; null as its high where no upper bound is known."""
     return None if value is None else value.as_dict()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scheduler.models import saving_percent
 from scheduler.report.schema.common import figure, iso, null_reasons
 
 if TYPE_CHECKING:
@@ -112,10 +111,16 @@ def ranked_json(
     """A region with its best window, and ``more`` of it; ``nulls`` are reasons of its own."""
     row = _alternative(window) | {
         "g_per_kwh": figure(window.g_per_kwh),
-        "saving_percent": saving_percent(plan.run_now.grams, window.grams),
+        "saving_percent": plan.saving_of(window),
         **more,
     }
-    return row | {"null_reasons": null_reasons(row, plan.nulls | nulls)}
+    return row | {"null_reasons": null_reasons(row, _nulls(plan, window) | nulls)}
+
+
+def _nulls(plan: Plan, window: Window) -> dict[str, str]:
+    """Why something of a window beside the plan's own is not known."""
+    other = plan.run_now.other_accounting(window)
+    return plan.nulls | ({"saving_percent": other} if other else {})
 
 
 def pareto_json(plan: Plan, front: Sequence[Window]) -> list[dict[str, Any]]:
@@ -124,10 +129,12 @@ def pareto_json(plan: Plan, front: Sequence[Window]) -> list[dict[str, Any]]:
     for window in front:
         row = _alternative(window) | {
             "g_per_kwh": figure(window.g_per_kwh),
-            "saving_percent": saving_percent(plan.run_now.grams, window.grams),
+            "saving_percent": plan.saving_of(window),
             "currency": plan.currency,
         }
-        reasons = plan.nulls | {"cost": "no price is set for the region (regions.<name>.price)"}
+        reasons = _nulls(plan, window) | {
+            "cost": "no price is set for the region (regions.<name>.price)"
+        }
         rows.append(row | {"null_reasons": null_reasons(row, reasons)})
     return rows
 

@@ -2,72 +2,172 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from providers.base import Triple
-from scheduler.models import Figures
+from scheduler.models import JobState
 from scheduler.report.schema.common import figure, null_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scheduler.models import Job, Settlement
+    from scheduler.models import Figures, Settlement
 
-_NAMES = tuple(field.name for field in fields(Figures) if field.name.endswith(("_kwh", "_g")))
+# What sums over jobs save against: the same jobs on the same slots, served in order of release.
+BASELINE = "first come, first served on the same slots"
+_SAVING = ("baseline_g", "saved_g")
+_SPENT = ("active_kwh", "reserved_kwh", "operational_g", "embodied_g", "total_g")
+# Grams of jobs that are settled on different signals are no sum.
+_BY_SIGNAL = ("operational_g", "total_g", *_SAVING, "saved_percent")
+
+
+class HasState(Protocol):
+    """A job, as far as sums must know it."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def state(self) -> JobState:
+        """Its state."""
+        ...
+
+
+class JobCost(NamedTuple):
+    """A job with what it has cost; None where that is not known."""
+
+    job_id: str
+    state: JobState
+    figures: Settlement | Figures | None
+
+
+class _Sum:
+    """One sum that grows, and the jobs that are not in it."""
+
+    def __init__(self) -> None:
+        self.found: Triple | None = None
+        self.left_out: list[str] = []
+
+    def add(self, job_id: str, figure: Triple | None) -> None:
+        if figure is None:
+            self.left_out.append(job_id)
+        else:
+            self.found = figure if self.found is None else self.found + figure
+
+
+class _Savings:
+    """What jobs saved, of those whose saving is known."""
+
+    def __init__(self) -> None:
+        self.job_ids: list[str] = []
+        self.estimated = False
+        self.sums = {name: _Sum() for name in _SAVING}
+
+    def add(self, cost: JobCost) -> None:
+        self.job_ids.append(cost.job_id)
+        spent = cost.figures
+        for name, each in self.sums.items():
+            each.add(cost.job_id, None if spent is None else getattr(spent, f"first_come_{name}"))
+        if spent is not None and spent.first_come_saved_g is not None:
+            self.estimated = self.estimated or spent.first_come_estimated
+
+    def as_json(self) -> dict[str, Any]:
+        baseline, saved = (each.found for each in self.sums.values())
+        percent = None
+        if baseline is not None and saved is not None and baseline.value > 0:
+            percent = 100.0 * saved.value / baseline.value
+        return {
+            "baseline_g": figure(baseline),
+            "saved_g": figure(saved),
+            "saved_percent": percent,
+            "saving_estimated": self.estimated,
+        }
+
+
+OPEN = {"high": "of a job in the sum no upper bound is known"}
 
 
 class Totals:
-    """Sums that grow job by job, so that as many may be added as there are."""
+    """Sums that grow job by job, so that as many may be added as there are.
+
+    What a job saved that failed, was cancelled or was lost stands apart: a failure saves nothing.
+    """
 
     def __init__(self) -> None:
-        self._jobs, self._estimated = 0, False
-        self._sums: dict[str, Triple | None] = dict.fromkeys(_NAMES)
-        self._known = dict.fromkeys(_NAMES, 0)
-        # Grams saved of how many; percent measured times kWh, of how many.
-        self._saved_g = self._baseline_g = self._measured = self._judged_kwh = 0.0
+        self._jobs = self._within = 0
+        self._sums = {name: _Sum() for name in _SPENT}
+        self._savings, self._unsuccessful = _Savings(), _Savings()
+        self._signals: Counter[str] = Counter()
+        # Percent measured times kWh, of how many.
+        self._measured = self._judged_kwh = 0.0
 
-    def add(self, found: Settlement | Figures | None) -> None:
-        """Count a job with what it has cost; None: that is not known."""
+    def add(self, cost: JobCost, *, inner: bool = False) -> None:
+        """Count a job with what it has cost; ``inner``: it ran within a job that is counted here,
+        with what this one cost.
+        """
         self._jobs += 1
-        if found is None:
+        if inner:
+            self._within += 1
             return
-        self._estimated = self._estimated or found.saving_estimated
-        for name in _NAMES:
-            known, before = getattr(found, name), self._sums[name]
-            if known is not None:
-                self._known[name] += 1
-                self._sums[name] = known if before is None else before + known
-        if found.saved_g is not None and found.baseline_g is not None:
-            self._saved_g += found.saved_g.value
-            self._baseline_g += found.baseline_g.value
-        if found.measured_percent is not None and found.reserved_kwh is not None:
-            self._measured += found.measured_percent * found.reserved_kwh.value
-            self._judged_kwh += found.reserved_kwh.value
+        spent = cost.figures
+        for name, each in self._sums.items():
+            each.add(cost.job_id, None if spent is None else getattr(spent, name))
+        if spent is not None and spent.signal is not None:
+            self._signals[spent.signal] += 1
+        failed = cost.state.ended and cost.state is not JobState.SUCCEEDED
+        (self._unsuccessful if failed else self._savings).add(cost)
+        if spent is not None and spent.measured_percent is not None and spent.reserved_kwh:
+            self._measured += spent.measured_percent * spent.reserved_kwh.value
+            self._judged_kwh += spent.reserved_kwh.value
 
     def as_json(self) -> dict[str, Any]:
-        """Sums over what is known, with the number of jobs whose figure is not."""
-        sums = {name: figure(found) for name, found in self._sums.items()}
-        above, judged = self._baseline_g > 0, self._judged_kwh > 0
+        """Sums over what is known; ``left_out`` names the jobs that each of them lacks."""
+        sums = {name: figure(each.found) for name, each in self._sums.items()}
+        apart = {"job_ids": self._unsuccessful.job_ids} | self._unsuccessful.as_json()
         content: dict[str, Any] = {
             "jobs": self._jobs,
+            "jobs_within": self._within,
             "energy_kwh": {"active": sums.pop("active_kwh"), "reserved": sums.pop("reserved_kwh")},
             **sums,
-            "saved_percent": 100.0 * self._saved_g / self._baseline_g if above else None,
-            "saving_estimated": self._estimated,
-            "measured_percent": self._measured / self._judged_kwh if judged else None,
+            **self._savings.as_json(),
+            "measured_percent": self._measured / self._judged_kwh if self._judged_kwh > 0 else None,
+            "baseline": BASELINE,
+            "unsuccessful": apart if self._unsuccessful.job_ids else None,
         }
-        missing = {
-            name: self._jobs - self._known[name]
+        lacking = {n: s.left_out for n, s in (self._sums | self._savings.sums).items()}
+        content["jobs_without"] = {
+            name: len(lacking[name])
             for name in ("reserved_kwh", "operational_g", "embodied_g", "saved_g")
+            if lacking[name]
         }
-        content["jobs_without"] = {k: n for k, n in missing.items() if n}
-        return content | {"null_reasons": null_reasons(content, {}, "known of no job here")}
+        content["left_out"] = {name: ids for name, ids in lacking.items() if ids}
+        why = {**OPEN, "unsuccessful": "no job here failed, was cancelled or was lost"}
+        if len(self._signals) > 1:
+            mixed = ", ".join(f"{n} on {signal}" for signal, n in sorted(self._signals.items()))
+            content |= dict.fromkeys(_BY_SIGNAL)
+            why |= dict.fromkeys(
+                _BY_SIGNAL, f"jobs are settled on several signals ({mixed}), which are not summed"
+            )
+            if content["unsuccessful"] is not None:
+                content["unsuccessful"] |= dict.fromkeys(_SAVING) | {"saved_percent": None}
+        return content | {"null_reasons": null_reasons(content, why, "known of no job here")}
 
 
-def totals(pairs: Iterable[tuple[Job, Settlement | None]]) -> dict[str, Any]:
+def outermost(pairs: Iterable[tuple[HasState, Settlement | None]]) -> list[Settlement | None]:
+    """What the jobs cost, without those that ran within another one of them."""
+    found = list(pairs)
+    ids = {job.id for job, _ in found}
+    return [s for _, s in found if s is None or s.within not in ids]
+
+
+def totals(pairs: Iterable[tuple[HasState, Settlement | None]]) -> dict[str, Any]:
     """The sums over all of them."""
-    sums = Totals()
-    for _, settlement in pairs:
-        sums.add(settlement)
+    sums, found = Totals(), list(pairs)
+    ids = {job.id for job, _ in found}
+    for job, settlement in found:
+        inner = settlement is not None and settlement.within in ids
+        sums.add(JobCost(job.id, job.state, settlement), inner=inner)
     return sums.as_json()
