@@ -104,6 +104,8 @@ def _component(fields: dict[str, Any]) -> Component:
     """As a meter would tell it; else :class:`ValueError` or :class:`TypeError`."""
     made = Component(**fields)
     _bounded(*(figure for figure in (made.max_w, made.poll_s) if figure is not None))
+    if not 0 < made.share <= 1:
+        raise ValueError("a component is a part of its board")
     if not (
         isinstance(made.name, str)
         and made.method in get_args(Method)
