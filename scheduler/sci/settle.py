@@ -138,14 +138,11 @@ def settle(
     held_s = sum(held_slot_s(attempt, slots) for attempt in attempts)
     held = held_s / energy.run_s if energy.run_s > 0 else float(slots)
     boards = [c.name.removeprefix(BOARD) for c in energy.components if c.name.startswith(BOARD)]
-    uncounted_boards = (
-        uncounted(site.hardware, site.region, boards, held_gpus) if site.hardware else ""
-    )
     embodied = None
     if site.hardware is None:
         nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
         nulls["hardware"] = nulls["embodied_g"]
-    elif uncounted_boards:
+    elif uncounted_boards := uncounted(site.hardware, site.region, boards, held_gpus):
         nulls["embodied_g"] = uncounted_boards
     else:
         embodied = embodied_g(site.hardware, hours, held, held_gpus)
