@@ -15,6 +15,7 @@ import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,7 @@ class Entry:
         return (self.pid, self.start_ticks, self.number)
 
 
+@lru_cache(4096)  # each run looks at the same names once a second
 def parse(name: str) -> Entry | None:
     """The entry that a file stands for; None for any other file."""
     found = _NAME.fullmatch(name)
@@ -188,15 +190,14 @@ class Holdings:
         if self._place is None:
             return
         yield self._place
-        for other in self._place.parent.glob(f"{PREFIX}*"):
+        for name in os.listdir(self._place.parent):  # noqa: PTH208
+            if not name.startswith(PREFIX) or name == self._place.name:
+                continue
             with suppress(OSError):
+                other = self._place.parent / name
                 found = other.lstat()
-                named = other.name.removeprefix(PREFIX).partition("-")[0]
-                if (
-                    other != self._place
-                    and stat.S_ISDIR(found.st_mode)
-                    and (named == str(found.st_uid))
-                ):
+                named = name.removeprefix(PREFIX).partition("-")[0]
+                if stat.S_ISDIR(found.st_mode) and named == str(found.st_uid):
                     yield other
 
     def _forget(self) -> None:
