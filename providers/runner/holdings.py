@@ -149,9 +149,9 @@ class Holdings:
         """What it held since the last look."""
         begin_s, self._looked_s = self._looked_s, self._clock()
         mine = None if self._entry is None else self._entry.key
-        listed = {entry.key: entry for entry in self._listed() if entry.key != mine}
-        living = {key: e for key, e in listed.items() if e.end_s is None and _lives(e)}
-        ended = {key: e for key, e in listed.items() if e.end_s is not None}
+        lately = [e for e in self._listed() if e.end_s is None or e.end_s > begin_s]
+        living = {e.key: e for e in lately if e.end_s is None and e.key != mine and _lives(e)}
+        ended = {e.key: e for e in lately if e.end_s is not None and e.key != mine}
         # What lived at the last look, and did not say when it ended, was killed just now.
         others = self._known | living | ended
         found = shared_out(
