@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,13 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from sqlmodel import case, col
 
-from providers.base import Triple
 from providers.series import from_unix
 from scheduler import cron, zones
 from scheduler.errors import DamagedRow
 from scheduler.models import (
     END_YEAR,
     Attempt,
+    Bounds,
     Damaged,
     Event,
     Figures,
@@ -105,22 +104,16 @@ def settlement_text(made: Settlement) -> str:
     return packed.pack(_settlements().dump_json(made).decode())
 
 
-_FIGURES = tuple(field.name for field in fields(Figures))
-# What earlier versions did not know of.
-_LATER = frozenset(field.name for field in fields(Figures) if field.default is not MISSING)
-
-
-def figures_text(made: Settlement | Figures) -> str:
+def figures_text(made: Figures) -> str:
     """What sums need of a settlement, as a list in the order of :class:`Figures`."""
-    found = (getattr(made, name) for name in _FIGURES)
-    plain = [(f.low, f.value, f.high) if isinstance(f, Triple) else f for f in found]
-    return json.dumps(plain, separators=(",", ":"))
+    return json.dumps(made, separators=(",", ":"))
 
 
 def figures(content: str) -> Figures:
     """The same, read; :class:`ValueError` or :class:`TypeError` where the text is damaged."""
-    found: list[Any] = [Triple(*f) if isinstance(f, list) else f for f in json.loads(content)]
-    return Figures(*found)
+    found = zip(_FIGURES.values(), json.loads(content), strict=False)
+    plain: list[Any] = [None if value is None else read(value) for read, value in found]
+    return Figures(*plain)
 
 
 def figures_of(payload: str) -> Figures:
@@ -129,9 +122,11 @@ def figures_of(payload: str) -> Figures:
     content["signal"] = (content["intensity"] or {}).get("signal")
     for name, value in (content.get("first_come") or {}).items():
         content[f"first_come_{name}"] = value
-    kept = (name for name in _FIGURES if name in content or name not in _LATER)
-    found: dict[str, Any] = {name: content[name] for name in kept}
-    found = {name: Triple(**f) if isinstance(f, dict) else f for name, f in found.items()}
+    # Earlier versions did not know of those that have a default.
+    kept = [n for n in _FIGURES if n in content or n not in Figures._field_defaults]
+    named = ((name, content[name]) for name in kept)
+    plain = {n: [f["low"], f["value"], f["high"]] if isinstance(f, dict) else f for n, f in named}
+    found: dict[str, Any] = {n: f if f is None else _FIGURES[n](f) for n, f in plain.items()}
     return Figures(**found)
 
 
@@ -211,6 +206,25 @@ def whole(value: Any, least: int = 0) -> int:
     if not least <= value <= LARGEST:
         raise ValueError(f"{value} is not between {least} and {LARGEST}")
     return value
+
+
+def bounds(value: Any) -> Bounds:
+    """A figure with its bounds; without an upper one where the last is infinite."""
+    low, middle, high = value
+    if not -math.inf < low <= middle <= high or middle == math.inf:
+        raise ValueError(f"bounds out of order: {low} <= {middle} <= {high}")
+    return low, middle, high
+
+
+# How each of the figures is read.
+_FIGURES: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(Figures._fields, bounds),
+    "saving_estimated": bool,
+    "measured_percent": number,
+    "within": text,
+    "signal": text,
+    "first_come_estimated": bool,
+}
 
 
 def moment(seconds: Any) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +19,7 @@ from scheduler import engine
 from scheduler.cli import entries
 from scheduler.engine import retention, runs
 from scheduler.engine.runs import RunFolders
-from scheduler.models import JobState
+from scheduler.models import Figures, JobState
 from scheduler.report import schema, summary, terminal
 from scheduler.store import packed, values
 
@@ -125,6 +126,32 @@ def test_sums_of_many_jobs_are_those_of_their_settlements(desk: Desk) -> None:
         found = entries.spent(desk.ctx, since, desk.clock.now, by)  # type: ignore[arg-type]
         assert summary.summed(found, by) == summary.summarize(pairs, by)
     assert schema.totals(pairs)["jobs"] == 4
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        (1, ["a", "b", "c"]),
+        (1, [3.0, 2.0, 1.0]),
+        (2, [float("inf")] * 3),
+        (2, 7.0),
+        (8, "half"),
+        (9, ["outer"]),
+        (10, {}),
+    ],
+)
+def test_damaged_figures_of_a_job_are_summed_from_its_settlement(
+    desk: Desk, place: int, found: object
+) -> None:
+    damaged, whole = _ended(desk, power="1kW"), _ended(desk, power="2kW")
+    pairs = [(desk.job(i), desk.ctx.store.settlements.latest(i)) for i in (damaged, whole)]
+    assert pairs[0][1] is not None
+    figures: list[object] = list(Figures.of(pairs[0][1]))
+    figures[place] = found
+    text = json.dumps(figures)
+    _all(desk, f"UPDATE settlement SET figures = '{text}' WHERE job_id = '{damaged}'")
+    costs = entries.spent(desk.ctx, desk.clock.now - DAY, desk.clock.now, None)
+    assert summary.summed(costs, None) == summary.summarize(pairs, None)
 
 
 def test_what_a_killed_submission_kept_is_gone_after_the_next_pass(desk: Desk) -> None:
