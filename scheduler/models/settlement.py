@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import AfterValidator
 
 from providers.base import ZERO, JournalFile, Method, Triple
 from providers.series import Factors, Flow, Kind, Signal
@@ -242,9 +245,16 @@ class FunctionalUnit:
     sci_g_per_unit: Triple | None
 
 
-# Low, value and high of a :class:`Triple`, whose checks and names would make most of the cost of a
-# sum over thousands of jobs.
-Bounds = tuple[float, float, float]
+def _ordered(bounds: tuple[float, float, float]) -> tuple[float, float, float]:
+    low, value, high = bounds
+    if not -math.inf < low <= value <= high or value == math.inf:
+        raise ValueError(f"bounds out of order: {low} <= {value} <= {high}")
+    return bounds
+
+
+# Low, value and high of a :class:`Triple`: to make one of these for each figure takes most of the
+# time of a sum over thousands of jobs. pydantic checks them as it reads a row.
+Bounds = Annotated[tuple[float, float, float], AfterValidator(_ordered)]
 
 
 class Figures(NamedTuple):

@@ -22,7 +22,6 @@ from scheduler.errors import DamagedRow
 from scheduler.models import (
     END_YEAR,
     Attempt,
-    Bounds,
     Damaged,
     Event,
     Figures,
@@ -59,6 +58,11 @@ def plans() -> TypeAdapter[Plan]:
 @cache
 def _settlements() -> TypeAdapter[Settlement]:
     return TypeAdapter(Settlement)
+
+
+@cache
+def _figures() -> TypeAdapter[Figures]:
+    return TypeAdapter(Figures)
 
 
 # A daemon reads the same jobs at each pass, most of them those that run: as frozen values they are
@@ -110,24 +114,20 @@ def figures_text(made: Figures) -> str:
 
 
 def figures(content: str) -> Figures:
-    """The same, read; :class:`ValueError` or :class:`TypeError` where the text is damaged."""
-    found = zip(_FIGURES.values(), json.loads(content), strict=False)
-    plain: list[Any] = [None if value is None else read(value) for read, value in found]
-    return Figures(*plain)
+    """The same, read; :class:`ValueError` where the text is damaged."""
+    return _figures().validate_json(content)
 
 
 def figures_of(payload: str) -> Figures:
-    """The figures of a settlement as it is stored; errors as above, and :class:`KeyError`."""
+    """The figures of a settlement as it is stored; whatever error its damage leads to."""
     content = json.loads(packed.unpack(payload))
     content["signal"] = (content["intensity"] or {}).get("signal")
     for name, value in (content.get("first_come") or {}).items():
         content[f"first_come_{name}"] = value
-    # Earlier versions did not know of those that have a default.
-    kept = [n for n in _FIGURES if n in content or n not in Figures._field_defaults]
-    named = ((name, content[name]) for name in kept)
-    plain = {n: [f["low"], f["value"], f["high"]] if isinstance(f, dict) else f for n, f in named}
-    found: dict[str, Any] = {n: f if f is None else _FIGURES[n](f) for n, f in plain.items()}
-    return Figures(**found)
+    found = ((name, content[name]) for name in Figures._fields if name in content)
+    return _figures().validate_python(
+        {n: (f["low"], f["value"], f["high"]) if isinstance(f, dict) else f for n, f in found}
+    )
 
 
 def places(home: str, regions: Sequence[str]) -> str:
@@ -206,25 +206,6 @@ def whole(value: Any, least: int = 0) -> int:
     if not least <= value <= LARGEST:
         raise ValueError(f"{value} is not between {least} and {LARGEST}")
     return value
-
-
-def bounds(value: Any) -> Bounds:
-    """A figure with its bounds; without an upper one where the last is infinite."""
-    low, middle, high = value
-    if not -math.inf < low <= middle <= high or middle == math.inf:
-        raise ValueError(f"bounds out of order: {low} <= {middle} <= {high}")
-    return low, middle, high
-
-
-# How each of the figures is read.
-_FIGURES: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(Figures._fields, bounds),
-    "saving_estimated": bool,
-    "measured_percent": number,
-    "within": text,
-    "signal": text,
-    "first_come_estimated": bool,
-}
 
 
 def moment(seconds: Any) -> datetime:
