@@ -231,6 +231,36 @@ def test_pruning_keeps_the_job_and_its_settlement(desk: Desk) -> None:
     assert retention.prunable(desk.ctx, now - 5 * DAY).found == ()
 
 
+def test_pruning_deletes_forecasts_that_no_kept_job_needs(desk: Desk) -> None:
+    """Nor those by which sources are judged, nor the newest one of a zone."""
+    begun, forecasts = desk.clock.now, desk.ctx.store.forecasts
+    _ended(desk, power="1kW")
+    first = forecasts.newest("fake", "DE")
+    assert first is not None
+    ids = {0: first.row_id}
+    for days in (40, 80, 120):
+        later_s, at = days * DAY.total_seconds(), begun + days * DAY
+        starts, ends = first.series.starts + later_s, first.series.ends + later_s
+        later = replace(first.series, starts=starts, ends=ends, issued_at=at)
+        ids[days] = forecasts.remember("fake", later, at)
+
+    def stay(before: datetime) -> list[int]:
+        found = retention.prunable(desk.ctx, before).forecasts
+        return [days for days, row_id in ids.items() if row_id not in found]
+
+    desk.clock.advance(days=80)
+    _ended(desk, power="1kW")
+    assert stay(begun + 27 * DAY) == [0, 40, 80, 120]
+    assert stay(begun + 60 * DAY) == [40, 80, 120]
+    assert stay(begun + 200 * DAY) == [120]
+    desk.submit(earliest="1h")
+    found = retention.prunable(desk.ctx, begun + 200 * DAY)
+    retention.prune(desk.ctx, found, desk.clock.now)
+    left = {row_id for (row_id,) in _all(desk, "SELECT id FROM forecast")}
+    assert left >= {ids[80], ids[120]}
+    assert not left & {ids[0], ids[40]}
+
+
 def test_who_is_killed_amid_pruning_finds_the_rest_the_next_time(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
