@@ -175,7 +175,7 @@ class Retention:
 def _rewrite(session: Session, job_id: str) -> None:
     changes: dict[str, object] = {"swept": True}
     plan = session.exec(select(JobRow.plan).where(JobRow.id == job_id)).one()
-    if isinstance(plan, str) and not plan.startswith(packed.MARK):
+    if isinstance(plan, str) and not plan.startswith(packed.MARKS):
         changes["plan"] = values.decided(plan)
     session.exec(update(JobRow).where(col(JobRow.id) == job_id).values(**changes))
     written_before = and_(SettlementRow.job_id == job_id, col(SettlementRow.figures).is_(None))
