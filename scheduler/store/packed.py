@@ -14,8 +14,8 @@ from base64 import b64decode, b64encode
 from functools import cache
 from importlib.resources import files
 
-# A settlement of 10 kB takes 1.0 kB with the second; with the first, which is from before settlements
-# held their evidence, 2 kB.
+# A settlement of 10 kB takes 1.0 kB with the second; with the first, from before settlements held
+# their evidence, 2 kB.
 _DICTIONARIES = {"z1:": "packed-1.json", "z2:": "packed-2.json"}
 MARKS = tuple(_DICTIONARIES)
 # What is written.
