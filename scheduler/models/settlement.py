@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import AfterValidator
 
 from providers.base import ZERO, JournalFile, Method, Triple
 from providers.series import Factors, Flow, Kind, Signal
@@ -242,27 +245,44 @@ class FunctionalUnit:
     sci_g_per_unit: Triple | None
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+def _ordered(bounds: tuple[float, float, float]) -> tuple[float, float, float]:
+    low, value, high = bounds
+    if not -math.inf < low <= value <= high or value == math.inf:
+        raise ValueError(f"bounds out of order: {low} <= {value} <= {high}")
+    return bounds
+
+
+# Low, value and high of a :class:`Triple`: to make one of these for each figure takes most of the
+# time of a sum over thousands of jobs. pydantic checks them as it reads a row.
+Bounds = Annotated[tuple[float, float, float], AfterValidator(_ordered)]
+
+
+class Figures(NamedTuple):
     """What sums over many jobs need of a :class:`Settlement`, under the names that it has there.
 
     ``within`` is the job whose energy holds that of this one: sums count it there alone.
     """
 
-    active_kwh: Triple | None
-    reserved_kwh: Triple | None
-    operational_g: Triple | None
-    embodied_g: Triple | None
-    total_g: Triple | None
-    baseline_g: Triple | None
-    saved_g: Triple | None
+    active_kwh: Bounds | None
+    reserved_kwh: Bounds | None
+    operational_g: Bounds | None
+    embodied_g: Bounds | None
+    total_g: Bounds | None
+    baseline_g: Bounds | None
+    saved_g: Bounds | None
     saving_estimated: bool
     measured_percent: float | None
     within: str | None = None
     signal: Signal | None = None
-    first_come_baseline_g: Triple | None = None
-    first_come_saved_g: Triple | None = None
+    first_come_baseline_g: Bounds | None = None
+    first_come_saved_g: Bounds | None = None
     first_come_estimated: bool = False
+
+    @classmethod
+    def of(cls, made: Settlement) -> Figures:
+        """Those of a settlement."""
+        found = (getattr(made, name) for name in cls._fields)
+        return cls._make((f.low, f.value, f.high) if isinstance(f, Triple) else f for f in found)
 
 
 @dataclass(frozen=True, slots=True)

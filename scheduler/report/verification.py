@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from providers.arrays import np
 from providers.base import Journal
 from scheduler import sci
 from scheduler.models import JobState

@@ -10,8 +10,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
+from providers.arrays import np
 from providers.base import JOULES_PER_KWH, Triple
 from scheduler.models import AttemptEnergy, ComponentEnergy
 from scheduler.sci.attribution import describe, left_out_of, suspended_s, unmetered_of

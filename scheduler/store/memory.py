@@ -11,7 +11,7 @@ from sqlalchemy import Float, bindparam
 from sqlalchemy.orm import aliased
 from sqlmodel import case, col, func, or_, select, update
 
-from scheduler.models import JobState, QueuePlan
+from scheduler.models import Figures, JobState, QueuePlan
 from scheduler.store import values
 from scheduler.store.rows import (
     AccuracyRow,
@@ -115,7 +115,7 @@ class Settlements:
                     checked_at=at.timestamp(),
                     status=settlement.status,
                     payload=values.settlement_text(settlement),
-                    figures=values.figures_text(settlement),
+                    figures=values.figures_text(Figures.of(settlement)),
                 )
             )
         return Version(number, at, settlement)
