@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from providers.base import Triple
-    from scheduler.models import Hardware
+    from scheduler.models import Hardware, Site
 
 NO_HARDWARE = (
     "no hardware is declared for {region}, so there is no embodied carbon and this is not an "
@@ -55,14 +55,15 @@ def boards_share(hardware: Hardware, gpus: int) -> float:
     return min(1.0, gpus / hardware.gpus) if hardware.gpus else 0.0
 
 
-def uncounted(hardware: Hardware, region: str, names: Sequence[str], gpus: int) -> str:
-    """Why M lacks boards that a job held, naming them; empty where it does not.
+def uncounted(site: Site, names: Sequence[str], gpus: int) -> str:
+    """Why M of a site's machine lacks boards that a job held, naming them; empty where it does not.
 
-    ``names`` are the boards that were metered. Slices are parts of boards, so there may be more
-    of them.
+    ``names`` are the boards that were metered, ``gpus`` is how many it held. Slices are parts of
+    boards, so there may be more of them.
     """
+    hardware, region = site.hardware, site.region
     whole = [name for name in names if not name.startswith("MIG-")]
-    if not max(gpus, len(names)) or hardware.gpus >= max(1, len(whole)):
+    if hardware is None or not gpus or hardware.gpus >= max(1, len(whole)):
         return ""
     boards = ", ".join(names) or f"{gpus} GPU"
     return (

@@ -36,6 +36,8 @@ LEAST_HOLE_S = 0.5
 # The method whose errors are of the device itself; power that was sampled and integrated misses
 # what lies between samples on all boards alike, where these do the same work in step.
 COUNTED: Final = "measured"
+# What a meter calls a board, before its UUID.
+BOARD: Final = "gpu:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,8 @@ class Energy:
     job's own work was not metered (``unmetered`` says why). ``left_out`` is work of others for it.
 
     ``unbounded`` names what was held but not read, for all or part of the time, where it is not
-    known either what it can draw: the totals have no upper bound then. ``boards`` is how many GPUs
-    an attempt held or used at most.
+    known either what it can draw: the totals have no upper bound then. ``boards`` names the GPUs
+    of the attempt that held or used most of them.
     """
 
     components: tuple[ComponentEnergy, ...]
@@ -103,7 +105,7 @@ class Energy:
     unbroken: tuple[Profile, ...]
     unbroken_s: float
     unbounded: tuple[str, ...]
-    boards: int
+    boards: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     unmetered: str = ""
 
@@ -122,7 +124,7 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
     rows: list[AttemptEnergy] = []
     notes: list[str] = []
     unbounded: list[str] = []
-    boards = 0
+    boards: tuple[str, ...] = ()
     for attempt in attempts:
         own = [_of_component(attempt, c) for c in attempt.journal.components]
         notes += attempt.journal.notes
@@ -146,7 +148,8 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
                 )
         if not own and attempt.run_s > HOLE_S:
             unbounded.append(f"the attempt of {attempt.started_at:%Y-%m-%dT%H:%M:%SZ}")
-        boards = max(boards, sum(p.component.name.startswith("gpu:") for p in own))
+        names = (p.component.name for p in own if p.component.name.startswith(BOARD))
+        boards = max(boards, tuple(n.removeprefix(BOARD) for n in names), key=len)
         rows.append(
             AttemptEnergy(
                 attempt.started_at,
@@ -185,7 +188,7 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
 
 
 def _is_short(part: _Part, attempt: AttemptRecord) -> bool:
-    is_board = part.component.name.startswith("gpu:") and part.component.method != "missing"
+    is_board = part.component.name.startswith(BOARD) and part.component.method != "missing"
     return is_board and attempt.ended_at is not None and attempt.run_s < SHORT_S
 
 

@@ -21,7 +21,7 @@ from scheduler.models import (
     Water,
 )
 from scheduler.sci import carbon, evidence, uncertainty
-from scheduler.sci.attribution import held_slot_s
+from scheduler.sci.attribution import held_slot_s, outer_of
 from scheduler.sci.conformance import rules
 from scheduler.sci.deviation import Expectation, deviation
 from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used, uncounted
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from scheduler.sci.energy import AttemptRecord, Energy
     from scheduler.sci.work import Work
 
-# What a meter calls a board, before its UUID.
-BOARD = "gpu:"
 HELD_FOR_NO_TIME = "the hardware was held for no time that could be counted"
 UNBOUNDED = (
     "{names}: held but not read for all of the time, and it is not known what it can draw, so "
@@ -84,13 +82,14 @@ def settle(
     step_s: float | None = None,
     unit_rationale: str = "",
     notes: tuple[str, ...] = (),
+    within: str | None = None,
 ) -> Settlement:
     """Settle a job. Series hold, per interval, actuals or else the forecast in force.
 
     ``expected`` is what the plan counted with, ``first_come`` when the job would have started had
     all been served in order of release on the slots of its home; or the reason why that is not
     known. ``step_s`` is for how long a value of the intensity holds, ``unit_rationale`` why this
-    unit was chosen.
+    unit was chosen, ``within`` the job whose energy holds that of this one.
     """
     energy = tally(attempts)
     first_s = attempts[0].started_at.timestamp()
@@ -122,7 +121,7 @@ def settle(
         nulls["high"] = unbounded
     operational = carbon.operational(energy.profiles, intensity, site, 0.0)
     operational = open_above(operational, energy.unbounded)
-    gpus = max(gpus, energy.boards)
+    gpus = max(gpus, len(energy.boards))
     if operational is None:
         said = no_intensity_reason or "the intensity is not known over the whole run"
         nulls |= dict.fromkeys(
@@ -131,8 +130,7 @@ def settle(
     hours = energy.run_s / 3600
     held_s = sum(held_slot_s(attempt, slots) for attempt in attempts)
     held = held_s / energy.run_s if energy.run_s > 0 else float(slots)
-    boards = [c.name.removeprefix(BOARD) for c in energy.components if c.name.startswith(BOARD)]
-    uncounted_boards = uncounted(site.hardware, site.region, boards, gpus) if site.hardware else ""
+    uncounted_boards = uncounted(site, energy.boards, gpus)
     embodied = None
     if site.hardware is None:
         nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
@@ -158,7 +156,7 @@ def settle(
         nulls["sci_g_per_unit"] = why or unbounded
         nulls["functional_units"] = unbounded
     home_embodied = None
-    if home.hardware is not None:
+    if home.hardware is not None and not uncounted(home, energy.boards, gpus):
         home_embodied = embodied_g(home.hardware, energy.unbroken_s / 3600, held, gpus)
     basis: Basis = "operational" if embodied is None or home_embodied is None else "total"
     water = None
@@ -247,6 +245,7 @@ def settle(
         uncertainty=found,
         planned_against_realized=compared if isinstance(compared, Deviation) else None,
         place=site.place or Place(site.region, site.zone),
+        within=within,
         left_out=energy.left_out,
         water=water,
         unit_rationale=unit_rationale,
@@ -270,6 +269,7 @@ def settle(
             ),
             step_s=step_s,
             unit_rationale=unit_rationale,
+            within=within,
         ),
     )
     return replace(settlement, conformance=rules(settlement, site))
@@ -279,7 +279,8 @@ def resettle(kept: Evidence, journals: Sequence[Journal], work: Work) -> Settlem
     """The settlement that :func:`settle` made of this evidence, made once more.
 
     ``journals`` are those of its attempts, in their order. Reasons and notes that came with the
-    inputs are not kept, so these may read otherwise.
+    inputs are not kept, so these may read otherwise. It ran within another job where its journals
+    say so, too.
     """
     pairs = zip(kept.attempts, journals, strict=True)
     return settle(
@@ -304,6 +305,7 @@ def resettle(kept: Evidence, journals: Sequence[Journal], work: Work) -> Settlem
         ),
         step_s=kept.step_s,
         unit_rationale=kept.unit_rationale,
+        within=kept.within if kept.within == outer_of(journals) else None,
     )
 
 
