@@ -19,7 +19,8 @@ from math import copysign, hypot, inf
 from pathlib import Path
 
 Profile = namedtuple("Profile", "times drawn part counted")  # drawn: cumulative triples
-Sums = namedtuple("Sums", "components profiles attempts run_s cpu_s ends")
+Part = namedtuple("Part", "of active energy read_s unread facts")  # a component in an attempt
+Sums = namedtuple("Sums", "parts profiles attempts ends run_s held gpus boards unbounded unmetered")
 ZERO = (0.0, 0.0, 0.0)
 UNKNOWN = dict.fromkeys(("baseline_g", "saved_g", "saved_percent"))
 
@@ -27,8 +28,10 @@ def plus(*triples): return tuple(map(sum, zip(*triples, strict=True))) if triple
 def minus(a, b): return tuple(x - y for x, y in zip(a, b, strict=True))
 def scaled(triple, factor): return tuple(x * factor for x in triple)
 def ordered(t): return min(t[:2]), t[1], max(t[1:])
+def wider(t, more): return t and plus(t, (0.0, 0.0, more))  # without an upper bound: by inf
 def read(figure): return figure and (figure["low"], figure["value"], figure["high"])
-def shown(t): return t and dict(zip(("low", "value", "high"), ordered(t), strict=True))
+def shown(t):
+    return t and {"low": min(t[:2]), "value": t[1], "high": max(t[1:]) if t[2] < inf else None}
 def at(x, xs, ys):  # triples that run straight from point to point, and level beyond both ends
     i = bisect_right(xs, x)
     if i in (0, len(xs)):
@@ -36,12 +39,16 @@ def at(x, xs, ys):  # triples that run straight from point to point, and level b
     return plus(ys[i - 1], scaled(minus(ys[i], ys[i - 1]), (x - xs[i - 1]) / (xs[i] - xs[i - 1])))
 
 def read_journal(data):
-    """Its components, what it says of the run, and (time, CPU seconds, readings) of each sample."""
+    """Its components, what it says of the run, samples: (time, CPU and share seconds, readings)."""
     parts, meta, samples = [], {}, []
     for line in data.decode(errors="replace").split("\n"):
         try:
             row, readings = json.loads(line), {}
             parts, meta = row.get("components", parts), meta | row.get("meta", {})
+            if late := row.get("component"):  # found after the start: it had drawn nothing then
+                parts = [*parts, late]
+                if samples and late["method"] != "missing":
+                    samples[0][3][late["name"]] = ZERO, ZERO, 0.0, {}
             for i, *n in row.get("read", ()):
                 facts = n.pop() if isinstance(n[-1], dict) else {}
                 good = len(n) == 7 and n == sorted(n[:3]) + sorted(n[3:6]) + n[6:]
@@ -49,41 +56,65 @@ def read_journal(data):
                     raise ValueError
                 readings[parts[i]["name"]] = tuple(n[:3]), tuple(n[3:6]), n[6], facts
             if "read" in row and (not samples or row["at"] >= samples[-1][0]):
-                samples.append((row["at"], row["cpu_s"], readings))
+                samples.append((row["at"], row["cpu_s"], row.get("share_s"), readings))
         except (AttributeError, LookupError, TypeError, ValueError):
             continue  # a torn line
     return parts, meta, samples
 def held(counter): return list(accumulate(counter, lambda a, b: tuple(map(max, a, b))))
 
-def tally(attempts, journals):
-    found, profiles, whole, run_s, cpu_s, ends = {}, [], [], 0.0, 0.0, []
-    for a, (parts, meta, samples) in zip(attempts, journals, strict=True):
-        start, (last, cpu, _) = a["started_s"], samples[-1] if samples else (0.0, 0.0, {})
+def measure(c, samples, start, end, slept):
+    """What a component drew in an attempt, and over time; unread: at most, while nothing read it."""
+    rows = [(s[0], *s[3][c["name"]]) for s in samples if c["name"] in s[3]]
+    read_s = rows[-1][3] if len(rows) > 1 else 0.0
+    hole, named = max(0.0, end - start - read_s - slept), f"{c['name']} energy ({c['method']})"
+    if c["method"] == "missing" or len(rows) < 2 or (hole and not read_s):
+        rows, read_s = [], 0.0
+    unread, profiles, counted = 0.0, [], c["method"] == "measured"
+    if hole and not (rows and hole <= min(2.0, max(0.5, 0.1 * (end - start)))):
+        unread = inf if c["max_w"] is None else c["max_w"] * hole / 3.6e6
+    if 0 < unread < inf:  # at the end where its runner died, else somewhere within
+        begin = rows[-1][0] if rows and end - rows[-1][0] > 2.0 else start
+        profiles.append(Profile([begin, end], [ZERO, (0.0, 0.0, unread)], named, counted))
+    if not rows:
+        return Part(c, None, None, 0.0, unread, {}), profiles
+    active, energy = (held([scaled(r[k], 1 / 3.6e6) for r in rows]) for k in (1, 2))
+    steps = (ordered(minus(b, a)) for a, b in pairwise(energy))
+    profiles.append(Profile([r[0] for r in rows], list(accumulate(steps, plus, initial=ZERO)),
+                            named, counted))
+    active, energy = ordered(minus(active[-1], active[0])), profiles[-1].drawn[-1]
+    return Part(c, active, energy, read_s, unread, rows[-1][4]), profiles
+def tally(e, journals):
+    """What all attempts drew, and what they held: slots by the ledger of their host, and boards."""
+    found, profiles, attempts, ends, run_s, slot_s, boards = {}, [], [], [], 0.0, 0.0, []
+    unbounded = unmetered = False
+    for a, (parts, meta, samples) in zip(e["attempts"], journals, strict=True):
+        start, (last, cpu_s, share_s, _) = a["started_s"], (samples or [(0.0, 0.0, None, {})])[-1]
         ends.append(end := max(last, start) if a["ended_s"] is None else a["ended_s"])
-        run_s, cpu_s, own = run_s + end - start, cpu_s + cpu, []
-        for c in parts:
-            rows = [(s[0], *s[2][c["name"]]) for s in samples if c["name"] in s[2]]
-            sums = found.setdefault((c["name"], c["method"], c["source"]), [c, [], [], 0.0, {}])
-            if c["method"] == "missing" or len(rows) < 2:
-                continue
-            active, energy = (held([scaled(r[k], 1 / 3.6e6) for r in rows]) for k in (1, 2))
-            named, counted = f"{c['name']} energy ({c['method']})", c["method"] == "measured"
-            drawn = accumulate((ordered(minus(b, a)) for a, b in pairwise(energy)), plus,
-                               initial=ZERO)
-            new = [Profile([r[0] for r in rows], list(drawn), named, counted)]
-            hole = max(0.0, end - start - rows[-1][3] - max(0.0, meta.get("suspended_s") or 0.0))
-            if hole > 2.0 and c["max_w"] is not None:  # there it drew at most its full power
-                begin = rows[-1][0] if end - rows[-1][0] > 2.0 else start
-                drawn = [ZERO, (0.0, 0.0, c["max_w"] * hole / 3.6e6)]
-                new.append(Profile([begin, end], drawn, named, counted))
-            energy = plus(*(p.drawn[-1] for p in new))
-            sums[1].append(ordered(minus(active[-1], active[0])))
-            sums[2].append(energy)
-            sums[3:] = sums[3] + rows[-1][3], rows[-1][4] or sums[4]
-            profiles += new
-            own.append((energy, counted))
-        whole.append(combined(own))
-    return Sums(list(found.values()), profiles, whole, run_s, cpu_s, ends)
+        run_s, slept = run_s + end - start, max(0.0, meta.get("suspended_s") or 0.0)
+        slots = min(e["slots"], meta.get("cpus") or inf)
+        unseen_s = min(max(0.0, end - last) + slept, end - start)
+        known = share_s is not None and meta.get("cpus")
+        slot_s += (share_s * meta["cpus"] + slots * unseen_s if known
+                   else max(slots * (end - start), cpu_s))
+        own = [measure(c, samples, start, end, slept) for c in parts]
+        for part, new in own:
+            c, profiles = part.of, profiles + new
+            found.setdefault((c["name"], c["method"], c["source"]), []).append(part)
+        drawn = total([part for part, _ in own], "energy")
+        attempts.append(None if meta.get("unmetered") else drawn)
+        unmetered |= bool(meta.get("unmetered"))  # a part of the job's own work: there is no total
+        unbounded |= any(p.unread == inf for p, _ in own) or not own and end - start > 2.0
+        boards = max(boards, [n[4:] for c in parts if (n := c["name"]).startswith("gpu:")], key=len)
+    parts = [Part(ps[0].of, *(plus(*k) if (k := [x for x in figures if x]) else None
+                              for figures in ([p.active for p in ps], [p.energy for p in ps])),
+                  sum(p.read_s for p in ps), sum(p.unread for p in ps),
+                  next((p.facts for p in ps[::-1] if p.facts), {})) for ps in found.values()]
+    return Sums(parts, [] if unmetered else profiles, attempts, ends, run_s,
+                slot_s / run_s if run_s > 0 else e["slots"], max(e["gpus"], len(boards)),
+                sum(not n.startswith("MIG-") for n in boards), unbounded, unmetered)
+def total(parts, name):  # of what was read; what was not widens its upper bound
+    drawn = [(getattr(p, name), p.of["method"] == "measured") for p in parts]
+    return wider(combined([d for d in drawn if d[0]]), sum(p.unread for p in parts))
 def one_end(terms):
     """Errors add up; those of separate counters, up to 5 % each, add as squares."""
     gains = [max(-m / 20, min(m / 20, b - m)) * counted for m, b, counted in terms]
@@ -158,60 +189,75 @@ def saved(before, after, there, e, shift):  # bounds: energy, intensity, PUE ali
     was = pue[0][1] * grams(kwh[0], rows[0])
     found = ordered((min(ends), was - pue[1][1] * grams(kwh[1], rows[1]), max(ends)))
     return ZERO if one_zone and max(map(abs, found)) <= 1e-6 * abs(was) else found
-def embodied(site, seconds, e):  # TE x time / lifespan x share of the machine
-    if (h := site["hardware"]) is None:
+def shares(h, sums):  # of the machine: the boards, where they are counted apart, and the rest
+    boards = min(1.0, sums.gpus / h["gpus"]) if h["gpus"] else 0.0
+    return min(1.0, max(sums.held / h["slots"], 0.0 if h["boards_kg"] else boards)), boards
+def embodied(site, seconds, sums):  # TE x time / lifespan x share of the machine
+    h = site["hardware"]
+    if h is None or (sums.gpus and h["gpus"] < max(1, sums.boards)):  # boards that it lacks
         return None
-    share = max(e["held"] / h["slots"], e["gpus"] / h["gpus"] if h["gpus"] else 0.0)
-    return scaled(read(h["total_kg"]), seconds / 3.6 / h["lifespan_h"] * min(1.0, share))
+    (rest, boards), apart = shares(h, sums), read(h["boards_kg"]) or ZERO
+    kg = plus(scaled(minus(read(h["total_kg"]), apart), rest), scaled(apart, boards))
+    return scaled(kg, seconds / 3.6 / h["lifespan_h"])
 def against(start, there, e, sums):  # the same energy from another start on, and what was saved
     here, site, home = e["intensity"], e["site"], e["home"]
     shift, (before, run_s) = start - e["attempts"][0]["started_s"], unbroken(e["attempts"], sums)
     baseline = operational(before, there, read(home["pue"]), shift)
-    if not (baseline and operational(sums.profiles, here, read(site["pue"]))) or any(
+    now = operational(sums.profiles, here, read(site["pue"]))
+    if sums.unbounded or not (baseline and now) or any(
             here[k] != there[k] for k in ("signal", "factors", "flow")):
         return UNKNOWN
-    found, then = saved(before, sums.profiles, there, e, shift), embodied(home, run_s, e)
-    if then and (now := embodied(site, sums.run_s, e)) and now[1]:
+    found, then = saved(before, sums.profiles, there, e, shift), embodied(home, run_s, sums)
+    if then and (now := embodied(site, sums.run_s, sums)) and now[1] > 0:
         baseline = plus(baseline, then)
         if home["region"] == site["region"]:  # only what it held for longer counts
-            then, now = ZERO, embodied(site, sums.run_s - run_s, e)
+            then, now = ZERO, embodied(site, max(0.0, sums.run_s - run_s), sums)
         found = minus(plus(found, then), now[::-1])
     percent = 100 * found[1] / baseline[1] if baseline[1] > 0 else None
     return {"baseline_g": shown(baseline), "saved_g": shown(found), "saved_percent": percent}
 def figures(report, journals):  # what the report should say by its evidence, in its shape
-    e, sums = report["evidence"], tally(report["evidence"]["attempts"], journals)
-    e["held"] = max(e["slots"], sums.cpu_s / sums.run_s if sums.run_s > 0 else 0.0)
-    pue, late = read(e["site"]["pue"]), e["first_come"]
-    parts = [(c, plus(*a), plus(*r) if r else None, t, f) for c, a, r, t, f in sums.components]
-    active, reserved = (combined([(c[k], c[0]["method"] == "measured") for c in parts if c[2]])
-                        for k in (1, 2))
-    o, m = operational(sums.profiles, e["intensity"], pue), embodied(e["site"], sums.run_s, e)
-    m = m if m and m[1] > 0 else None
-    total, mean = plus(o, m) if o and m else None, None
+    e, sums = report["evidence"], tally(report["evidence"], journals)
+    pue, late, h, water = read(e["site"]["pue"]), e["first_come"], *map(e["site"].get, (
+        "hardware", "water"))
+    active, reserved = (None if sums.unmetered else wider(total(sums.parts, name),
+                        inf if sums.unbounded else 0.0) for name in ("active", "energy"))
+    o, m = operational(sums.profiles, e["intensity"], pue), embodied(e["site"], sums.run_s, sums)
+    o, m = wider(o, inf if sums.unbounded else 0.0), m if m and m[1] > 0 else None
+    whole, mean = plus(o, m) if o and m else None, None
     if o:  # the intensity weighted by energy
         rows = e["intensity"]["intervals"]
         drawn = [k for k, _ in met(sums.profiles, rows)]
         mean = [sum(grams(k, rows, 1, b) for k in drawn) for b in range(3)]
         mean = scaled(mean, 1 / sum(x[1] for k in drawn for x in k))
-    metered = sum(c[2][1] for c in parts if c[2] and not c[0].get("replayed")
-                  and c[0]["method"] in ("measured", "integrated"))
+    metered = None
+    if reserved and reserved[1] > 0 and not sums.unbounded and all(p.energy for p in sums.parts):
+        metered = 100 / reserved[1] * sum(
+            p.energy[1] for p in sums.parts
+            if p.of["method"] in ("measured", "integrated") and not p.of["replayed"])
     count = report["functional_unit"]["count"] if e["unit"] else 1.0
-    per = [shown(scaled(total, 1 / n) if total and n else None)
+    per = [shown(scaled(whole, 1 / n) if whole and n and not sums.unbounded else None)
            for n in (count, *(u["count"] for u in report["functional_units"]))]
     return against(e["release_s"], e["home_intensity"], e, sums) | {
         "energy_kwh": {"active": shown(active), "reserved": shown(reserved)},
         "components": [{
-            "active_kwh": shown(r and a), "energy_kwh": shown(r), "facts": f,
-            "coverage_percent": min(100.0, 100 * t / sums.run_s) if sums.run_s > 0 else 0.0,
-        } for _, a, r, t, f in parts],
-        "measured_percent": 100 * metered / reserved[1] if reserved and reserved[1] > 0 else None,
+            "active_kwh": shown(wider(p.active, p.unread)), "facts": p.facts,
+            "energy_kwh": shown(wider(p.energy, p.unread)),
+            "coverage_percent": min(100.0, 100 * p.read_s / sums.run_s) if sums.run_s > 0 else 0.0,
+        } for p in sums.parts],
+        "measured_percent": metered,
         "intensity": {"g_per_kwh": mean and mean[1], "bounds": shown(mean)},
         "pue": {"value": pue[1], "bounds": shown(pue)},
-        "operational_g": shown(o), "embodied_g": shown(m), "total_g": shown(total),
+        "water": reserved and water and {"l_per_kwh": water["l_per_kwh"], "litres": shown(tuple(
+            x and y and x * y for x, y in zip(reserved, read(water["l_per_kwh"]), strict=True)))},
+        "operational_g": shown(o), "embodied_g": shown(m), "total_g": shown(whole),
+        "hardware": h and {k: h[k] for k in ("total_kg", "boards_kg", "lifespan_h", "slots", "gpus")}
+        | {"reserved_share": shares(h, sums)[0],
+           "boards_share": shares(h, sums)[1] if h["boards_kg"] else None},
         "functional_unit": {"count": count}, "sci_g_per_unit": per[0],
         "functional_units": [{"sci_g_per_unit": x} for x in per[1:]],
         "first_come": against(late["start_s"], late["intensity"], e, sums) if late else UNKNOWN,
         "attempts": [{"energy_kwh": shown(x)} for x in sums.attempts],
+        "within": e["within"] if all(j[1].get("within") == e["within"] for j in journals) else None,
     }
 def differences(said, made, least, path=""):
     if isinstance(made, (dict, list)) and type(said) is type(made):
@@ -223,6 +269,8 @@ def differences(said, made, least, path=""):
         yield f" {path}: {said} is reported, {made} follows from the evidence"
 def faults(report, given):  # what of a report does not fit its evidence and journals
     e, journals = report["evidence"], []
+    if report.pop("schema_version", 1) != 1:
+        yield "  it is of another form than this file knows"
     seal, form = e.pop("report_sha256"), {"sort_keys": True, "separators": (",", ":")}
     if sha256(json.dumps(report, **form).encode()).hexdigest() != seal:
         yield "  it was changed since it was made: its seal does not fit"
@@ -234,13 +282,13 @@ def faults(report, given):  # what of a report does not fit its evidence and jou
             return
         journals.append(read_journal(data))
     made = figures(report, journals)
-    grams_g = [x for n in ("operational_g", "baseline_g") for x in (read(made[n]) or ())]
+    grams_g = [x for n in ("operational_g", "baseline_g") for x in (made[n] or {}).values() if x]
     yield from differences(report, made, 1e-12 * max(grams_g, default=0.0))
 def main(path, *files):
     document, bad = json.loads(Path(path).read_text()), 0
     given = {sha256(d).hexdigest(): d for d in (Path(f).read_bytes() for f in files)}
     for report in document.get("jobs", [document]):
-        report.pop("schema_version", None)
+        report["schema_version"] = document.get("schema_version", 1)
         lines = list(faults(report, given)) if report["evidence"] else ["  there is no evidence"]
         print(f"job {report['job_id']}: {'differs' if lines else 'verified'}", *lines, sep="\n")
         bad += len(lines)

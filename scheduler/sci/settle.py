@@ -378,4 +378,4 @@ def _measured_percent(energy: Energy, nulls: dict[str, str]) -> float | None:
         for c in energy.components
         if c.energy_kwh is not None and c.method in {"measured", "integrated"} and not c.replayed
     )
-    return 100.0 * measured / energy.reserved_kwh.value
+    return min(100.0, 100.0 * measured / energy.reserved_kwh.value)
