@@ -15,6 +15,7 @@ import numpy as np
 from providers.base import JOULES_PER_KWH, Triple
 from scheduler.models import AttemptEnergy, ComponentEnergy
 from scheduler.sci.attribution import describe, left_out_of, suspended_s, unmetered_of
+from scheduler.sci.embodied import BOARD
 from scheduler.sci.uncertainty import Part, total
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ LEAST_HOLE_S = 0.5
 # The method whose errors are of the device itself; power that was sampled and integrated misses
 # what lies between samples on all boards alike, where these do the same work in step.
 COUNTED: Final = "measured"
-# What a meter calls a board, before its UUID.
-BOARD: Final = "gpu:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +89,7 @@ class Energy:
     job's own work was not metered (``unmetered`` says why). ``left_out`` is work of others for it.
 
     ``unbounded`` names what was held but not read, for all or part of the time, where it is not
-    known either what it can draw: the totals have no upper bound then. ``boards`` names the GPUs
-    of the attempt that held or used most of them.
+    known either what it can draw: the totals have no upper bound then.
     """
 
     components: tuple[ComponentEnergy, ...]
@@ -105,7 +103,6 @@ class Energy:
     unbroken: tuple[Profile, ...]
     unbroken_s: float
     unbounded: tuple[str, ...]
-    boards: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     unmetered: str = ""
 
@@ -124,7 +121,6 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
     rows: list[AttemptEnergy] = []
     notes: list[str] = []
     unbounded: list[str] = []
-    boards: tuple[str, ...] = ()
     for attempt in attempts:
         own = [_of_component(attempt, c) for c in attempt.journal.components]
         notes += attempt.journal.notes
@@ -148,8 +144,6 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
                 )
         if not own and attempt.run_s > HOLE_S:
             unbounded.append(f"the attempt of {attempt.started_at:%Y-%m-%dT%H:%M:%SZ}")
-        names = (p.component.name for p in own if p.component.name.startswith(BOARD))
-        boards = max(boards, tuple(n.removeprefix(BOARD) for n in names), key=len)
         rows.append(
             AttemptEnergy(
                 attempt.started_at,
@@ -181,7 +175,6 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
         unbroken=tuple(_without(profile, cuts) for profile in profiles),
         unbroken_s=max(0.0, whole_s - sum(b - a for a, b in cuts)),
         unbounded=tuple(dict.fromkeys(unbounded)),
-        boards=boards,
         left_out=tuple(dict.fromkeys(x for a in attempts for x in left_out_of(a.journal))),
         unmetered=unmetered,
     )

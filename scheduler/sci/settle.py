@@ -24,7 +24,14 @@ from scheduler.sci import carbon, evidence, uncertainty
 from scheduler.sci.attribution import held_slot_s, outer_of
 from scheduler.sci.conformance import rules
 from scheduler.sci.deviation import Expectation, deviation
-from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used, uncounted
+from scheduler.sci.embodied import (
+    NO_HARDWARE,
+    boards_held,
+    embodied_g,
+    hardware_used,
+    most_boards,
+    uncounted,
+)
 from scheduler.sci.energy import COUNTED, open_above, tally
 from scheduler.sci.work import done, unit_name
 
@@ -121,7 +128,8 @@ def settle(
         nulls["high"] = unbounded
     operational = carbon.operational(energy.profiles, intensity, site, 0.0)
     operational = open_above(operational, energy.unbounded)
-    gpus = max(gpus, len(energy.boards))
+    metered = [a.journal.components for a in attempts]
+    held_gpus, boards = boards_held(metered, gpus), most_boards(metered)
     if operational is None:
         said = no_intensity_reason or "the intensity is not known over the whole run"
         nulls |= dict.fromkeys(
@@ -130,15 +138,14 @@ def settle(
     hours = energy.run_s / 3600
     held_s = sum(held_slot_s(attempt, slots) for attempt in attempts)
     held = held_s / energy.run_s if energy.run_s > 0 else float(slots)
-    uncounted_boards = uncounted(site, energy.boards, gpus)
     embodied = None
     if site.hardware is None:
         nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
         nulls["hardware"] = nulls["embodied_g"]
-    elif uncounted_boards:
+    elif uncounted_boards := uncounted(site, boards, held_gpus):
         nulls["embodied_g"] = uncounted_boards
     else:
-        embodied = embodied_g(site.hardware, hours, held, gpus)
+        embodied = embodied_g(site.hardware, hours, held, held_gpus)
         if embodied.value <= 0:
             # The standard demands an estimate above zero.
             embodied, nulls["embodied_g"] = None, HELD_FOR_NO_TIME
@@ -156,8 +163,8 @@ def settle(
         nulls["sci_g_per_unit"] = why or unbounded
         nulls["functional_units"] = unbounded
     home_embodied = None
-    if home.hardware is not None and not uncounted(home, energy.boards, gpus):
-        home_embodied = embodied_g(home.hardware, energy.unbroken_s / 3600, held, gpus)
+    if home.hardware is not None and not uncounted(home, boards, held_gpus):
+        home_embodied = embodied_g(home.hardware, energy.unbroken_s / 3600, held, held_gpus)
     basis: Basis = "operational" if embodied is None or home_embodied is None else "total"
     water = None
     if site.water is None:
@@ -169,7 +176,7 @@ def settle(
     longer = None
     if basis == "total" and site.hardware is not None:
         longer_h = max(0.0, hours - energy.unbroken_s / 3600)
-        longer = embodied_g(site.hardware, longer_h, held, gpus)
+        longer = embodied_g(site.hardware, longer_h, held, held_gpus)
 
     def against(start: Start) -> tuple[Triple, Triple] | str:
         """The baseline from this start on, and what was saved against it; or why neither is."""
@@ -239,7 +246,7 @@ def settle(
         attempts=energy.attempts,
         nulls=nulls,
         notes=tuple(dict.fromkeys(filter(None, (*energy.notes, *notes, work.unknown)))),
-        hardware=None if site.hardware is None else hardware_used(site.hardware, held, gpus),
+        hardware=None if site.hardware is None else hardware_used(site.hardware, held, held_gpus),
         units=work.units,
         metrics=work.metrics,
         uncertainty=found,

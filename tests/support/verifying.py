@@ -52,7 +52,13 @@ def journal(
     most_w = None if trouble == "unbounded" else 300.0
     names = ["cpu", "dram", "gpu:GPU-a", rng.choice(["gpu:GPU-b", "gpu:MIG-c"])]
     parts = [
-        Component(name, "modelled" if name == "dram" else rng.choice(METHODS), "a meter", most_w)
+        Component(
+            name,
+            "modelled" if name == "dram" else rng.choice(METHODS),
+            "a meter",
+            most_w,
+            share=3 / 7 if "MIG" in name else 1.0,
+        )
         for name in names[: rng.randint(1, 4)]
     ]
     if trouble == "unread":

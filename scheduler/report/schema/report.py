@@ -158,7 +158,9 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
         reasons.setdefault("water", "it was settled before lowtide counted water")
         apart = "its source does not tell boards apart, or it has none"
         machines = ("hardware", "evidence.site.hardware", "evidence.home.hardware")
-        reasons |= {f"{at}.{name}": apart for at in machines for name in ("boards_kg", "boards_share")}
+        reasons |= {
+            f"{at}.{name}": apart for at in machines for name in ("boards_kg", "boards_share")
+        }
         if s.first_come is None:
             reasons.setdefault("first_come", "settled before it was computed")
         reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
