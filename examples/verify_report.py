@@ -4,8 +4,8 @@
 
 REPORT.json comes from `lowtide report --json` or `lowtide meter --out`. Each figure of a job
 follows from its evidence and its energy journals: those given, else the files that are named there.
-What explains them (uncertainty, planned_against_realized) is for `lowtide verify`. Triples are
-(low, value, high), energy is in kWh, times are Unix seconds. Exit code 1: something does not fit.
+What explains them (uncertainty, planned_against_realized) and sums are for `lowtide verify`. Triples
+are (low, value, high), energy is in kWh, times are Unix seconds. Exit code 1: something differs.
 """
 
 # fmt: off
@@ -17,10 +17,10 @@ from hashlib import sha256
 from itertools import accumulate, groupby, pairwise, product
 from math import copysign, hypot, inf
 from pathlib import Path
+from types import SimpleNamespace
 
-Profile = namedtuple("Profile", "times drawn part counted")  # drawn: cumulative triples
-Part = namedtuple("Part", "of active energy read_s unread facts")  # a component in an attempt
-Sums = namedtuple("Sums", "parts profiles attempts ends run_s held gpus boards unbounded unmetered")
+Part = namedtuple("Part", "of drawn read_s unread facts")  # drawn: active, reserved by attempt
+Profile = namedtuple("Profile", "times drawn named")  # drawn: cumulative; named: what, whether counted
 ZERO = (0.0, 0.0, 0.0)
 UNKNOWN = dict.fromkeys(("baseline_g", "saved_g", "saved_percent"))
 
@@ -28,15 +28,13 @@ def plus(*triples): return tuple(map(sum, zip(*triples, strict=True))) if triple
 def minus(a, b): return tuple(x - y for x, y in zip(a, b, strict=True))
 def scaled(triple, factor): return tuple(x * factor for x in triple)
 def ordered(t): return min(t[:2]), t[1], max(t[1:])
-def wider(t, more): return t and plus(t, (0.0, 0.0, more))  # without an upper bound: by inf
+def wider(t, more): return t and plus(t, (0.0, 0.0, more))
 def read(figure): return figure and (figure["low"], figure["value"], figure["high"])
-def shown(t):
-    return t and {"low": min(t[:2]), "value": t[1], "high": max(t[1:]) if t[2] < inf else None}
+def shown(t): return t and dict(zip(("low", "value", "high"), ordered(t), strict=True))
 def at(x, xs, ys):  # triples that run straight from point to point, and level beyond both ends
-    i = bisect_right(xs, x)
-    if i in (0, len(xs)):
-        return ys[min(i, len(xs) - 1)]
-    return plus(ys[i - 1], scaled(minus(ys[i], ys[i - 1]), (x - xs[i - 1]) / (xs[i] - xs[i - 1])))
+    i = min(max(1, bisect_right(xs, x)), len(xs) - 1)
+    part = min(max(0.0, x - xs[i - 1]) / (xs[i] - xs[i - 1] or 1.0), 1.0)
+    return plus(ys[i - 1], scaled(minus(ys[i], ys[i - 1]), part))
 
 def read_journal(data):
     """Its components, what it says of the run, samples: (time, CPU and share seconds, readings)."""
@@ -51,8 +49,8 @@ def read_journal(data):
                     samples[0][3][late["name"]] = ZERO, ZERO, 0.0, {}
             for i, *n in row.get("read", ()):
                 facts = n.pop() if isinstance(n[-1], dict) else {}
-                good = len(n) == 7 and n == sorted(n[:3]) + sorted(n[3:6]) + n[6:]
-                if not good or not all(0 <= x <= 1e18 for x in (*n, *facts.values())):
+                if n != [*sorted(n[:3]), *sorted(n[3:6]), n[6]] or not all(
+                        0 <= x <= 1e18 for x in (*n, *facts.values())):
                     raise ValueError
                 readings[parts[i]["name"]] = tuple(n[:3]), tuple(n[3:6]), n[6], facts
             if "read" in row and (not samples or row["at"] >= samples[-1][0]):
@@ -61,60 +59,58 @@ def read_journal(data):
             continue  # a torn line
     return parts, meta, samples
 def held(counter): return list(accumulate(counter, lambda a, b: tuple(map(max, a, b))))
-
 def measure(c, samples, start, end, slept):
-    """What a component drew in an attempt, and over time; unread: at most, while nothing read it."""
+    """What a component drew in an attempt; unread: at most, while nothing read it. And when."""
     rows = [(s[0], *s[3][c["name"]]) for s in samples if c["name"] in s[3]]
-    read_s = rows[-1][3] if len(rows) > 1 else 0.0
-    hole, named = max(0.0, end - start - read_s - slept), f"{c['name']} energy ({c['method']})"
+    read_s, named = rows[-1][3] if len(rows) > 1 else 0.0, (c["name"], c["method"] == "measured")
+    hole, unread, profiles = max(0.0, end - start - read_s - slept), 0.0, []
     if c["method"] == "missing" or len(rows) < 2 or (hole and not read_s):
-        rows, read_s = [], 0.0
-    unread, profiles, counted = 0.0, [], c["method"] == "measured"
+        rows = []
     if hole and not (rows and hole <= min(2.0, max(0.5, 0.1 * (end - start)))):
         unread = inf if c["max_w"] is None else c["max_w"] * hole / 3.6e6
     if 0 < unread < inf:  # at the end where its runner died, else somewhere within
         begin = rows[-1][0] if rows and end - rows[-1][0] > 2.0 else start
-        profiles.append(Profile([begin, end], [ZERO, (0.0, 0.0, unread)], named, counted))
+        profiles = [Profile([begin, end], [ZERO, (0.0, 0.0, unread)], named)]
     if not rows:
-        return Part(c, None, None, 0.0, unread, {}), profiles
+        return Part(c, [], 0.0, unread, {}), profiles
     active, energy = (held([scaled(r[k], 1 / 3.6e6) for r in rows]) for k in (1, 2))
-    steps = (ordered(minus(b, a)) for a, b in pairwise(energy))
-    profiles.append(Profile([r[0] for r in rows], list(accumulate(steps, plus, initial=ZERO)),
-                            named, counted))
-    active, energy = ordered(minus(active[-1], active[0])), profiles[-1].drawn[-1]
-    return Part(c, active, energy, read_s, unread, rows[-1][4]), profiles
+    steps = accumulate((ordered(minus(b, a)) for a, b in pairwise(energy)), plus, initial=ZERO)
+    profiles += [Profile([r[0] for r in rows], drawn := list(steps), named)]
+    drawn = [(ordered(minus(active[-1], active[0])), drawn[-1])]
+    return Part(c, drawn, read_s, unread, rows[-1][4]), profiles
+def joined(p, q): return Part(p.of, *map(lambda x, y: x + y, p[1:4], q[1:4]), q.facts or p.facts)
+def drawn(p, k): return plus(*(d[k] for d in p.drawn)) if p.drawn else None
+def total(parts, k):  # of what was read; what was not widens its upper bound
+    known = [(drawn(p, k), p.of["method"] == "measured") for p in parts if p.drawn]
+    return wider(combined(known), sum(p.unread for p in parts))
 def tally(e, journals):
-    """What all attempts drew, and what they held: slots by the ledger of their host, and boards."""
-    found, profiles, attempts, ends, run_s, slot_s, boards = {}, [], [], [], 0.0, 0.0, []
-    unbounded = unmetered = False
+    """What all attempts drew, and held: slots by the ledger of their host, and boards."""
+    found, s = {}, SimpleNamespace(profiles=[], attempts=[], ends=[], boards=[], gpus=[], run_s=0.0)
+    s.slot_s, s.bounded = 0.0, True
+    s.metered = not any(meta.get("unmetered") for _, meta, _ in journals)  # all of its own work
     for a, (parts, meta, samples) in zip(e["attempts"], journals, strict=True):
         start, (last, cpu_s, share_s, _) = a["started_s"], (samples or [(0.0, 0.0, None, {})])[-1]
-        ends.append(end := max(last, start) if a["ended_s"] is None else a["ended_s"])
-        run_s, slept = run_s + end - start, max(0.0, meta.get("suspended_s") or 0.0)
-        slots = min(e["slots"], meta.get("cpus") or inf)
-        unseen_s = min(max(0.0, end - last) + slept, end - start)
-        known = share_s is not None and meta.get("cpus")
-        slot_s += (share_s * meta["cpus"] + slots * unseen_s if known
-                   else max(slots * (end - start), cpu_s))
+        s.ends.append(end := max(last, start) if a["ended_s"] is None else a["ended_s"])
+        lasted, slept = end - start, max(0.0, meta.get("suspended_s") or 0.0)
+        cpus = meta.get("cpus") or inf
+        slots, unseen_s = min(e["slots"], cpus), min(max(0.0, end - last) + slept, lasted)
+        s.run_s += lasted
+        s.slot_s += (max(slots * lasted, cpu_s) if share_s is None or cpus == inf
+                     else share_s * cpus + slots * unseen_s)
         own = [measure(c, samples, start, end, slept) for c in parts]
-        for part, new in own:
-            c, profiles = part.of, profiles + new
-            found.setdefault((c["name"], c["method"], c["source"]), []).append(part)
-        drawn = total([part for part, _ in own], "energy")
-        attempts.append(None if meta.get("unmetered") else drawn)
-        unmetered |= bool(meta.get("unmetered"))  # a part of the job's own work: there is no total
-        unbounded |= any(p.unread == inf for p, _ in own) or not own and end - start > 2.0
-        boards = max(boards, [n[4:] for c in parts if (n := c["name"]).startswith("gpu:")], key=len)
-    parts = [Part(ps[0].of, *(plus(*k) if (k := [x for x in figures if x]) else None
-                              for figures in ([p.active for p in ps], [p.energy for p in ps])),
-                  sum(p.read_s for p in ps), sum(p.unread for p in ps),
-                  next((p.facts for p in ps[::-1] if p.facts), {})) for ps in found.values()]
-    return Sums(parts, [] if unmetered else profiles, attempts, ends, run_s,
-                slot_s / run_s if run_s > 0 else e["slots"], max(e["gpus"], len(boards)),
-                sum(not n.startswith("MIG-") for n in boards), unbounded, unmetered)
-def total(parts, name):  # of what was read; what was not widens its upper bound
-    drawn = [(getattr(p, name), p.of["method"] == "measured") for p in parts]
-    return wider(combined([d for d in drawn if d[0]]), sum(p.unread for p in parts))
+        for part, profiles in own:
+            key = tuple(part.of[k] for k in ("name", "method", "source"))
+            found[key] = joined(found[key], part) if key in found else part
+            s.profiles += profiles if s.metered else []
+        s.attempts.append(None if meta.get("unmetered") else total([p for p, _ in own], 1))
+        s.bounded &= all(p.unread < inf for p, _ in own) if own else lasted <= 2.0
+        boards = [c for c in parts if c["name"].startswith("gpu:")]  # a slice is a part of its board
+        s.boards = max(s.boards, boards, key=len)
+        taken = sum(c.get("share", 1.0) for c in boards) + max(0, e["gpus"] - len(boards))
+        s.gpus += [taken] if parts else []
+    s.parts, s.gpus = list(found.values()), max(s.gpus or [e["gpus"]])
+    s.held = s.slot_s / s.run_s if s.run_s > 0 else e["slots"]
+    return s
 def one_end(terms):
     """Errors add up; those of separate counters, up to 5 % each, add as squares."""
     gains = [max(-m / 20, min(m / 20, b - m)) * counted for m, b, counted in terms]
@@ -123,15 +119,15 @@ def one_end(terms):
 def combined(parts):
     low, high = (one_end([(t[1], t[k], counted) for t, counted in parts]) for k in (0, 2))
     return (max(0.0, low), sum(t[1] for t, _ in parts), high) if parts else None
-def met(profiles, rows, shift=0.0):
-    found = {}  # by part: what was drawn in each interval of the intensity; whether it was counted
+def met(profiles, rows, shift=0.0):  # what each part drew in each interval, and whether counted
+    found = {}
     for p in profiles:
         times = [t + shift for t in p.times]
         times[-1] = max(times[-1], times[0] + 1e-3)
         new = [minus(at(r[1], times, p.drawn), at(r[0], times, p.drawn)) for r in rows]
-        old = found.get(p.part, ([ZERO] * len(rows), 0))[0]
-        found[p.part] = list(map(plus, old, new)), p.counted
-    return found.values()
+        found[p.named] = list(map(plus, found.get(p.named, [ZERO] * len(rows)), new))
+    return [(kwh, counted) for (_, counted), kwh in found.items()]
+def spread(*to): return list(map(plus, *(kwh for kwh, _ in met(*to)), [ZERO] * len(to[1])))
 def grams(kwh, rows, k=1, b=1):  # energy (its end k) times intensity (its end b)
     return sum(e[k] * r[2 + b] for e, r in zip(kwh, rows, strict=True))
 def operational(profiles, series, pue, shift=0.0):
@@ -146,14 +142,11 @@ def operational(profiles, series, pue, shift=0.0):
 
 def unbroken(attempts, sums):
     """The profiles of a run in one piece: without waits, stops and the reloads after them."""
-    cuts, merged, found = [], [], []
-    for i, (a, end) in enumerate(zip(attempts, sums.ends, strict=True)):
-        cuts += [(sums.ends[i - 1], a["started_s"])] if i else []
-        after = [a["started_s"]] if a["resumed"] else []
-        for stopped, went_on in a["stops"]:
-            after.append(end if went_on is None else min(went_on, end))
-            cuts.append((stopped, after[-1]))
-        cuts += [(t, min(t + a["reload_s"], end)) for t in after]
+    cuts, merged, found = [*zip(sums.ends, [a["started_s"] for a in attempts[1:]])], [], []
+    for a, end in zip(attempts, sums.ends, strict=True):
+        stops = [(t, end if on is None else min(on, end)) for t, on in a["stops"]]
+        after = [a["started_s"]] * a["resumed"] + [on for _, on in stops]
+        cuts += stops + [(t, min(t + a["reload_s"], end)) for t in after]
     for a, b in sorted(c for c in cuts if c[1] > c[0]):
         if merged and a <= merged[-1][1]:
             a, b = merged[-1][0], max(b, merged.pop()[1])
@@ -164,7 +157,7 @@ def unbroken(attempts, sums):
         drawn = [at(t, p.times, p.drawn) for t in edges]
         kept = [i for i in range(1, len(left)) if left[i] > left[i - 1]]
         steps = accumulate((minus(drawn[i], drawn[i - 1]) for i in kept), plus, initial=ZERO)
-        new = Profile([left[0], *(left[i] for i in kept)], list(steps), p.part, p.counted)
+        new = Profile([left[0], *(left[i] for i in kept)], list(steps), p.named)
         found.append(new if merged else p)
     return found, sums.ends[-1] - attempts[0]["started_s"] - sum(b - a for a, b in merged)
 def filled(rows, others):  # the holes between intervals filled by those of another series
@@ -175,37 +168,38 @@ def saved(before, after, there, e, shift):  # bounds: energy, intensity, PUE ali
     site, home, rows = e["site"], e["home"], [there["intervals"], e["intensity"]["intervals"]]
     if one_zone := site["zone"] == home["zone"]:
         rows = [filled(rows[1], rows[0])] * 2
-    kwh = [list(map(plus, *(e for e, _ in met(ps, r, s)), [ZERO] * len(r)))
-           for ps, r, s in zip((before, after), rows, (shift, 0.0), strict=True)]
-    pue, ends = [read(x["pue"]) for x in (home, site)], []
-    pues = zip(*pue, strict=True), product(pue[0][::2], pue[1][::2])
-    for k, (p, q) in product(range(3), pues[site["region"] != home["region"]]):
-        terms = [[(f * d[k], tuple(r[2:])) for d, r in zip(ds, rs, strict=True)]
-                 for f, ds, rs in zip((p, -q), kwh, rows, strict=True)]
-        if one_zone:  # of equal intervals in a row only the sum of both sides counts
-            both = [(a[0] + b[0], a[1]) for a, b in zip(*terms, strict=True)]
-            terms = [[(sum(x for x, _ in g), r) for r, g in groupby(both, lambda x: x[1])]]
-        ends += [sum(end(x * r[0], x * r[2]) for ts in terms for x, r in ts) for end in (min, max)]
-    was = pue[0][1] * grams(kwh[0], rows[0])
-    found = ordered((min(ends), was - pue[1][1] * grams(kwh[1], rows[1]), max(ends)))
+    kwh, pue = [spread(before, rows[0], shift), spread(after, rows[1])], [read(home["pue"])]
+    steps, pue = [*zip(*kwh, (r[2:] for r in rows[0]), strict=False)], [*pue, read(site["pue"])]
+    if not one_zone:
+        steps = [(x, ZERO, [*r[2:], "home"]) for x, r in zip(kwh[0], rows[0], strict=True)]
+        steps += [(ZERO, y, r[2:]) for y, r in zip(kwh[1], rows[1], strict=True)]
+    alike, ends = site["region"] == home["region"], []
+    for k, (p, q) in product(range(3), zip(*pue, strict=True) if alike else
+                             product(*(x[::2] for x in pue))):
+        terms = [(sum(p * x[k] - q * y[k] for x, y, _ in g), r)  # of equal intervals in a row
+                 for r, g in groupby(steps, lambda step: step[2])]
+        ends += [sum(end(x * r[0], x * r[2]) for x, r in terms) for end in (min, max)]
+    was, now = (u[1] * grams(x, r) for u, x, r in zip(pue, kwh, rows, strict=True))
+    found = ordered((min(ends), was - now, max(ends)))
     return ZERO if one_zone and max(map(abs, found)) <= 1e-6 * abs(was) else found
-def shares(h, sums):  # of the machine: the boards, where they are counted apart, and the rest
+def shares(h, sums):  # of the boards, where they are counted apart, and of the rest
     boards = min(1.0, sums.gpus / h["gpus"]) if h["gpus"] else 0.0
-    return min(1.0, max(sums.held / h["slots"], 0.0 if h["boards_kg"] else boards)), boards
+    rest = min(1.0, max(sums.held / h["slots"], 0.0 if h["boards_kg"] else boards))
+    return {"reserved_share": rest, "boards_share": boards if h["boards_kg"] else None}
 def embodied(site, seconds, sums):  # TE x time / lifespan x share of the machine
-    h = site["hardware"]
-    if h is None or (sums.gpus and h["gpus"] < max(1, sums.boards)):  # boards that it lacks
+    h, whole = site["hardware"], [c for c in sums.boards if not c["name"].startswith("gpu:MIG-")]
+    if h is None or (sums.gpus and h["gpus"] < max(1, len(whole))):  # boards that it lacks
         return None
-    (rest, boards), apart = shares(h, sums), read(h["boards_kg"]) or ZERO
-    kg = plus(scaled(minus(read(h["total_kg"]), apart), rest), scaled(apart, boards))
+    found, boards = shares(h, sums), read(h["boards_kg"]) or ZERO
+    kg = scaled(minus(read(h["total_kg"]), boards), found["reserved_share"])
+    kg = plus(kg, scaled(boards, found["boards_share"] or 0.0))
     return scaled(kg, seconds / 3.6 / h["lifespan_h"])
 def against(start, there, e, sums):  # the same energy from another start on, and what was saved
     here, site, home = e["intensity"], e["site"], e["home"]
     shift, (before, run_s) = start - e["attempts"][0]["started_s"], unbroken(e["attempts"], sums)
     baseline = operational(before, there, read(home["pue"]), shift)
-    now = operational(sums.profiles, here, read(site["pue"]))
-    if sums.unbounded or not (baseline and now) or any(
-            here[k] != there[k] for k in ("signal", "factors", "flow")):
+    known = baseline and operational(sums.profiles, here, read(site["pue"])) and sums.bounded
+    if not known or any(here[k] != there[k] for k in ("signal", "factors", "flow")):
         return UNKNOWN
     found, then = saved(before, sums.profiles, there, e, shift), embodied(home, run_s, sums)
     if then and (now := embodied(site, sums.run_s, sums)) and now[1] > 0:
@@ -217,49 +211,43 @@ def against(start, there, e, sums):  # the same energy from another start on, an
     return {"baseline_g": shown(baseline), "saved_g": shown(found), "saved_percent": percent}
 def figures(report, journals):  # what the report should say by its evidence, in its shape
     e, sums = report["evidence"], tally(report["evidence"], journals)
-    pue, late, h, water = read(e["site"]["pue"]), e["first_come"], *map(e["site"].get, (
-        "hardware", "water"))
-    active, reserved = (None if sums.unmetered else wider(total(sums.parts, name),
-                        inf if sums.unbounded else 0.0) for name in ("active", "energy"))
-    o, m = operational(sums.profiles, e["intensity"], pue), embodied(e["site"], sums.run_s, sums)
-    o, m = wider(o, inf if sums.unbounded else 0.0), m if m and m[1] > 0 else None
-    whole, mean = plus(o, m) if o and m else None, None
+    site, late, more = e["site"], e["first_come"], 0.0 if sums.bounded else inf
+    pue, use, h = read(site["pue"]), site["water"], site["hardware"]
+    active, reserved = (wider(total(sums.parts, k), more) if sums.metered else None for k in (0, 1))
+    o = wider(operational(sums.profiles, e["intensity"], pue), more)
+    m = embodied(site, sums.run_s, sums)
+    m, mean, metered = m if m and m[1] > 0 else None, None, None
+    whole = plus(o, m) if o and m else None
     if o:  # the intensity weighted by energy
-        rows = e["intensity"]["intervals"]
-        drawn = [k for k, _ in met(sums.profiles, rows)]
-        mean = [sum(grams(k, rows, 1, b) for k in drawn) for b in range(3)]
-        mean = scaled(mean, 1 / sum(x[1] for k in drawn for x in k))
-    metered = None
-    if reserved and reserved[1] > 0 and not sums.unbounded and all(p.energy for p in sums.parts):
-        metered = 100 / reserved[1] * sum(
-            p.energy[1] for p in sums.parts
-            if p.of["method"] in ("measured", "integrated") and not p.of["replayed"])
+        kwh = spread(sums.profiles, rows := e["intensity"]["intervals"])
+        mean = [grams(kwh, rows, 1, b) / sum(x[1] for x in kwh) for b in range(3)]
+    if reserved and reserved[1] > 0 and sums.bounded and all(p.drawn for p in sums.parts):
+        metered = 100 / reserved[1] * sum(drawn(p, 1)[1] for p in sums.parts if p.of["method"] in (
+            "measured", "integrated") and not p.of["replayed"])
     count = report["functional_unit"]["count"] if e["unit"] else 1.0
-    per = [shown(scaled(whole, 1 / n) if whole and n and not sums.unbounded else None)
-           for n in (count, *(u["count"] for u in report["functional_units"]))]
-    return against(e["release_s"], e["home_intensity"], e, sums) | {
+    scores = [{"sci_g_per_unit": shown(scaled(whole, 1 / n) if whole and n and sums.bounded else None)}
+              for n in (count, *(u["count"] for u in report["functional_units"]))]
+    return against(e["release_s"], e["home_intensity"], e, sums) | scores[0] | {
         "energy_kwh": {"active": shown(active), "reserved": shown(reserved)},
         "components": [{
-            "active_kwh": shown(wider(p.active, p.unread)), "facts": p.facts,
-            "energy_kwh": shown(wider(p.energy, p.unread)),
+            "active_kwh": shown(wider(drawn(p, 0), p.unread)), "facts": p.facts,
+            "energy_kwh": shown(wider(drawn(p, 1), p.unread)),
             "coverage_percent": min(100.0, 100 * p.read_s / sums.run_s) if sums.run_s > 0 else 0.0,
         } for p in sums.parts],
-        "measured_percent": metered,
+        "measured_percent": metered, "functional_unit": {"count": count},
         "intensity": {"g_per_kwh": mean and mean[1], "bounds": shown(mean)},
         "pue": {"value": pue[1], "bounds": shown(pue)},
-        "water": reserved and water and {"l_per_kwh": water["l_per_kwh"], "litres": shown(tuple(
-            x and y and x * y for x, y in zip(reserved, read(water["l_per_kwh"]), strict=True)))},
+        "water": reserved and use and {"l_per_kwh": use["l_per_kwh"], "litres": shown([
+            x and y and x * y for x, y in zip(reserved, read(use["l_per_kwh"]), strict=True)])},
         "operational_g": shown(o), "embodied_g": shown(m), "total_g": shown(whole),
-        "hardware": h and {k: h[k] for k in ("total_kg", "boards_kg", "lifespan_h", "slots", "gpus")}
-        | {"reserved_share": shares(h, sums)[0],
-           "boards_share": shares(h, sums)[1] if h["boards_kg"] else None},
-        "functional_unit": {"count": count}, "sci_g_per_unit": per[0],
-        "functional_units": [{"sci_g_per_unit": x} for x in per[1:]],
+        "hardware": h and shares(h, sums) | {k: h[k] for k in ("total_kg", "boards_kg")},
+        "functional_units": scores[1:],
         "first_come": against(late["start_s"], late["intensity"], e, sums) if late else UNKNOWN,
         "attempts": [{"energy_kwh": shown(x)} for x in sums.attempts],
         "within": e["within"] if all(j[1].get("within") == e["within"] for j in journals) else None,
     }
 def differences(said, made, least, path=""):
+    made = None if made == inf else made  # no upper bound is known
     if isinstance(made, (dict, list)) and type(said) is type(made):
         said, made = (x if isinstance(x, dict) else dict(enumerate(x)) for x in (said, made))
         for k in made:
@@ -275,14 +263,13 @@ def faults(report, given):  # what of a report does not fit its evidence and jou
     if sha256(json.dumps(report, **form).encode()).hexdigest() != seal:
         yield "  it was changed since it was made: its seal does not fit"
     for name in (a["journal"] for a in e["attempts"]):
-        data = b"" if not name else given.get(name["sha256"]) or (
-            b"" if given else Path(name["path"]).read_bytes())
+        data = (given.get(name["sha256"]) or Path(name["path"]).read_bytes()) if name else b""
         if name and sha256(data).hexdigest() != name["sha256"]:
-            yield f"  its journal is missing or was changed: {name}"
+            yield f"  its journal was changed: {name}"
             return
         journals.append(read_journal(data))
     made = figures(report, journals)
-    grams_g = [x for n in ("operational_g", "baseline_g") for x in (made[n] or {}).values() if x]
+    grams_g = [made[n]["value"] for n in ("operational_g", "baseline_g") if made[n]]
     yield from differences(report, made, 1e-12 * max(grams_g, default=0.0))
 def main(path, *files):
     document, bad = json.loads(Path(path).read_text()), 0
