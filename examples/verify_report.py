@@ -1,3 +1,4 @@
+# fmt: off
 """Recompute a lowtide report without lowtide: python verify_report.py REPORT.json [JOURNAL ...]
 
 Each figure of a job (`lowtide report --json`, `lowtide meter --out`) follows from its evidence and
@@ -5,8 +6,6 @@ energy journals: those given, else those it names. Uncertainty, planned_against_
 are left to `lowtide verify`. Triples are (low, value, high), energy is in kWh, times are Unix
 seconds, a profile is times, cumulative triples and (name, whether counted). Exit code 1: differs.
 """
-
-# fmt: off
 import json
 import sys
 from bisect import bisect_right
