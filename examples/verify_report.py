@@ -187,11 +187,10 @@ def figures(report, journals):  # what the report should say by its evidence, in
     pue, use, h = read(site["pue"]), site["water"], site["hardware"]
     active, reserved = (wider(total(sums.parts, k), more) if sums.metered else None for k in (0, 1))
     o = wider(operational(sums.profiles, e["intensity"], pue), more)
-    m, mean, metered = embodied(site, sums.run_s, sums), None, None
+    m, metered = embodied(site, sums.run_s, sums), None
     whole = plus(o, m) if o and m else None
-    if o:  # the intensity weighted by energy
-        kwh = spread(sums.profiles, rows := e["intensity"]["intervals"])
-        mean = [grams(kwh, rows, 1, b) / sum(x[1] for x in kwh) for b in range(3)]
+    kwh = spread(sums.profiles, rows := e["intensity"]["intervals"]) if o else []
+    mean = o and [grams(kwh, rows, 1, b) / sum(x[1] for x in kwh) for b in range(3)]
     if reserved and reserved[1] > 0 and sums.bounded and all(p.drawn for p in sums.parts):
         metered = 100 / reserved[1] * sum(drawn(p, 1)[1] for p in sums.parts if p.of["method"] in (
             "measured", "integrated") and not p.of["replayed"])
@@ -224,21 +223,22 @@ def differences(said, made, least, path=""):
     elif said != made and not (isinstance(said, float) and isinstance(made, float) and abs(
             said - made) <= max(least * ("saved" in path), 1e-9 * abs(made))):
         yield f" {path}: {said} is reported, {made} follows from the evidence"
+def by_digest(files): return {sha256(d := Path(f).read_bytes()).hexdigest(): d for f in files}
 def faults(report, given):  # what of a report does not fit its evidence and journals
     e, form = report["evidence"], {"sort_keys": True, "separators": (",", ":")}
     if e.pop("report_sha256") != sha256(json.dumps(report, **form).encode()).hexdigest():
         yield "  it was changed since it was made: its seal does not fit"
     names = [a["journal"] for a in e["attempts"]]
-    data = [(given.get(n["sha256"]) or Path(n["path"]).read_bytes()) if n else b"" for n in names]
-    if any(n and sha256(d).hexdigest() != n["sha256"] for n, d in zip(names, data, strict=True)):
-        yield f"  a journal was changed: {names}"
+    given = given or by_digest(n["path"] for n in names if n)
+    if any(n and n["sha256"] not in given for n in names):
+        yield f"  a journal was changed, or is not among those given: {names}"
         return
-    made = figures(report, [read_journal(d) for d in data])
+    made = figures(report, [read_journal(given[n["sha256"]] if n else b"") for n in names])
     grams_g = [made[n]["value"] for n in ("operational_g", "baseline_g") if made[n]]
     yield from differences(report, made, 1e-12 * max(grams_g, default=0.0))
 def main(path, *files):
     document, bad = json.loads(Path(path).read_text()), 0
-    given = {sha256(d).hexdigest(): d for d in (Path(f).read_bytes() for f in files)}
+    given = by_digest(files)
     if document.pop("schema_version", 1) != 1:
         sys.exit("its schema_version is not the one that this file knows")
     for report in document.get("jobs", [document]):

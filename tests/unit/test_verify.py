@@ -76,11 +76,10 @@ def test_the_version_of_the_form_is_checked(report: tuple[Path, Any]) -> None:
 def test_the_referee_has_the_same_verdicts_and_exit_codes(report: tuple[Path, Any]) -> None:
     path, document = report
 
-    def referee(content: Any) -> tuple[int, str]:
+    def referee(content: Any, *journals: Path) -> tuple[int, str]:
         path.write_text(json.dumps(content))
-        done = subprocess.run(
-            [sys.executable, "-I", REFEREE, path], capture_output=True, text=True, check=False
-        )
+        argv = [sys.executable, "-I", REFEREE, path, *journals]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
     assert len(REFEREE.read_text().splitlines()) <= 250
@@ -96,7 +95,9 @@ def test_the_referee_has_the_same_verdicts_and_exit_codes(report: tuple[Path, An
     assert "energy_kwh reserved value: " in said
     journal = next((path.parent / "runs").glob("0-0/*.jsonl"))
     journal.write_bytes(journal.read_bytes() + b"\n")
-    assert f"job {first}: differs\n  a journal was changed" in referee(document)[1]
+    gone = f"job {first}: differs\n  a journal was changed, or is not among those given"
+    assert gone in referee(document)[1]
+    assert gone in referee(document, journal)[1], "those given are all that is read"
 
 
 def test_a_changed_figure_and_a_changed_journal_are_named(report: tuple[Path, Any]) -> None:
