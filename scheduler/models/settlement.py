@@ -343,8 +343,8 @@ class Evidence:
     """All inputs of a settlement but the journals, which it names, and the work that was counted.
 
     ``release_s`` is when the baseline starts at ``home`` (Unix seconds). ``unit`` is the one that
-    was asked for, None where R is the job. ``first_come``
-    and ``unit_rationale`` are as in :class:`Settlement`, ``step_s`` as in :class:`IntensityUsed`.
+    was asked for, None where R is the job. ``first_come``, ``unit_rationale`` and ``within`` are
+    as in :class:`Settlement`, ``step_s`` as in :class:`IntensityUsed`.
     """
 
     slots: int
@@ -360,6 +360,7 @@ class Evidence:
     first_come: StartUsed | None = None
     step_s: float | None = None
     unit_rationale: str = ""
+    within: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,9 @@ class Totals:
             "energy_kwh": {"active": sums.pop("active_kwh"), "reserved": sums.pop("reserved_kwh")},
             **sums,
             **self._savings.as_json(),
-            "measured_percent": self._measured / self._judged_kwh if self._judged_kwh > 0 else None,
+            "measured_percent": min(100.0, self._measured / self._judged_kwh)
+            if self._judged_kwh > 0
+            else None,
             "baseline": BASELINE,
             "unsuccessful": apart if self._unsuccessful.job_ids else None,
         }
