@@ -40,14 +40,20 @@ class Table:
         from rich.measure import Measurement
 
         left_out: set[str] = set()
+        # As wide as all rows together: the widest cell of each column.
+        widest = tuple(
+            max(cells, key=_width, default="") for cells in zip(*self._rows, strict=True)
+        )
         for name in self._optional:
-            sketch = self._laid_out(left_out, READABLE)
+            sketch = self._laid_out(left_out, [widest] * bool(widest), READABLE)
             if Measurement.get(console, console.options, sketch).maximum < console.width:
                 break
             left_out.add(name)
-        return self._laid_out(left_out)
+        return self._laid_out(left_out, self._rows)
 
-    def _laid_out(self, left_out: set[str], widest: int | None = None) -> RichTable:
+    def _laid_out(
+        self, left_out: set[str], rows: Sequence[tuple[str, ...]], widest: int | None = None
+    ) -> RichTable:
         from rich import box
         from rich.table import Table as RichTable
 
@@ -64,9 +70,16 @@ class Table:
                 no_wrap=whole,
                 max_width=None if whole else widest,
             )
-        for row in self._rows:
+        for row in rows:
             made.add_row(*(row[n] for n in shown))
         return made
+
+
+def _width(cell: str) -> int:
+    """Columns of the terminal that it takes without folding."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, cell.splitlines()), default=0)
 
 
 def table(*columns: str, whole: Collection[str] = (), optional: Sequence[str] = ()) -> Table:
