@@ -92,7 +92,12 @@ def journal(
         share_s = rng.uniform(0.1, 1) * seen_s * step / 5 if shared else None
         writer.sample(start_s + seen_s * step / 5, 0.4 * seen_s * step, readings, share_s)
     writer.close()
-    return read(folder / "journal.jsonl")
+    file = folder / "journal.jsonl"
+    if rng.random() < 0.2:  # a line that a full disk cut off
+        lines = file.read_text().splitlines(keepends=True)
+        lines[4] = lines[4][: len(lines[4]) // 2] + "\n"
+        file.write_text("".join(lines))
+    return read(file)
 
 
 def site(rng: Random, region: str, zone: str) -> Site:
