@@ -127,6 +127,8 @@ def figures_of(payload: str) -> Figures:
     """The figures of a settlement as it is stored; errors as above, and :class:`KeyError`."""
     content = json.loads(packed.unpack(payload))
     content["signal"] = (content["intensity"] or {}).get("signal")
+    compared = content.get("planned_against_realized") or {}
+    content["inside_band"] = compared.get("inside_band")
     for name, value in (content.get("first_come") or {}).items():
         content[f"first_come_{name}"] = value
     kept = (name for name in _FIGURES if name in content or name not in _LATER)

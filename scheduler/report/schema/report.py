@@ -202,6 +202,7 @@ def _evidence_reasons(s: Settlement) -> dict[str, str]:
         f"{at}.first_come": s.nulls.get("first_come", ""),
         f"{at}.first_come.intensity": s.nulls.get("first_come", ""),
         f"{at}.planned": s.nulls.get("planned_against_realized", ""),
+        f"{at}.planned.band_g_per_kwh": sci.NOT_CALIBRATED,
         f"{at}.home.hardware": "no hardware is counted there",
         "ended_s": "it has not ended",
         "journal": "it has left none that could be read",
@@ -226,7 +227,8 @@ def _deviation(s: Settlement | None) -> dict[str, Any] | None:
     if s is None or s.planned_against_realized is None:
         return None
     d = s.planned_against_realized
-    return {"basis": "operational", "difference_g": d.difference_g} | asdict(d)
+    sides = {"basis": "operational", "difference_g": d.difference_g} | asdict(d)
+    return sides | {"band_g_per_kwh": figure(d.band_g_per_kwh)}
 
 
 def _boundary(s: Settlement | None) -> dict[str, list[str]] | None:
