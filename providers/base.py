@@ -80,7 +80,8 @@ class Component:
     set and version; ``max_w`` is what the held part can draw at most, where known: it
     widens the upper bound over gaps. ``poll_s``: a counter that wraps must be read at least
     this often (seconds), or what it counted is lost; None: any interval will do.
-    ``replayed``: its readings come from a record, whatever the method was there.
+    ``replayed``: its readings come from a record, whatever the method was there. ``share`` is the
+    part of its board that a MIG slice is.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Component:
     max_w: float | None = None
     poll_s: float | None = None
     replayed: bool = False
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

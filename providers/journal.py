@@ -100,10 +100,16 @@ def _bounded(*figures: Any) -> list[float]:
     return found
 
 
+_COMPONENT = frozenset(Component.__dataclass_fields__)
+
+
 def _component(fields: dict[str, Any]) -> Component:
     """As a meter would tell it; else :class:`ValueError` or :class:`TypeError`."""
-    made = Component(**fields)
+    # A newer runner may say more than this version reads: an upgrade meets daemons that run.
+    made = Component(**{name: fields[name] for name in _COMPONENT if name in fields})
     _bounded(*(figure for figure in (made.max_w, made.poll_s) if figure is not None))
+    if not 0 < made.share <= 1:
+        raise ValueError("a component is a part of its board")
     if not (
         isinstance(made.name, str)
         and made.method in get_args(Method)

@@ -18,6 +18,7 @@ from hypothesis import settings
 from support import postgres
 from support.compiled import once_a_process
 from support.database import open_store
+from support.docker import Docker, start_docker
 from support.ray import RayCluster, start_ray
 from support.server import Play, SourceServer
 from support.slurm import Cluster, start_cluster
@@ -141,8 +142,16 @@ def ray_cluster() -> Iterator[RayCluster]:
     cluster.stop()
 
 
+@pytest.fixture(scope="session")
+def docker() -> Iterator[Docker]:
+    """A real Docker daemon, as long as the tests of this process run."""
+    made = start_docker()
+    yield made
+    made.stop()
+
+
 # Engines that are costly to start: all tests on one of these go to one worker.
-COSTLY = {"ray_cluster": "ray", "grid": "grid"}
+COSTLY = {"ray_cluster": "ray", "grid": "grid", "docker": "docker"}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -15,6 +15,7 @@ import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,7 @@ class Entry:
         return (self.pid, self.start_ticks, self.number)
 
 
+@lru_cache(4096)  # each run looks at the same names once a second
 def parse(name: str) -> Entry | None:
     """The entry that a file stands for; None for any other file."""
     found = _NAME.fullmatch(name)
@@ -147,9 +149,9 @@ class Holdings:
         """What it held since the last look."""
         begin_s, self._looked_s = self._looked_s, self._clock()
         mine = None if self._entry is None else self._entry.key
-        listed = {entry.key: entry for entry in self._listed() if entry.key != mine}
-        living = {key: e for key, e in listed.items() if e.end_s is None and _lives(e)}
-        ended = {key: e for key, e in listed.items() if e.end_s is not None}
+        lately = [e for e in self._listed() if e.end_s is None or e.end_s > begin_s]
+        living = {e.key: e for e in lately if e.end_s is None and e.key != mine and _lives(e)}
+        ended = {e.key: e for e in lately if e.end_s is not None and e.key != mine}
         # What lived at the last look, and did not say when it ended, was killed just now.
         others = self._known | living | ended
         found = shared_out(
@@ -188,15 +190,14 @@ class Holdings:
         if self._place is None:
             return
         yield self._place
-        for other in self._place.parent.glob(f"{PREFIX}*"):
+        for name in os.listdir(self._place.parent):  # noqa: PTH208
+            if not name.startswith(PREFIX) or name == self._place.name:
+                continue
             with suppress(OSError):
+                other = self._place.parent / name
                 found = other.lstat()
-                named = other.name.removeprefix(PREFIX).partition("-")[0]
-                if (
-                    other != self._place
-                    and stat.S_ISDIR(found.st_mode)
-                    and (named == str(found.st_uid))
-                ):
+                named = name.removeprefix(PREFIX).partition("-")[0]
+                if stat.S_ISDIR(found.st_mode) and named == str(found.st_uid):
                     yield other
 
     def _forget(self) -> None:

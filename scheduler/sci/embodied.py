@@ -14,16 +14,27 @@ from scheduler.quantities import significant
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from providers.base import Triple
+    from providers.base import Component, Triple
     from scheduler.models import Hardware
 
+BOARD = "gpu:"
 NO_HARDWARE = (
     "no hardware is declared for {region}, so there is no embodied carbon and this is not an "
     "SCI: set regions.{region}.hardware"
 )
 
 
-def embodied_g(hardware: Hardware, hours: float, slots: float, gpus: int) -> Triple:
+def boards_held(attempts: Sequence[Sequence[Component]], gpus: int) -> float:
+    """How many boards the attempt with most of them held or was seen on, by what each metered.
+
+    A MIG slice is its part of a board; of the ``gpus`` that the job asked for, one that no meter
+    named is a whole one.
+    """
+    found = [[c.share for c in own if c.name.startswith(BOARD)] for own in attempts if own]
+    return max((sum(own) + max(0, gpus - len(own)) for own in found), default=float(gpus))
+
+
+def embodied_g(hardware: Hardware, hours: float, slots: float, gpus: float) -> Triple:
     """M in grams for holding ``slots`` and ``gpus`` of a machine for ``hours``.
 
     1000 kg over 4 years, all of the machine for 1 h: 28.5 g.
@@ -36,7 +47,7 @@ def embodied_g(hardware: Hardware, hours: float, slots: float, gpus: int) -> Tri
     return hardware.rest_kg.scaled(rate * share) + boards
 
 
-def reserved_share(hardware: Hardware, slots: float, gpus: int) -> tuple[float, str]:
+def reserved_share(hardware: Hardware, slots: float, gpus: float) -> tuple[float, str]:
     """RR/ToR of the machine without boards that are counted apart, at most 1, and what it is
     counted by: the slots, or the GPUs where the boards are not counted apart and they are more.
     """
@@ -46,16 +57,16 @@ def reserved_share(hardware: Hardware, slots: float, gpus: int) -> tuple[float, 
         said += f" ({hardware.slots_source})"
     together = hardware.boards_kg is None
     if together and gpus and hardware.gpus and gpus / hardware.gpus > share:
-        share, said = gpus / hardware.gpus, f"{gpus} of {hardware.gpus} GPUs"
+        share, said = gpus / hardware.gpus, f"{significant(gpus)} of {hardware.gpus} GPUs"
     return min(1.0, share), said
 
 
-def boards_share(hardware: Hardware, gpus: int) -> float:
+def boards_share(hardware: Hardware, gpus: float) -> float:
     """RR/ToR of the boards, at most 1."""
     return min(1.0, gpus / hardware.gpus) if hardware.gpus else 0.0
 
 
-def uncounted(hardware: Hardware, region: str, names: Sequence[str], gpus: int) -> str:
+def uncounted(hardware: Hardware, region: str, names: Sequence[str], gpus: float) -> str:
     """Why M lacks boards that a job held, naming them; empty where it does not.
 
     ``names`` are the boards that were metered. Slices are parts of boards, so there may be more
@@ -64,7 +75,7 @@ def uncounted(hardware: Hardware, region: str, names: Sequence[str], gpus: int) 
     whole = [name for name in names if not name.startswith("MIG-")]
     if not max(gpus, len(names)) or hardware.gpus >= max(1, len(whole)):
         return ""
-    boards = ", ".join(names) or f"{gpus} GPU"
+    boards = ", ".join(names) or f"{significant(gpus)} GPU"
     return (
         f"the embodied carbon of {boards} is not counted: the hardware of {region} has "
         f"{hardware.gpus} GPU ({hardware.source}); set gpus, and gpu with their name, in "
@@ -72,7 +83,7 @@ def uncounted(hardware: Hardware, region: str, names: Sequence[str], gpus: int) 
     )
 
 
-def hardware_used(hardware: Hardware, slots: float, gpus: int) -> HardwareUsed:
+def hardware_used(hardware: Hardware, slots: float, gpus: float) -> HardwareUsed:
     """The machine and the share of it that a job held, as its report tells them."""
     share, said = reserved_share(hardware, slots, gpus)
     apart = hardware.boards_kg is not None

@@ -88,8 +88,7 @@ class Energy:
     job's own work was not metered (``unmetered`` says why). ``left_out`` is work of others for it.
 
     ``unbounded`` names what was held but not read, for all or part of the time, where it is not
-    known either what it can draw: the totals have no upper bound then. ``boards`` is how many GPUs
-    an attempt held or used at most.
+    known either what it can draw: the totals have no upper bound then.
     """
 
     components: tuple[ComponentEnergy, ...]
@@ -103,7 +102,6 @@ class Energy:
     unbroken: tuple[Profile, ...]
     unbroken_s: float
     unbounded: tuple[str, ...]
-    boards: int
     left_out: tuple[str, ...] = ()
     unmetered: str = ""
 
@@ -122,7 +120,6 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
     rows: list[AttemptEnergy] = []
     notes: list[str] = []
     unbounded: list[str] = []
-    boards = 0
     for attempt in attempts:
         own = [_of_component(attempt, c) for c in attempt.journal.components]
         notes += attempt.journal.notes
@@ -146,7 +143,6 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
                 )
         if not own and attempt.run_s > HOLE_S:
             unbounded.append(f"the attempt of {attempt.started_at:%Y-%m-%dT%H:%M:%SZ}")
-        boards = max(boards, sum(p.component.name.startswith("gpu:") for p in own))
         rows.append(
             AttemptEnergy(
                 attempt.started_at,
@@ -178,7 +174,6 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
         unbroken=tuple(_without(profile, cuts) for profile in profiles),
         unbroken_s=max(0.0, whole_s - sum(b - a for a, b in cuts)),
         unbounded=tuple(dict.fromkeys(unbounded)),
-        boards=boards,
         left_out=tuple(dict.fromkeys(x for a in attempts for x in left_out_of(a.journal))),
         unmetered=unmetered,
     )

@@ -24,7 +24,14 @@ from scheduler.sci import carbon, evidence, uncertainty
 from scheduler.sci.attribution import held_slot_s
 from scheduler.sci.conformance import rules
 from scheduler.sci.deviation import Expectation, deviation
-from scheduler.sci.embodied import NO_HARDWARE, embodied_g, hardware_used, uncounted
+from scheduler.sci.embodied import (
+    BOARD,
+    NO_HARDWARE,
+    boards_held,
+    embodied_g,
+    hardware_used,
+    uncounted,
+)
 from scheduler.sci.energy import COUNTED, open_above, tally
 from scheduler.sci.work import done, unit_name
 
@@ -39,7 +46,6 @@ if TYPE_CHECKING:
     from scheduler.sci.work import Work
 
 # What a meter calls a board, before its UUID.
-BOARD = "gpu:"
 HELD_FOR_NO_TIME = "the hardware was held for no time that could be counted"
 UNBOUNDED = (
     "{names}: held but not read for all of the time, and it is not known what it can draw, so "
@@ -123,7 +129,7 @@ def settle(
         nulls["high"] = unbounded
     operational = carbon.operational(energy.profiles, intensity, site, 0.0)
     operational = open_above(operational, energy.unbounded)
-    gpus = max(gpus, energy.boards)
+    held_gpus = boards_held([a.journal.components for a in attempts], gpus)
     if operational is None:
         said = no_intensity_reason or "the intensity is not known over the whole run"
         nulls |= dict.fromkeys(
@@ -133,15 +139,14 @@ def settle(
     held_s = sum(held_slot_s(attempt, slots) for attempt in attempts)
     held = held_s / energy.run_s if energy.run_s > 0 else float(slots)
     boards = [c.name.removeprefix(BOARD) for c in energy.components if c.name.startswith(BOARD)]
-    uncounted_boards = uncounted(site.hardware, site.region, boards, gpus) if site.hardware else ""
     embodied = None
     if site.hardware is None:
         nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
         nulls["hardware"] = nulls["embodied_g"]
-    elif uncounted_boards:
+    elif uncounted_boards := uncounted(site.hardware, site.region, boards, held_gpus):
         nulls["embodied_g"] = uncounted_boards
     else:
-        embodied = embodied_g(site.hardware, hours, held, gpus)
+        embodied = embodied_g(site.hardware, hours, held, held_gpus)
         if embodied.value <= 0:
             # The standard demands an estimate above zero.
             embodied, nulls["embodied_g"] = None, HELD_FOR_NO_TIME
@@ -160,7 +165,7 @@ def settle(
         nulls["functional_units"] = unbounded
     home_embodied = None
     if home.hardware is not None:
-        home_embodied = embodied_g(home.hardware, energy.unbroken_s / 3600, held, gpus)
+        home_embodied = embodied_g(home.hardware, energy.unbroken_s / 3600, held, held_gpus)
     basis: Basis = "operational" if embodied is None or home_embodied is None else "total"
     water = None
     if site.water is None:
@@ -172,7 +177,7 @@ def settle(
     longer = None
     if basis == "total" and site.hardware is not None:
         longer_h = max(0.0, hours - energy.unbroken_s / 3600)
-        longer = embodied_g(site.hardware, longer_h, held, gpus)
+        longer = embodied_g(site.hardware, longer_h, held, held_gpus)
 
     def against(start: Start) -> tuple[Triple, Triple] | str:
         """The baseline from this start on, and what was saved against it; or why neither is."""
@@ -250,7 +255,7 @@ def settle(
         attempts=energy.attempts,
         nulls=nulls,
         notes=tuple(dict.fromkeys(filter(None, (*energy.notes, *notes, work.unknown)))),
-        hardware=None if site.hardware is None else hardware_used(site.hardware, held, gpus),
+        hardware=None if site.hardware is None else hardware_used(site.hardware, held, held_gpus),
         units=work.units,
         metrics=work.metrics,
         uncertainty=found,

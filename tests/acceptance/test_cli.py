@@ -70,7 +70,7 @@ def test_a_plan_in_json_has_every_field_and_reasons_for_nulls(
     assert plan["region"] == "aws:eu-west-3"
     assert plan["basis"] == "operational", "M is not known for aws:eu-west-3"
     assert _is_triple(plan["expected_g"])
-    assert plan["expected_g"]["value"] == pytest.approx(50 * 1.15)
+    assert plan["expected_g"]["value"] == pytest.approx(50 * 1.35), "the PUE that AWS published"
     assert plan["power"] == {
         "value_w": 1000, "low_w": 1000, "high_w": 1000, "source": "declared", "detail": "--power",
     }  # fmt: skip

@@ -7,8 +7,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers.base import Triple
 from providers.meters.nvml.counter import Counter
-from providers.meters.nvml.ledger import Ledger, Share
+from providers.meters.nvml.ledger import Ledger
 from providers.meters.nvml.power import UPDATE_S, Integral
 
 CEILING_W = 600.0
@@ -26,8 +27,7 @@ SPANS = st.lists(
         st.floats(0.0, 500.0),
         st.floats(0.1, 5.0),
         st.floats(0.0, 600.0),
-        st.floats(0.0, 1.0),
-        st.booleans(),
+        st.tuples(*[st.floats(0.0, 1.0)] * 3).map(lambda ends: Triple(*sorted(ends))),
     ),
     max_size=30,
 )
@@ -53,13 +53,12 @@ def test_bounds_hold_the_value_and_nothing_ever_falls(
     seen: float,
     idle_w: float | None,
     part: float,
-    spans: list[tuple[str, float, float, float, float, bool]],
+    spans: list[tuple[str, float, float, float, Triple]],
 ) -> None:
     ledger = Ledger(seen, idle_w, part, part == 1.0)
     told = [ledger.told()]
-    for how, watts, span, power_w, share, alone in spans:
+    for how, watts, span, power_w, own in spans:
         ledger.drew(power_w)
-        own = Share(1.0 if alone else share, alone)
         if how == "counted":
             ledger.counted(watts * span, span, own)
             ledger.witness(watts * span, span, power_w * span, span)

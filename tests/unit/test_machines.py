@@ -16,13 +16,13 @@ from support.clock import NOW
 from support.play_boavizta import LIFE_H, boavizta
 from support.server import Play, Reply, SourceServer
 
-from providers.base import Triple
+from providers.base import Component, Triple
 from providers.surroundings import Surroundings
 from scheduler.config import Config, Settings
 from scheduler.machines import PATIENCE, Machine
 from scheduler.models import Hardware
 from scheduler.regions import Region, Regions
-from scheduler.sci.embodied import embodied_g, hardware_used, reserved_share
+from scheduler.sci.embodied import boards_held, embodied_g, hardware_used, reserved_share
 
 ELSEWHERE = {"zone": "FR", "executor": None}
 
@@ -102,6 +102,31 @@ def test_an_instance_knows_its_boards_and_a_job_holds_its_part_of_each(site: Sit
     held_g = embodied_g(found, found.lifespan_h / 1000, 1, 1)
     assert held_g.value == pytest.approx(rest_kg / 96 + boards_kg / 8)
     assert "Falk et al. 2025" in found.source
+
+
+CPU = Component("cpu", "modelled", "test")
+BOARD = Component("gpu:GPU-a", "measured", "test")
+SLICE = Component("gpu:MIG-a", "measured", "test", share=3 / 7)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "gpus", "held"),
+    [
+        ([[CPU]], 0, 0.0),
+        ([[CPU]], 2, 2.0),  # no meter names them
+        ([[CPU, BOARD]], 0, 1.0),  # the job was seen on it
+        ([[CPU, SLICE]], 1, 3 / 7),
+        ([[CPU, SLICE, SLICE]], 2, 6 / 7),
+        ([[CPU, SLICE, BOARD], [CPU, SLICE]], 1, 10 / 7),
+        ([[CPU, SLICE]], 2, 10 / 7),  # the other one is not named
+        ([[CPU, SLICE], []], 1, 3 / 7),  # an attempt without a record says nothing
+        ([], 1, 1.0),
+    ],
+)
+def test_a_slice_is_its_part_of_a_board(
+    attempts: list[list[Component]], gpus: int, held: float
+) -> None:
+    assert boards_held(attempts, gpus) == pytest.approx(held)
 
 
 @given(st.lists(st.tuples(st.integers(0, 96), st.integers(0, 8)), max_size=12))

@@ -87,7 +87,8 @@ def _chips(count: int, flags: str = "fpu") -> str:
 
 def _dram_w(read: frozenset[str] = frozenset()) -> Triple:
     """Of a job that holds the memory of the whole machine (W)."""
-    _, dram = ModelMeter(Scope(1, read=read)).sample(Usage(10.0, 0.0, 1e9))
+    held = Usage(10.0, 0.0, 1e9, memory_share_s=10.0)
+    _, dram = ModelMeter(Scope(1, read=read)).sample(held)
     return dram.energy_j.scaled(0.1)
 
 

@@ -163,6 +163,7 @@ def test_a_compute_instance_gets_its_own_slices_and_not_those_of_its_gpu_instanc
     run(nvml, meter, 350.0, 10)
     for component, reading in zip(meter.components(), meter.sample(NOTHING), strict=True):
         assert component.source.endswith(f"MIG slice, {compute} of 7 compute slices")
+        assert component.share == pytest.approx(compute / 7)
         assert reading.energy_j.value == pytest.approx(3500 * compute / 7)
 
 

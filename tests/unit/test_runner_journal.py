@@ -230,6 +230,16 @@ def test_a_damaged_receipt_is_no_receipt(tmp_path: Path, content: str) -> None:
     assert journal.read_receipt(tmp_path) is None
 
 
+def test_a_journal_of_a_newer_runner_is_read(tmp_path: Path) -> None:
+    """An upgrade leaves the daemon running that settles what new runners record."""
+    journal.JournalWriter(tmp_path, (CPU,), {}, 5.0)
+    path = tmp_path / "journal.jsonl"
+    path.write_text(path.read_text().replace('"share":1.0', '"share":1.0,"colour":"red"'))
+    assert '"colour"' in path.read_text()
+    found = journal.read_journal(tmp_path)
+    assert (found.components, found.notes) == ((CPU,), ())
+
+
 def test_a_component_that_is_found_later_begins_at_zero_at_the_start(tmp_path: Path) -> None:
     """A board on which the job is seen after a while."""
     late = Component("gpu:GPU-a", "measured", "a counter", 400.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from scheduler.cli.main import cli
 from scheduler.engine import settling
 from scheduler.errors import UsageError
 from scheduler.meter import track
-from scheduler.models import Figures
-from scheduler.report.schema.totals import Totals
+from scheduler.models import Figures, JobState
+from scheduler.report.schema.totals import JobCost, Totals
 from scheduler.report.summary import summed, table
 from scheduler.sci import AttemptRecord
 from scheduler.sci.attribution import held_slot_s
@@ -65,11 +66,15 @@ def _figures(kwh: float, within: str | None = None) -> Figures:
     return Figures(each, each, each, each, each, each, each, False, 50.0, within)
 
 
+def _cost(job_id: str, figures: Figures | None) -> JobCost:
+    return JobCost(job_id, JobState.SUCCEEDED, figures)
+
+
 def test_a_job_within_another_one_counts_there_alone() -> None:
     totals = Totals()
-    totals.add(_figures(3.0))
-    totals.add(_figures(1.0, "outer"), inner=True)
-    totals.add(None)
+    totals.add(_cost("outer", _figures(3.0)))
+    totals.add(_cost("inner", _figures(1.0, "outer")), inner=True)
+    totals.add(_cost("unknown", None))
     content = totals.as_json()
     assert (content["jobs"], content["jobs_within"]) == (3, 1)
     assert content["energy_kwh"]["reserved"]["value"] == 3.0
@@ -84,7 +89,10 @@ def test_sums_count_it_where_the_outer_one_is_not_among_them(
     outer: str | None, by_name: dict[str, float]
 ) -> None:
     """Each sum by itself: that of a group, and that of all."""
-    found = [("outer", outer, _figures(3.0)), ("inner", "sweep", _figures(1.0, "outer"))]
+    found = [
+        (outer, _cost("outer", _figures(3.0))),
+        ("sweep", _cost("inner", _figures(1.0, "outer"))),
+    ]
     summary = summed(found if outer is not None else found[1:], "group")
     rows = {row["name"]: row["energy_kwh"]["reserved"]["value"] for row in summary["groups"]}
     assert rows == by_name
@@ -97,7 +105,8 @@ def test_the_mark_is_stored_and_rows_from_before_it_are_read() -> None:
     made = _figures(1.0, "outer")
     text = values.figures_text(made)
     assert values.figures(text) == made
-    assert values.figures(text.replace(',"outer"]', "]")) == _figures(1.0)
+    before = json.dumps(json.loads(text)[:9])
+    assert values.figures(before) == _figures(1.0)
 
 
 @pytest.mark.parametrize(

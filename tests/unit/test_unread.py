@@ -37,7 +37,7 @@ def hourly(g_per_kwh: list[float]) -> Series:
     return Series("DE", "average", "actual", START, starts, starts + 3600, g, g, g, sources)
 
 
-HARDWARE = Hardware(Triple.exact(1000), 4 * 365 * 24, 10, 0, "test")
+HARDWARE = Hardware(Triple.exact(1000), 4 * 365 * 24, 10, 4, "test")
 SITE = Site("here", "DE", Triple.exact(1.0), "none", HARDWARE)
 BOARD = "gpu:GPU-a"
 KWH = 3.6e6

@@ -108,7 +108,7 @@ class Watch:
     def component(self) -> Component:
         """What it is, how it is read, and what it can draw."""
         if self.unread:
-            return Component(self.name, "missing", self.unread, self._facts.limit_w)
+            return self._component("missing", self.unread)
         sensor, parts = self._sensor, []
         if self.method == "measured":
             parts.append("NVML energy counter")
@@ -120,7 +120,12 @@ class Watch:
             )
         if self._device.part:
             parts.append(self._device.part)
-        return Component(self.name, self.method, "; ".join(parts), self._facts.limit_w)
+        return self._component(self.method, "; ".join(parts))
+
+    def _component(self, method: Method, source: str) -> Component:
+        # What a slice is a part of is not known where its board does not say: the whole counts.
+        share = self._device.share or 1.0
+        return Component(self.name, method, source, self._facts.limit_w, share=share)
 
     def glance(self) -> None:
         """Read power alone."""
