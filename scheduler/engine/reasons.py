@@ -51,10 +51,10 @@ def nulls_of(
 def not_calibrated(series: Series) -> str:
     """Why the band of a window in ``series`` is not known to hold 80 % of the actuals."""
     if series.calibration is None:
-        return f"not calibrated: how far {series.source} was off in the past is not known"
+        return f"not calibrated: past errors of {series.source} are not known"
     return (
-        f"not calibrated: too few past runs like this one are known, or it reaches beyond the "
-        f"forecast that {series.source} gave"
+        "not calibrated: too few errors of runs like this one are known, or it reaches beyond the "
+        f"forecast of {series.source}"
     )
 
 

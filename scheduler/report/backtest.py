@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 SHOWN = ("1/24", "1/96", "4/24", "24/24", "24/96")
 DEFINITIONS = (
     "MAPE by day ahead, issues at 00:00 UTC; job/slack in h: share of what perfect foresight "
-    "saves over run-now, issues every 6 h; band: actual hours, runs: actual means of planned runs "
-    "(over all jobs and slacks) within the 80 % band"
+    "saves over run-now, issues every 6 h; band: hours, runs: planned runs of all jobs and "
+    "slacks that came within their 80 % band"
 )
 
 

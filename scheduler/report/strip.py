@@ -54,9 +54,9 @@ def band(plan: Plan) -> str:
     if found is None:
         return ""
     if not plan.window.calibrated:
-        return f"band: {plan.nulls.get('band_percent', 'not calibrated')}"
+        return f"band {plan.nulls.get('band_percent', 'not calibrated')}"
     return (
-        f"band: {found.low:.0f} to {found.high:.0f} g/kWh, as in {BAND_PERCENT:.0f} % of such runs"
+        f"band {found.low:.0f} to {found.high:.0f} g/kWh, as in {BAND_PERCENT:.0f} % of such runs"
     )
 
 
