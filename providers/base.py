@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JOULES_PER_KWH = 3_600_000.0
+# What part of the actuals a forecast's band is to hold, a tenth lying outside to either side.
+BAND_PERCENT = 80.0
 
 Method = Literal["measured", "integrated", "modelled", "declared", "missing"]
 

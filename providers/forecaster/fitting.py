@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from providers import calibration
 from providers.arrays import np
 from providers.forecaster.features import COUNT, base, features, typical_weights
 from providers.forecaster.history import (
@@ -17,7 +18,7 @@ from providers.forecaster.history import (
     filled,
     week_courses,
 )
-from providers.forecaster.model import FITTED_H, Model
+from providers.forecaster.model import FITTED_H, Model, bounded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,19 +69,26 @@ def fit(hourly: NDArray[np.float64], start_s: float) -> Model:
     target = np.arange(FITTED_H)[:, None] + issues
     # Hours that are still to come, or were never told, teach nothing.
     told = np.pad(known, (0, FITTED_H))[target]
-    errors = np.pad(values, (0, FITTED_H))[target] - base(values, issues, FITTED_H).T
-    errors = np.where(told, errors, 0.0)
+    ahead = base(values, issues, FITTED_H).T
+    came = np.where(told, np.pad(values, (0, FITTED_H))[target], ahead)
+    errors = came - ahead
     weights = np.zeros((FITTED_H, COUNT))
     if ridge:
         week = np.maximum(0, (issues - -first % WEEK_H) // WEEK_H)
         x = features(values, first, issues, courses[week], FITTED_H)
-        least = FLOOR**2 * float(np.mean(values**2))
+        noise = FLOOR**2 * float(np.mean(values**2))
         share = min(1.0, (int(known.sum()) - RIDGE_H + DAY_H) / WEEK_H)
-        weights = share * _ridge(x, errors, told, least)
-        corrected, tested = _out_of_sample(x, errors, told, target, least)
+        weights = share * _ridge(x, errors, told, noise)
+        corrected, tested = _out_of_sample(x, errors, told, target, noise)
         errors = share * corrected + (1 - share) * errors
         told = told & tested
-    low, high, spread = _band(errors, told, (first + target) % DAY_H, issues[-1] - issues)
+    hour, age_h = (first + target) % DAY_H, issues[-1] - issues
+    low, high, spread = _band(errors, told, hour, age_h)
+    least, most = float(np.nanmin(hourly)), float(np.nanmax(hourly))
+    recent = age_h <= calibration.OLDEST_H
+    made, spreads = (came - errors)[:, recent].T, spread[hour[:, recent]].T
+    forecast = bounded(made, low * spreads, high * spreads, least, most)
+    actual = np.where(told, came**2, np.nan)[:, recent].T
     return Model(
         method="ridge" if ridge else "hod7decay",
         start_s=start_s,
@@ -91,8 +99,9 @@ def fit(hourly: NDArray[np.float64], start_s: float) -> Model:
         low=low,
         high=high,
         spread=spread,
-        least=float(np.nanmin(hourly)),
-        most=float(np.nanmax(hourly)),
+        least=least,
+        most=most,
+        factors=calibration.factors(forecast, actual, age_h[recent]),
     )
 
 

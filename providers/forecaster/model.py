@@ -39,7 +39,7 @@ class Model:
     the band's ends in units of ``spread`` (24, by hour of the day in UTC). All are in roots of
     g/kWh. ``least`` and ``most`` are the lowest and highest hourly means seen (g/kWh).
     ``start_s`` and ``end_s`` bound the history (Unix seconds), of which ``known_h`` hours
-    were known.
+    were known. ``factors`` are those of a :class:`providers.calibration.Calibration`.
     """
 
     method: Method
@@ -53,6 +53,7 @@ class Model:
     spread: NDArray[np.float64]
     least: float
     most: float
+    factors: NDArray[np.float64]
 
     def predict(
         self, hourly: NDArray[np.float64], start_s: float, hours: int = FITTED_H
@@ -76,11 +77,28 @@ class Model:
             known = features(recent, first, issue, self.course[None, :], reach)[:, 0]
             middle = middle + np.einsum("kp,kp->k", known, self.weights[lead])
         spread = self.spread[(first + last + np.arange(reach)) % DAY_H]
-        low, high = middle + self.low[lead] * spread, middle + self.high[lead] * spread
-        floor = min(self.least, float(np.nanmin(hourly))) / (1 + MARGIN)
-        ceiling = max(self.most, float(np.nanmax(hourly))) * (1 + MARGIN)
-        low, middle, high = (
-            np.clip(np.maximum(root[late:], 0.0) ** 2, floor, ceiling)
-            for root in (np.minimum(low, middle), middle, np.maximum(high, middle))
+        low, value, high = bounded(
+            middle,
+            self.low[lead] * spread,
+            self.high[lead] * spread,
+            min(self.least, float(np.nanmin(hourly))),
+            max(self.most, float(np.nanmax(hourly))),
         )
-        return Outlook(low=low, value=middle, high=high)
+        return Outlook(low=low[late:], value=value[late:], high=high[late:])
+
+
+def bounded(
+    middle: NDArray[np.float64],
+    below: NDArray[np.float64],
+    above: NDArray[np.float64],
+    least: float,
+    most: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Low, value and high in g/kWh, from roots: the middle, and how far its ends lie from it.
+
+    Nothing lies further than :data:`MARGIN` outside of ``least`` to ``most`` (g/kWh).
+    """
+    roots = middle + np.minimum(below, 0.0), middle, middle + np.maximum(above, 0.0)
+    floor, ceiling = least / (1 + MARGIN), most * (1 + MARGIN)
+    low, value, high = (np.clip(np.maximum(root, 0.0) ** 2, floor, ceiling) for root in roots)
+    return low, value, high

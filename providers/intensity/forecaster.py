@@ -17,6 +17,7 @@ from pydantic import Field
 
 from providers import forecaster
 from providers.arrays import np
+from providers.calibration import Calibration
 from providers.errors import TooLittle
 from providers.files import make_folder
 from providers.forecaster import Model
@@ -112,6 +113,7 @@ class Forecaster:
             sources=np.full(ahead, f"{NAME} ({model.method}, {known.source})"),
             factors=known.factors,
             flow=known.flow,
+            calibration=Calibration(issue, issue + REACH_H * HOUR_S, model.factors),
         ).clip(low, high)
 
     def actual(self, zone: str, start: datetime, end: datetime) -> Series:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 FIGURES = (
     "from", "to", "mape_percent_by_day", "captured_share_percent", "band_coverage_percent",
-    "fit_seconds", "predict_ms",
+    "runs_inside_band_percent", "fit_seconds", "predict_ms",
 )  # fmt: skip
 MAPE = "no issue at 00:00 UTC has an actual above zero on that day of the horizon"
 BAND = "no actual is known"
+RUNS = "of no issue are both the actuals and four weeks of errors of such runs known"
 UNKNOWN = "no issue has all its actuals known over job and slack: the trace has gaps"
 NOTHING = "running at once emits nothing"
 SMALL = "perfect foresight would save less than 0.1 % of running at once"
@@ -32,6 +33,7 @@ def of_region(row: Mapping[str, Any], actual: NDArray[np.float64]) -> dict[str, 
         why = SMALL if (actual[known, :job_h] > 0).any() else NOTHING
         shares[f".{job_h}/{slack_h}"] = why if known.any() else UNKNOWN
     found = {f"captured_share_percent{cell}": why for cell, why in shares.items()}
+    found |= {f"runs_inside_band_percent{cell}": RUNS for cell in shares}
     return {path: found.get(path, BAND if "band" in path else MAPE) for path in paths(row)}
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from providers import forecaster
 from providers.arrays import np
+from providers.calibration import Calibration
 from providers.errors import NoData
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,8 +32,9 @@ class Replay:
     """Forecasts of one region as they would have been issued, and what came.
 
     ``issues`` are indices of hours; ``low``, ``value``, ``high``, ``actual`` are issues x 120 in
-    g/kWh, ``actual`` NaN where unknown; ``midnight`` marks issues at 00:00 UTC. ``methods``
-    counts issues by the model's method. Times are means of one fit (s) and one prediction (ms).
+    g/kWh, ``actual`` NaN where unknown; ``calibrations`` has one an issue. ``midnight`` marks
+    issues at 00:00 UTC. ``methods`` counts issues by the model's method. Times are means of one fit
+    (s) and one prediction (ms).
     """
 
     issues: NDArray[np.int64]
@@ -40,6 +42,7 @@ class Replay:
     value: NDArray[np.float64]
     high: NDArray[np.float64]
     actual: NDArray[np.float64]
+    calibrations: Sequence[Calibration]
     midnight: NDArray[np.bool_]
     methods: Mapping[str, int]
     fit_seconds: float
@@ -64,6 +67,7 @@ def replay(
     issues = issues[(first + issues) % EVERY_H == 0]
     kept: list[int] = []
     outlooks: list[forecaster.Outlook] = []
+    calibrations: list[Calibration] = []
     methods: dict[str, int] = {}
     fits, predictions = [], 0.0
     model: forecaster.Model | None = None
@@ -84,6 +88,8 @@ def replay(
         except NoData:
             continue
         kept.append(issue)
+        issue_s = start_s + issue * HOUR_S
+        calibrations.append(Calibration(issue_s, issue_s + AHEAD_H * HOUR_S, model.factors))
         methods[model.method] = methods.get(model.method, 0) + 1
     if not kept:
         return None
@@ -94,6 +100,7 @@ def replay(
         value=np.array([o.value for o in outlooks]),
         high=np.array([o.high for o in outlooks]),
         actual=hourly[at[:, None] + np.arange(AHEAD_H)],
+        calibrations=calibrations,
         midnight=(first + at) % 24 == 0,
         methods=methods,
         fit_seconds=float(np.mean(fits)),

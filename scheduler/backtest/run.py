@@ -11,7 +11,15 @@ from providers.series import from_unix, hourly_means
 from providers.surroundings import Surroundings
 from scheduler.backtest import nulls
 from scheduler.backtest.replay import AHEAD_H, HOUR_S, replay
-from scheduler.backtest.scoring import CELLS, DAYS, coverage, mape_by_day, savings, share
+from scheduler.backtest.scoring import (
+    CELLS,
+    DAYS,
+    coverage,
+    mape_by_day,
+    runs_inside,
+    savings,
+    share,
+)
 from scheduler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,6 +94,10 @@ def run(
             cell: share([gains[cell] for gains in saved]) for cell in _cells()
         },
         "band_coverage_percent": _mean([row["band_coverage_percent"] for row in scored]),
+        "runs_inside_band_percent": {
+            cell: _mean([row["runs_inside_band_percent"][cell] for row in scored])
+            for cell in _cells()
+        },
     }
     return {
         "file": trace.name,
@@ -119,6 +131,7 @@ def _region(
         "zero_actuals_excluded": zeros,
         "captured_share_percent": {cell: share([gain]) for cell, gain in gains.items()},
         "band_coverage_percent": coverage(found.low, found.high, found.actual),
+        "runs_inside_band_percent": {f"{j}/{s}": runs_inside(found, j, s) for j, s in CELLS},
         "fit_seconds": found.fit_seconds,
         "predict_ms": found.predict_ms,
     }
@@ -136,6 +149,7 @@ def _unscored(zone: str, why: ProviderError) -> dict[str, Any]:
         "zero_actuals_excluded": 0,
         "captured_share_percent": dict.fromkeys(_cells()),
         "band_coverage_percent": None,
+        "runs_inside_band_percent": dict.fromkeys(_cells()),
         "fit_seconds": None,
         "predict_ms": None,
     }

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from providers.arrays import np
+from providers.base import Triple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from scheduler.backtest.replay import Replay
+
+HOUR_S = 3600.0
 DAYS = 4
 DAY_H = 24
 # Job and slack (h): the longest needs 120 h of forecast.
@@ -60,6 +64,28 @@ def savings(
     at = np.argmin(np.round(told, DECIMALS), axis=1)
     chosen = float(came[np.arange(len(came)), at].sum())
     return 100 * (now - chosen) / now, 100 * (now - float(came.min(axis=1).sum())) / now
+
+
+def runs_inside(found: Replay, job_h: int, slack_h: int) -> float | None:
+    """How many of the windows that :func:`savings` chooses came inside their band, in %.
+
+    Those whose band is not calibrated, or whose actual is not known, count nowhere; None where
+    none counts.
+    """
+    reach = job_h + slack_h
+    columns = (found.low, found.value, found.high, found.actual)
+    low, value, high, came = (_windows(hours[:, :reach], job_h) for hours in columns)
+    starts = np.argmin(np.round(value, DECIMALS), axis=1).tolist()
+    inside = []
+    for n, (at, calibration) in enumerate(zip(starts, found.calibrations, strict=True)):
+        start_s, run_s = calibration.from_s + at * HOUR_S, job_h * HOUR_S
+        lowest, mean_g, highest = (float(windows[n, at]) for windows in (low, value, high))
+        # Sums in another order: equal ones may differ by rounding.
+        mean = Triple(min(lowest, mean_g), mean_g, max(highest, mean_g))
+        band = calibration.band(mean, start_s, start_s + run_s, run_s, slack_h * HOUR_S)
+        if band is not None and not np.isnan(came[n, at]):
+            inside.append(band.low <= came[n, at] <= band.high)
+    return 100 * float(np.mean(inside)) if inside else None
 
 
 def _windows(hours: NDArray[np.float64], job_h: int) -> NDArray[np.float64]:

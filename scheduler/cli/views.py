@@ -39,7 +39,7 @@ def plan_lines(context: Context, plan: Plan, now: datetime) -> tuple[str, str]:
     from scheduler.report.units import on_clocks
 
     series = plan_series(context, plan, now)
-    why = "\n".join(filter(None, (strip.assumed(plan), plan.reason)))
+    why = "\n".join(filter(None, (strip.assumed(plan), plan.reason, strip.band(plan))))
     why = on_clocks(why, now, local_zone())
     encoding = sys.stdout.encoding or "ascii"
     return strip.strip(series, plan, now, local_zone(), encoding=encoding), why

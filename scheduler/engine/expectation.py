@@ -32,4 +32,5 @@ def expectation(ctx: Context, job: Job, attempts: Sequence[Attempt]) -> sci.Expe
         return "the forecast that it was planned on is no longer stored"
     if any(found[0].mean(*span) is None for span in spans):
         return "the forecast that it was planned on covers a part of it only"
-    return sci.Expectation(spans, watts.value, found[0])
+    band = window.g_per_kwh if window.calibrated else None
+    return sci.Expectation(spans, watts.value, found[0], band)

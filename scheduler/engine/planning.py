@@ -138,6 +138,8 @@ def plan_of(case: Case, decision: Decision) -> Plan:
         series = option.known.series.clip(decision.chosen.start_s, decision.chosen.end_s)
         source, issued, signal = series.source, series.issued_at, series.signal
         used = option.known.row_id
+        if not chosen.calibrated:
+            nulls["band_percent"] = reasons.not_calibrated(series)
     if case.done and chosen.grams is None and case.power.watts is not None:
         nulls.setdefault("expected_g", "no forecast is left of the time before its pause")
         nulls.setdefault("saving_percent", nulls["expected_g"])
@@ -218,6 +220,7 @@ def window_of(case: Case, chosen: Choice, option: Option) -> Window:
         segments=segments if len(segments) > 1 else (),
         cost=places.cost(case.spec, option.region, run_s, case.power.watts),
         told="" if option.known.series is None else option.known.series.accounting,
+        calibrated=chosen.calibrated,
     )
 
 
@@ -226,7 +229,7 @@ def _whole(case: Case, chosen: Choice) -> Choice:
     place = next(p for p in case.places if p.region == chosen.region)
     spans = (*case.done, *chosen.spans)
     found = choice.price(place, spans, case.request, case.basis)
-    return found or replace(chosen, spans=spans, grams=None)
+    return found or replace(chosen, spans=spans, grams=None, calibrated=False)
 
 
 def _run_now(
@@ -238,14 +241,23 @@ def _run_now(
     region, start = field.home.region, spec.release
     end = start + timedelta(seconds=request.duration_s)
     place = places.place(spec, field.home, field, basis)
-    found = window.at(place, start.timestamp(), request, basis)
+    # Nothing is picked here: the errors of a start that could be put off are not its errors.
+    at_once = replace(request, latest_s=request.earliest_s)
+    found = window.at(place, start.timestamp(), at_once, basis)
     cost = places.cost(spec, region, request.duration_s, request.power_w)
     able = region.executor is not None
     if found is None or place.series is None:
         return Window(region.name, start, end, None, None, cost=cost)
-    basis_of = place.series.accounting
     return Window(
-        region.name, start, end, found.grams, found.g_per_kwh, able, cost=cost, told=basis_of
+        region.name,
+        start,
+        end,
+        found.grams,
+        found.g_per_kwh,
+        able,
+        cost=cost,
+        told=place.series.accounting,
+        calibrated=found.calibrated,
     )
 
 

@@ -10,6 +10,7 @@ from scheduler.planner.bases import SAFE_GAP
 from scheduler.quantities import duration
 
 if TYPE_CHECKING:
+    from providers.series import Series
     from scheduler.engine.places import Field
     from scheduler.models import JobSpec, Power, Window
     from scheduler.planner.choice import Decision
@@ -45,6 +46,16 @@ def nulls_of(
     if "expected_g" in nulls or "run_now_g" in nulls:
         nulls["saving_percent"] = nulls.get("run_now_g") or nulls["expected_g"]
     return nulls
+
+
+def not_calibrated(series: Series) -> str:
+    """Why the band of a window in ``series`` is not known to hold 80 % of the actuals."""
+    if series.calibration is None:
+        return f"not calibrated: past errors of {series.source} are not known"
+    return (
+        "not calibrated: too few errors of runs like this one are known, or it reaches beyond the "
+        f"forecast of {series.source}"
+    )
 
 
 def reason(spec: JobSpec, field: Field, decision: Decision, chosen: Window, late: bool) -> str:

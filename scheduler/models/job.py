@@ -219,7 +219,8 @@ class Window:
     ``g_per_kwh`` is the mean intensity over the run (without PUE); ``end`` is None for a job
     whose duration nobody gave. ``segments`` are its parts where it pauses in between. ``cost``
     is in the config's currency, None where no price is known. ``told`` is the basis of its
-    intensity in words: signal, factors, flow.
+    intensity in words: signal, factors, flow. ``calibrated``: the band of ``g_per_kwh`` is set so
+    that 80 % of the actuals lie inside.
     """
 
     region: str
@@ -231,6 +232,7 @@ class Window:
     segments: tuple[tuple[datetime, datetime], ...] = ()
     cost: float | None = None
     told: str = ""
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be added up, compared or stored: :class:`UsageError`."""

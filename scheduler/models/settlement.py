@@ -199,7 +199,10 @@ class Contributor:
 class Deviation:
     """Operational grams as planned and as realized, and why they differ; middle values.
 
-    The four errors add up to the difference; see :mod:`scheduler.sci.deviation`.
+    The four errors add up to the difference; see :mod:`scheduler.sci.deviation`. ``inside_band``
+    says whether the actual intensity of the run lies inside of ``band_g_per_kwh``, in which the
+    plan had 80 % of all runs; None where the plan's band was not calibrated, or the actual is not
+    known.
     """
 
     planned_g: float
@@ -208,6 +211,8 @@ class Deviation:
     start_error_g: float
     duration_error_g: float
     power_error_g: float
+    band_g_per_kwh: Triple | None = None
+    inside_band: bool | None = None
 
     @property
     def difference_g(self) -> float:
@@ -277,6 +282,7 @@ class Figures(NamedTuple):
     first_come_baseline_g: Bounds | None = None
     first_come_saved_g: Bounds | None = None
     first_come_estimated: bool = False
+    inside_band: bool | None = None
 
     @classmethod
     def of(cls, made: Settlement) -> Figures:
@@ -319,11 +325,15 @@ class AttemptUsed:
 
 @dataclass(frozen=True, slots=True)
 class PlanUsed:
-    """What the plan counted with: when (Unix seconds), at what power, on which forecast."""
+    """What the plan counted with: when (Unix seconds), at what power, on which forecast.
+
+    ``band_g_per_kwh`` is where 80 % of all actuals were to lie; None where it was not calibrated.
+    """
 
     spans: tuple[tuple[float, float], ...]
     watts: float
     forecast: SeriesUsed
+    band_g_per_kwh: Triple | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +439,12 @@ class Settlement:
     def signal(self) -> Signal | None:
         """What its grams rest on; None where the intensity is not known."""
         return None if self.intensity is None else self.intensity.signal
+
+    @property
+    def inside_band(self) -> bool | None:
+        """As in :class:`Deviation`; None also where nothing was compared."""
+        compared = self.planned_against_realized
+        return None if compared is None else compared.inside_band
 
     @property
     def first_come_baseline_g(self) -> Triple | None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 SHOWN = ("1/24", "1/96", "4/24", "24/24", "24/96")
 DEFINITIONS = (
     "MAPE by day ahead, issues at 00:00 UTC; job/slack in h: share of what perfect foresight "
-    "saves over run-now, issues every 6 h; band: actuals within the 80 % band"
+    "saves over run-now, issues every 6 h; band: hours, runs: planned runs of all jobs and "
+    "slacks that came within their 80 % band"
 )
 
 
@@ -25,6 +26,7 @@ def summary(figures: dict[str, Any]) -> str:
         *days,
         *(f"{cell}>" for cell in SHOWN),
         "band>",
+        "runs>",
         "issues>",
         "method",
         optional=("method", "issues"),
@@ -50,7 +52,13 @@ def _cells(scores: dict[str, Any]) -> Sequence[str]:
         *map(_number, scores["mape_percent_by_day"]),
         *(_number(shares[cell]) for cell in SHOWN),
         _number(scores["band_coverage_percent"]),
+        _number(_mean(scores["runs_inside_band_percent"])),
     ]
+
+
+def _mean(by_cell: dict[str, float | None]) -> float | None:
+    known = [value for value in by_cell.values() if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _number(value: float | None) -> str:

@@ -8,6 +8,7 @@ from providers.base import Triple
 from scheduler import sci
 from scheduler.report import schema, tables
 from scheduler.report.schema.common import null_reasons, total
+from scheduler.report.summary import bands
 from scheduler.report.units import energy, grams, per_unit, triple
 from scheduler.texts import printable
 
@@ -92,6 +93,8 @@ def table(name: str, pairs: Sequence[Pair]) -> str:
     saved = Triple(**found["saved_g"]) if found["saved_g"] else None
     label = "estimated, " if saved and found["saving_estimated"] else ""
     lines.append(f"  saved   {label}{triple(saved, grams)} against {found['baseline']}")
+    if found["planned_band"]["runs"]:
+        lines.append(f"  band    {bands(found)}")
     lines += [f"  SCI     {printable(line)}" for line in _scores(found, pairs)]
     return tables.draw("\n".join(lines), drawn, width=WIDTH)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from providers.base import BAND_PERCENT
 from scheduler.quantities import duration, significant
 from scheduler.report.schema import overrun
 from scheduler.report.units import energy, grams, litres, per_unit, signed, triple
@@ -48,6 +49,7 @@ def headline(job: Job, s: Settlement) -> list[str]:
     if job.plan is not None and job.plan.window.grams is not None:
         lines.append(f"planned      {grams(job.plan.window.grams.value)} ({job.plan.basis})")
         lines.append(f"deviation    {_deviation(s)}")
+        lines.append(f"band         {_band(s)}")
     if s.metrics:
         told = ", ".join(f"{name} {significant(value)}" for name, value in s.metrics.items())
         lines.append(f"metrics      {told}")
@@ -86,6 +88,19 @@ def _deviation(s: Settlement) -> str:
         f"{signed(d.forecast_error_g)}, start {signed(d.start_error_g)}, duration "
         f"{signed(d.duration_error_g)}, power {signed(d.power_error_g)}"
     )
+
+
+def _band(s: Settlement) -> str:
+    """Whether the run met an intensity inside the band that its plan had 80 % of all runs in."""
+    found = s.planned_against_realized
+    if found is None or found.band_g_per_kwh is None or s.intensity is None:
+        why = "it was settled before bands were calibrated"
+        return f"unknown: {s.nulls.get('planned_against_realized.band_g_per_kwh', why)}"
+    band = f"the plan's {BAND_PERCENT:.0f} % band {triple(found.band_g_per_kwh, significant)} g/kWh"
+    if found.inside_band is None:
+        return f"{band}: {s.nulls['planned_against_realized.inside_band']}"
+    where = "inside" if found.inside_band else "outside"
+    return f"{s.intensity.g_per_kwh.value:.0f} g/kWh is {where} {band}"
 
 
 def contribution(c: Contributor) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from providers.base import BAND_PERCENT
 from scheduler.models import GIVEN
 from scheduler.report.units import change, clock, zone_name
 
@@ -45,6 +46,18 @@ def assumed(plan: Plan) -> str:
     if plan.duration_source == GIVEN:
         return ""
     return f"assumed duration: {plan.duration_source}"
+
+
+def band(plan: Plan) -> str:
+    """A line about the band of its intensity; empty where no intensity is known."""
+    found = plan.window.g_per_kwh
+    if found is None:
+        return ""
+    if not plan.window.calibrated:
+        return f"band {plan.nulls.get('band_percent', 'not calibrated')}"
+    return (
+        f"band {found.low:.0f} to {found.high:.0f} g/kWh, as in {BAND_PERCENT:.0f} % of such runs"
+    )
 
 
 def _shape(series: Series, plan: Plan, now: datetime, encoding: str) -> str:

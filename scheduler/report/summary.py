@@ -73,7 +73,18 @@ def table(summary: dict[str, Any], *, width: int = 110) -> str:
             f"not in the saving: {grams(apart['saved_g']['value'])} of {len(apart['job_ids'])} "
             "job(s) that failed, were cancelled or were lost"
         )
+    if totals["planned_band"]["runs"]:
+        lines.append(bands(totals))
     return tables.draw(drawn, *lines, width=width)
+
+
+def bands(totals: dict[str, Any]) -> str:
+    """In how many runs the actual intensity lay inside the plan's band."""
+    found = totals["planned_band"]
+    return (
+        f"inside the plan's {found['aim_percent']:.0f} % band: {found['inside']} of "
+        f"{found['runs']} runs ({found['inside_percent']:.0f} %)"
+    )
 
 
 def _some(job_ids: Sequence[str]) -> str:

@@ -5,12 +5,13 @@ from scheduler.sci.deviation import Expectation
 from scheduler.sci.embodied import embodied_g
 from scheduler.sci.energy import AttemptRecord
 from scheduler.sci.methodology import boundary, methodology
-from scheduler.sci.settle import Start, resettle, settle
+from scheduler.sci.settle import NOT_CALIBRATED, Start, resettle, settle
 from scheduler.sci.uncertainty import RULE
 from scheduler.sci.work import AI_UNITS, Work, count, together, unit_name
 
 __all__ = [
     "AI_UNITS",
+    "NOT_CALIBRATED",
     "RULE",
     "AttemptRecord",
     "Expectation",

@@ -73,7 +73,7 @@ def kept_plan(expected: Expectation | str) -> PlanUsed | None:
         return None
     forecast = kept_series(expected.forecast)
     assert forecast is not None  # there is one
-    return PlanUsed(expected.spans, expected.watts, forecast)
+    return PlanUsed(expected.spans, expected.watts, forecast, expected.band)
 
 
 def series_of(kept: SeriesUsed | None) -> Series | None:
@@ -108,4 +108,4 @@ def plan_of(kept: PlanUsed | None) -> Expectation | str:
         return "what the plan counted with was not known"
     forecast = series_of(kept.forecast)
     assert forecast is not None  # there is one
-    return Expectation(kept.spans, kept.watts, forecast)
+    return Expectation(kept.spans, kept.watts, forecast, kept.band_g_per_kwh)

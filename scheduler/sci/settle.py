@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from providers.base import Journal
     from providers.series import Series
-    from scheduler.models import Basis, Contributor, Site
+    from scheduler.models import Basis, Contributor, IntensityUsed, Site
     from scheduler.sci.energy import AttemptRecord, Energy
     from scheduler.sci.work import Work
 
@@ -54,6 +54,7 @@ NO_WATER = (
     "no use of water is published for {region}: set regions.{region}.wue_l_per_kwh with its source"
 )
 NO_PLAN = "there is no plan to compare with"
+NOT_CALIBRATED = "the plan's band was not calibrated on past errors of its forecast"
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,14 @@ def settle(
     compared = _deviation(expected, attempts, energy, intensity, site, operational)
     if isinstance(compared, str):
         nulls["planned_against_realized"] = compared
+    elif isinstance(expected, Expectation):
+        compared = replace(
+            compared, band_g_per_kwh=expected.band, inside_band=_inside(expected.band, used)
+        )
+        if compared.inside_band is None:
+            why = NOT_CALIBRATED if expected.band is None else "the actual intensity is not known"
+            nulls["planned_against_realized.band_g_per_kwh"] = NOT_CALIBRATED
+            nulls["planned_against_realized.inside_band"] = why
     settlement = Settlement(
         status="provisional" if provisional else "final",
         active_kwh=energy.active_kwh,
@@ -367,6 +376,13 @@ def _deviation(
     if unread:
         return f"{unread} was held but not read, so its power cannot be compared"
     return deviation(expected, attempts, energy.profiles, series, site.pue.value)
+
+
+def _inside(band: Triple | None, used: IntensityUsed | None) -> bool | None:
+    """Whether the actual intensity of the run lies inside the plan's band; None: not known."""
+    if band is None or used is None or used.kind != "actual":
+        return None
+    return band.low <= used.g_per_kwh.value <= band.high
 
 
 def _measured_percent(energy: Energy, nulls: dict[str, str]) -> float | None:

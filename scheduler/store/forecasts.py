@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlmodel import Session
 
+    from providers.calibration import Calibration
     from scheduler.store.database import Database
 
 # Rows are read so many at a time: mostly the first one or two answer the question.
@@ -330,4 +331,12 @@ def same(a: Series, b: Series) -> bool:
         and np.array_equal(a.low, b.low)
         and np.array_equal(a.high, b.high)
         and (a.signal, a.kind, a.factors, a.flow) == (b.signal, b.kind, b.factors, b.flow)
+        and _calibrated_alike(a.calibration, b.calibration)
     )
+
+
+def _calibrated_alike(a: Calibration | None, b: Calibration | None) -> bool:
+    """Whether bands are set by the same factors, whenever the forecasts were issued."""
+    if a is None or b is None:
+        return a is b
+    return np.array_equal(a.factors, b.factors)

@@ -16,6 +16,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from providers.arrays import np
+from providers.calibration import Calibration
 from providers.series import Series, from_unix
 from scheduler.store import values
 
@@ -75,6 +76,9 @@ def pack(series: Series, notes: Sequence[str] = ()) -> bytes:
         arrays |= {name: band for name, band in bands.items() if not _same(band, told[0])}
     narrow = {name: _narrow(array) for name, array in arrays.items()}
     header["types"] = {name: array.dtype.str[1:] for name, array in narrow.items()}
+    if series.calibration is not None:
+        found = series.calibration
+        header["calibration"] = [found.from_s, found.until_s, found.factors.tolist()]
     text = json.dumps(header, separators=(",", ":")).encode()
     planes = (a.view(np.uint8).reshape(-1, a.itemsize).T.tobytes() for a in narrow.values())
     squeeze = zlib.compressobj(LEVEL, zdict=DICTIONARY)
@@ -130,8 +134,14 @@ def _from_bytes(stream: bytes) -> tuple[Series, tuple[str, ...]]:
         sources=_named(header["sources"]),
         factors=header["factors"],
         flow=header["flow"],
+        calibration=_calibration(header.get("calibration")),
     )
     return series, tuple(header["notes"])
+
+
+def _calibration(kept: Sequence[Any] | None) -> Calibration | None:
+    """What was known of past errors; None in rows from before it was kept."""
+    return None if kept is None else Calibration(kept[0], kept[1], np.array(kept[2]))
 
 
 def _told(

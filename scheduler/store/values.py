@@ -122,6 +122,8 @@ def figures_of(payload: str) -> Figures:
     """The figures of a settlement as it is stored; whatever error its damage leads to."""
     content = json.loads(packed.unpack(payload))
     content["signal"] = (content["intensity"] or {}).get("signal")
+    compared = content.get("planned_against_realized") or {}
+    content["inside_band"] = compared.get("inside_band")
     for name, value in (content.get("first_come") or {}).items():
         content[f"first_come_{name}"] = value
     found = ((name, content[name]) for name in Figures._fields if name in content)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 START = datetime(2024, 1, 1, tzinfo=UTC)
 FIELDS = {
     "region", "from", "to", "issues", "methods", "mape_percent_by_day", "zero_actuals_excluded",
-    "captured_share_percent", "band_coverage_percent", "fit_seconds", "predict_ms",
+    "captured_share_percent", "band_coverage_percent", "runs_inside_band_percent", "fit_seconds",
+    "predict_ms",
     "null_reasons",
 }  # fmt: skip
 CELLS = {f"{job}/{slack}" for job in (1, 4, 12, 24) for slack in (24, 48, 96)}

@@ -64,6 +64,7 @@ def test_a_plan_in_json_has_every_field_and_reasons_for_nulls(
     plan = document["plan"]
     assert set(plan) == {
         "region", "start", "end", "segments", "basis", "expected_g", "run_now_g",
+        "g_per_kwh", "band_percent",
         "saving_percent", "signal", "power", "forecast", "latest_safe_start", "reason",
         "alternatives", "assumed", "cost", "goes_on_at", "null_reasons",
     }  # fmt: skip
@@ -74,6 +75,9 @@ def test_a_plan_in_json_has_every_field_and_reasons_for_nulls(
     assert plan["power"] == {
         "value_w": 1000, "low_w": 1000, "high_w": 1000, "source": "declared", "detail": "--power",
     }  # fmt: skip
+    assert plan["g_per_kwh"]["value"] == pytest.approx(50)
+    assert plan["band_percent"] is None
+    assert "not calibrated" in plan["null_reasons"]["band_percent"]
     assert plan["segments"] == [{k: plan[k] for k in ("region", "start", "end")}]
     assert [a["region"] for a in plan["alternatives"]] == ["local"]
     assert plan["alternatives"][0]["dispatchable"] is True

@@ -7,9 +7,11 @@ import gzip
 import io
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
@@ -295,3 +297,37 @@ def test_stamps_that_jitter_are_stored_on_round_times_and_it_is_said(
     assert note in result.err
     (stored,) = lowtide("history", "list", "--json").json["history"]
     assert (stored["from"], stored["hours"]) == ("2026-01-01T00:00:00Z", 24)
+
+
+@pytest.mark.parametrize("days", [60, 20])
+def test_a_plan_learned_from_history_has_a_calibrated_band(
+    lowtide: Callable[..., Any], tmp_path: Path, days: int
+) -> None:
+    """Four weeks of errors are needed, and the first week of a history tells none."""
+    (tmp_path / "config.yaml").write_text(
+        "providers: [forecaster, climatology]\nregions: {local: {zone: DE}}\n"
+    )
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    noise = np.random.default_rng(1).normal(0, 20, days * 24)
+    rows = [
+        f"{now - timedelta(hours=days * 24 - h):%Y-%m-%dT%H:%MZ},DE,"
+        f"{400 + 90 * np.cos(h / 24 * 2 * np.pi) + noise[h]:.1f}"
+        for h in range(days * 24)
+    ]
+    done = lowtide("history", "import", str(_file(tmp_path, *rows)))
+    assert done.code == 0, done.err
+    asked = ("plan", "--duration", "4h", "--deadline", "24h", "--power", "1kW", "--alone")
+    plan = lowtide(*asked, "--json").json["plan"]
+    text = lowtide(*asked).out
+    if days == 20:
+        assert plan["band_percent"] is None
+        assert "too few errors" in plan["null_reasons"]["band_percent"]
+        assert "band not calibrated: too few errors" in text
+        return
+    assert plan["band_percent"] == 80
+    low, value, high = (plan["g_per_kwh"][end] for end in ("low", "value", "high"))
+    assert f"band {low:.0f} to {high:.0f} g/kWh, as in 80 % of such runs" in text
+    # The noise of four hours evens out: half of 20 g/kWh to either side, times 1.28.
+    assert 6 < value - low < 26
+    assert 6 < high - value < 26
+    assert plan["expected_g"]["low"] == pytest.approx(4 * low)

@@ -42,6 +42,7 @@ PROVIDERS = (
     {"transport"},
     {"forecaster", "catalogue", "settings", "surroundings", "typical"},
     {"series", "journal"},
+    {"calibration"},
     {"arrays"},
     {"base", "files"},
     {"clocks", "errors", "host"},
@@ -81,6 +82,7 @@ KNOWS = {
     "providers/intensity": {
         "arrays",
         "base",
+        "calibration",
         "errors",
         "files",
         "forecaster",
@@ -90,7 +92,7 @@ KNOWS = {
         "transport",
         "typical",
     },
-    "providers/forecaster": {"arrays", "errors"},
+    "providers/forecaster": {"arrays", "calibration", "errors"},
     "providers/hardware": {
         "base",
         "errors",

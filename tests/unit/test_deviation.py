@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 
 from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
 from providers.series import Series, from_unix
-from scheduler.models import Deviation, Settlement, Site
-from scheduler.sci import AttemptRecord, Expectation, count, settle
+from scheduler.models import Deviation, JobState, Settlement, Site
+from scheduler.report import summary
+from scheduler.report.schema.totals import JobCost, Totals
+from scheduler.sci import AttemptRecord, Expectation, count, resettle, settle
+from scheduler.store import values
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 S0 = T0.timestamp()
@@ -62,8 +66,9 @@ def _settled(
     *attempts: AttemptRecord,
     actual: list[float] | None = None,
     site: Site = SITE,
+    kind: Any = "actual",
 ) -> Settlement:
-    grid = _series(FLAT if actual is None else actual)
+    grid = _series(FLAT if actual is None else actual, kind)
     return settle(
         attempts=attempts,
         site=site,
@@ -196,3 +201,60 @@ def test_the_errors_add_up_to_the_difference(
     d = _deviation(_plan(spans, foretold, kw), _attempt(start, ran, powers), actual=actual)
     scale = max(abs(d.planned_g), abs(d.realized_g), 1.0)
     assert sum(_errors(d)) == pytest.approx(d.difference_g, abs=1e-9 * scale)
+
+
+BAND = Triple(180.0, 200.0, 230.0)
+
+
+def test_the_actual_of_the_run_is_held_against_the_plans_band() -> None:
+    expected = replace(_plan([(1, 3)], FLAT), band=BAND)
+    inside = _deviation(expected, _attempt(1, 2, 1.0), actual=[229.0] * 12)
+    assert (inside.band_g_per_kwh, inside.inside_band) == (BAND, True)
+    outside = _deviation(expected, _attempt(1, 2, 1.0), actual=[231.0] * 12)
+    assert outside.inside_band is False
+
+
+def test_without_a_calibrated_band_nothing_is_said_of_it() -> None:
+    s = _settled(_plan([(1, 3)], FLAT), _attempt(1, 2, 1.0))
+    assert s.planned_against_realized is not None
+    assert s.planned_against_realized.band_g_per_kwh is None
+    assert s.inside_band is None
+    assert "not calibrated" in s.nulls["planned_against_realized.inside_band"]
+
+
+def test_an_estimate_is_not_held_against_the_band() -> None:
+    expected = replace(_plan([(1, 3)], FLAT), band=BAND)
+    s = _settled(expected, _attempt(1, 2, 1.0), kind="estimate")
+    assert s.planned_against_realized is not None
+    assert s.planned_against_realized.band_g_per_kwh == BAND
+    assert s.inside_band is None
+    assert "actual" in s.nulls["planned_against_realized.inside_band"]
+
+
+def test_sums_say_in_how_many_runs_the_actual_lay_inside() -> None:
+    banded = replace(_plan([(1, 3)], FLAT), band=BAND)
+    grids = [190.0, 200.0, 210.0, 300.0]
+    found = [_settled(banded, _attempt(1, 2, 1.0), actual=[g] * 12) for g in grids]
+    found.append(_settled(_plan([(1, 3)], FLAT), _attempt(1, 2, 1.0)))
+    sums = Totals()
+    for n, s in enumerate(found):
+        kept = values.figures(values.figures_text(s))
+        assert kept == values.figures_of(values.settlement_text(s))
+        sums.add(JobCost(str(n), JobState.SUCCEEDED, kept))
+    said = sums.as_json()["planned_band"]
+    assert said == {"runs": 4, "inside": 3, "inside_percent": 75.0, "aim_percent": 80.0}
+    assert summary.bands({"planned_band": said}) == (
+        "inside the plan's 80 % band: 3 of 4 runs (75 %)"
+    )
+    none = Totals().as_json()
+    assert none["planned_band"]["inside_percent"] is None
+    assert "calibrated band" in none["null_reasons"]["planned_band.inside_percent"]
+
+
+def test_a_settlement_made_once_more_knows_the_band() -> None:
+    expected = replace(_plan([(1, 3)], FLAT), band=BAND)
+    attempt = _attempt(1, 2, 1.0)
+    s = _settled(expected, attempt)
+    assert s.evidence is not None
+    again = resettle(s.evidence, [attempt.journal], count(()))
+    assert again.planned_against_realized == s.planned_against_realized

@@ -211,6 +211,7 @@ def test_the_deviation_is_told_with_its_parts_or_its_reason(make_job: Make) -> N
         "basis": "operational", "planned_g": pytest.approx(240), "realized_g": pytest.approx(720),
         "difference_g": pytest.approx(480), "forecast_error_g": 0.0,
         "start_error_g": pytest.approx(480), "duration_error_g": 0.0, "power_error_g": 0.0,
+        "band_g_per_kwh": None, "inside_band": None,
     }  # fmt: skip
     shown = terminal.report(make_job(), s, tz=UTC)
     assert "+480 g against 240 g planned, operational: forecast 0 g, start +480 g" in shown

@@ -46,7 +46,11 @@ _PLAIN_AFTER = (
     ("pue_source", "pue.source"),
     ("largest_uncertainty", "largest_uncertainty"),
 )
-_LATER_FIGURES = (("water_l", "water.litres"),)
+_LATER_FIGURES = (
+    ("water_l", "water.litres"),
+    ("plan_band_g_per_kwh", "planned_against_realized.band_g_per_kwh"),
+)
+_LATER_PLAIN = (("inside_band", "planned_against_realized.inside_band"),)
 COLUMNS: tuple[str, ...] = (
     *(name for name, _ in _PLAIN_BEFORE),
     *(column for name, _ in _FIGURES for column in (f"{name}_low", name, f"{name}_high")),
@@ -57,6 +61,7 @@ COLUMNS: tuple[str, ...] = (
     "notes",
     "reasons",
     *(column for name, _ in _LATER_FIGURES for column in (f"{name}_low", name, f"{name}_high")),
+    *(name for name, _ in _LATER_PLAIN),
 )
 # A cell that begins so is a formula to a spreadsheet (OWASP, CSV Injection), also where the
 # sign is the full-width one.
@@ -82,15 +87,14 @@ def write(entries: Iterable[Entry]) -> str:
 def _row(report: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     reasons: dict[str, str] = {}
-    for name, path in (*_PLAIN_BEFORE, *_PLAIN_AFTER):
+    for name, path in (*_PLAIN_BEFORE, *_PLAIN_AFTER, *_LATER_PLAIN):
         row[name] = _at(report, path)
         if row[name] is None:
-            reasons[name] = report["null_reasons"][path]
+            reasons[name] = _why(report, path)
     for name, path in (*_FIGURES, *_LATER_FIGURES):
         figure = _at(report, path)
         if figure is None:
-            nulls = report["null_reasons"]
-            reasons[name] = nulls[path] if path in nulls else nulls[path.partition(".")[0]]
+            reasons[name] = _why(report, path)
             figure = dict.fromkeys(("low", "value", "high"))
         elif figure["high"] is None:
             reasons[f"{name}_high"] = report["null_reasons"][f"{path}.high"]
@@ -108,6 +112,12 @@ def _at(report: dict[str, Any], path: str) -> Any:
     for part in path.split("."):
         found = None if found is None else found[part]
     return found
+
+
+def _why(report: dict[str, Any], path: str) -> str:
+    """Why a figure is not known: for a reason of its own, or of the object that it stands in."""
+    nulls: dict[str, str] = report["null_reasons"]
+    return nulls[path] if path in nulls else nulls[path.partition(".")[0]]
 
 
 def _cell(value: Any) -> str:

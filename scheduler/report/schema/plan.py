@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from providers.base import BAND_PERCENT
 from scheduler.report.schema.common import figure, iso, null_reasons
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "goes_on_at": iso(plan.goes_on_at),
         "basis": plan.basis,
         "expected_g": figure(window.grams),
+        "g_per_kwh": figure(window.g_per_kwh),
+        "band_percent": BAND_PERCENT if window.calibrated else None,
         "run_now_g": figure(plan.run_now.grams),
         "saving_percent": plan.saving_percent,
         "signal": plan.signal,
@@ -55,6 +58,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
     reasons = {k.replace("power.value_w", "power"): v for k, v in plan.nulls.items()}
     reasons.setdefault("latest_safe_start", "no deadline bounds its start")
+    for name in ("g_per_kwh", "band_percent"):
+        reasons.setdefault(name, plan.nulls.get("expected_g", "planned before it was noted"))
     reasons["assumed"] = "no duration was given"
     reasons["goes_on_at"] = "it has not paused"
     reasons["cost"] = "no price is set for the region (regions.<name>.price)"

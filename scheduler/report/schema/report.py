@@ -208,6 +208,7 @@ def _evidence_reasons(s: Settlement) -> dict[str, str]:
         f"{at}.first_come.intensity": s.nulls.get("first_come", ""),
         f"{at}.planned": s.nulls.get("planned_against_realized", ""),
         f"{at}.site.hardware": s.nulls.get("hardware", ""),
+        f"{at}.planned.band_g_per_kwh": sci.NOT_CALIBRATED,
         f"{at}.home.hardware": "no hardware is counted there",
         f"{at}.home.water": "no use of water is known there",
         f"{at}.site.water": s.nulls.get("water", ""),
@@ -234,7 +235,8 @@ def _deviation(s: Settlement | None) -> dict[str, Any] | None:
     if s is None or s.planned_against_realized is None:
         return None
     d = s.planned_against_realized
-    return {"basis": "operational", "difference_g": d.difference_g} | asdict(d)
+    sides = {"basis": "operational", "difference_g": d.difference_g} | asdict(d)
+    return sides | {"band_g_per_kwh": figure(d.band_g_per_kwh)}
 
 
 def _boundary(s: Settlement | None) -> dict[str, list[str]] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from providers.base import Triple
+from providers.base import BAND_PERCENT, Triple
 from scheduler.models import Figures, JobState
 from scheduler.report.schema.common import figure, null_reasons
 
@@ -101,6 +101,7 @@ class _Savings:
         }
 
 
+NO_BAND = {"inside_percent": "no job here has a calibrated band and a known actual intensity"}
 OPEN = {"high": "of a job in the sum no upper bound is known"}
 
 
@@ -117,6 +118,8 @@ class Totals:
         self._signals: Counter[str] = Counter()
         # Percent measured times kWh, of how many.
         self._measured = self._judged_kwh = 0.0
+        # Runs whose plan had a calibrated band, and how many actuals lay inside.
+        self._banded = self._inside = 0
 
     def add(self, cost: JobCost, *, inner: bool = False) -> None:
         """Count a job with what it has cost; ``inner``: it ran within a job that is counted here,
@@ -131,6 +134,9 @@ class Totals:
             each.add(cost.job_id, None if spent is None else getattr(spent, name))
         if spent is not None and spent.signal is not None:
             self._signals[spent.signal] += 1
+        if spent is not None and spent.inside_band is not None:
+            self._banded += 1
+            self._inside += spent.inside_band
         failed = cost.state.ended and cost.state is not JobState.SUCCEEDED
         (self._unsuccessful if failed else self._savings).add(cost)
         if spent is not None and spent.measured_percent is not None and spent.reserved_kwh:
@@ -151,6 +157,12 @@ class Totals:
             "measured_percent": min(100.0, self._measured / self._judged_kwh)
             if self._judged_kwh > 0
             else None,
+            "planned_band": {
+                "runs": self._banded,
+                "inside": self._inside,
+                "inside_percent": 100.0 * self._inside / self._banded if self._banded else None,
+                "aim_percent": BAND_PERCENT,
+            },
             "baseline": BASELINE,
             "unsuccessful": apart if self._unsuccessful.job_ids else None,
         }
@@ -160,7 +172,7 @@ class Totals:
             for name in ("reserved_kwh", "operational_g", "embodied_g", "saved_g")
             if lacking[name]
         }
-        why = {**OPEN, "unsuccessful": "no job here failed, was cancelled or was lost"}
+        why = {**OPEN, **NO_BAND, "unsuccessful": "no job here failed, was cancelled or was lost"}
         if len(self._signals) > 1:
             mixed = ", ".join(f"{n} on {signal}" for signal, n in sorted(self._signals.items()))
             content |= dict.fromkeys(_BY_SIGNAL)
