@@ -228,13 +228,17 @@ def assert_series_whole(store: Store) -> None:
     _each(store, fault_of)
 
 
+def story(store: Store, job: Job) -> str:
+    """What has become of a job, with the times (Unix s), in one line."""
+    events = store.jobs.events(job.id)
+    said = (f"{e.at.timestamp():.1f} {e.kind}: {e.detail}" for e in events)
+    return f"{job.id}: " + "; ".join(said)
+
+
 def _each(store: Store, fault_of: Callable[[Job], str]) -> None:
     found = [(job, fault) for job in store.jobs.find() if (fault := fault_of(job))]
     told = "\n".join(f"{job.id} ({job.state}: {job.reason}): {fault}" for job, fault in found)
-    stories = [
-        f"\n{job.id}: " + "; ".join(f"{e.kind}: {e.detail}" for e in store.jobs.events(job.id))
-        for job, _ in found[:5]
-    ]
+    stories = [f"\n{story(store, job)}" for job, _ in found[:5]]
     assert not found, f"{len(found)} jobs:\n{told}\n" + "".join(stories)
 
 

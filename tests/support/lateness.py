@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scheduler.models import JobState
+from support import aftermath
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -102,7 +103,8 @@ def of(
             cause = RUNNER
         found.tried += claimed in starts and latest < claimed + period_s
         if cause == PASSED_OVER:
-            found.broken.append(f"{job.id}: latest {latest}, claimed {claimed}")
+            said = f"ready {ready}, latest {latest}, claimed {claimed}"
+            found.broken.append(f"{said}\n{aftermath.story(store, job)}")
         if attempts and begun > latest:
             found.starts[cause].append(begun - latest)
         if job.deadline_met is False:

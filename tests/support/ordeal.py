@@ -19,11 +19,10 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from providers.runner import proc
-from scheduler import origin
 from support import aftermath, kills, lateness
 from support.feed import Feed, write_trace
 from support.fleet import LOWTIDE, Fleet, until
-from support.passes import Passes
+from support.passes import NOTING, Passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -98,18 +97,14 @@ class Ordeal:
         self.marks.mkdir()
         write_trace(folder / "trace.csv", ZONE, seed)
         self._editions = tuple(f"{CONFIG}{each}\n" for each in (f"{regions}\n{KNOWN}", *editions))
-        self.fleet = Fleet(folder, self._editions[0], environ)
+        self.fleet = Fleet(folder, self._editions[0], environ, NOTING)
         self.lateness = lateness.Lateness()
         self.tried: dict[str, int] = {}
         self._rng = random.Random(f"{seed}-kills")
         self._daemons = [self.fleet.up(home) for home in range(homes)]
         self._feeds: list[Feed] = []
-        shared = folder / "runs" if "shared_runs" in regions else None
-        self._owners = tuple(
-            origin.here(self.home(n), shared, self.fleet.env(n)).owner for n in range(homes)
-        )
         until(lambda: all(self.home(n).joinpath("daemon.lock").exists() for n in range(homes)))
-        self.passes = Passes(self.store, self._owners)
+        self.passes = Passes([self.home(n) for n in range(homes)])
 
     def home(self, n: int) -> Path:
         """The home of one of the fleet."""
@@ -169,7 +164,6 @@ class Ordeal:
                 raise AssertionError(
                     "some never end, or are never settled:\n" + "\n".join(left)
                 ) from e
-        self.passes.close()
         for daemon in self._daemons:
             daemon.terminate()
             assert daemon.wait(HANG_S) == 0, "a daemon did not end in peace"
@@ -322,7 +316,6 @@ def ordeal(folder: Path, regions: str, **options: Any) -> Iterator[Ordeal]:
             yield made
         finally:
             print(made.told())  # noqa: T201 -- shown by pytest where the test fails
-            made.passes.close()
             kills.end_strays(folder)
             made.fleet.close()
     finally:

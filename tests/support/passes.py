@@ -1,33 +1,46 @@
-"""Passes of daemons as they were seen from outside.
+"""Passes of daemons that have come to their end, by the note that each of them leaves in its home.
 
-A daemon notes the beginning of each pass in the store (its beat). Of two beats of one daemon the
-earlier one's pass has come to its end, unless the daemon was hindered in between.
+A pass takes two turns at the engines, and others may come in between: only when the second one is
+over has it done all that it could for every job. So passes may overlap, and those that were killed,
+failed, or never got their second turn leave no note.
 """
 
 from __future__ import annotations
 
-import threading
-from bisect import bisect_right, insort
-from collections import defaultdict
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from scheduler.store import Store
+NOTES = "passes.txt"
+# A lowtide whose passes note by which time (Unix s) they went, and when they had ended. Only those
+# of the leader look at every job: one without a plan is no other's to start.
+_MAIN = f"""import runpy, time
+from scheduler.engine import dispatch, leading
+look = dispatch.dispatch
 
-LOOK_S = 0.05
+def noting(ctx, now, next_pass):
+    look(ctx, now, next_pass)
+    lease = leading.leader(ctx, now)
+    if lease is not None and lease.owner == ctx.here.owner:
+        with (ctx.config.home / "{NOTES}").open("a") as notes:
+            print(now.timestamp(), time.time(), file=notes)
+
+dispatch.dispatch = noting
+runpy.run_module("scheduler", run_name="__main__", alter_sys=True)
+"""
+NOTING = (sys.executable, "-P", "-c", _MAIN)
 Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Passes that have come to their end: when they began, and by when they had ended (Unix s), in
-    order; and when a daemon was ``hindered``, with whether that was within a pass.
+    """Passes that have come to their end: the time that they went by, and when they had ended (Unix
+    s), in order; and when a daemon was ``hindered``, with whether that was within a pass.
     """
 
     whole: tuple[Span, ...]
@@ -35,40 +48,19 @@ class Seen:
 
 
 class Passes:
-    """Looks at the beats of some daemons, until it is closed."""
+    """Those of some homes whose daemons were started by :data:`NOTING`."""
 
-    def __init__(
-        self, opened: Callable[[], AbstractContextManager[Store]], owners: tuple[str, ...]
-    ) -> None:
-        self._beats: dict[str, set[float]] = defaultdict(set)
+    def __init__(self, homes: Sequence[Path]) -> None:
+        self._homes = homes
         self._hindered: list[tuple[float, bool]] = []
-        self._opened, self._owners, self._over = opened, owners, threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="passes", daemon=True)
-        self._thread.start()
 
     def hindered(self, *, in_pass: bool) -> None:
         """A daemon was killed, or lost its connection, just now."""
         self._hindered.append((datetime.now(UTC).timestamp(), in_pass))
 
-    def close(self) -> None:
-        """Look no more."""
-        self._over.set()
-        self._thread.join()
-
     def seen(self) -> Seen:
         """All of them, until now."""
-        found: list[Span] = []
-        hindered = sorted(at for at, _ in self._hindered)
-        for beats in self._beats.values():
-            seen = sorted(beats)
-            for begun, later in pairwise(seen):
-                if bisect_right(hindered, begun) == bisect_right(hindered, later):
-                    insort(found, (begun, later))
-        return Seen(tuple(found), tuple(sorted(self._hindered)))
-
-    def _watch(self) -> None:
-        with self._opened() as store:
-            while not self._over.wait(LOOK_S):
-                for owner in self._owners:
-                    if (beat := store.beats.last(f"tick {owner}")) is not None:
-                        self._beats[owner].add(beat.timestamp())
+        paths = [home / NOTES for home in self._homes]
+        lines = [line for path in paths if path.exists() for line in path.read_text().splitlines()]
+        spans = [(float(begun), float(over)) for begun, over in map(str.split, lines)]
+        return Seen(tuple(sorted(spans)), tuple(sorted(self._hindered)))

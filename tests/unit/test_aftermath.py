@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support import aftermath, lateness
 from support.database import damage
-from support.passes import Seen
+from support.passes import NOTES, Passes, Seen
 
 from scheduler import engine
 
@@ -189,6 +189,30 @@ def test_a_deadline_that_a_whole_pass_has_passed_over_is_seen(desk: Desk) -> Non
     # A pass that could wait for the next one might.
     assert not lateness.of(desk.ctx.store, Seen(((at - 30, at),)), since, (), 10).broken
     assert lateness.of(desk.ctx.store, Seen(((at - 5, at),)), since, (), 10).broken
+
+
+def test_a_pass_that_another_one_overlaps_counts_once_it_is_over(desk: Desk) -> None:
+    job_id = desk.submit("true", deadline="2h")
+    latest = desk.job(job_id).spec.latest_start
+    assert latest is not None
+    since = {job_id: desk.clock.now.timestamp()}
+    desk.tick(hours=1.5)
+    at, claimed = latest.timestamp() - 5, desk.clock.now.timestamp()
+    # The other one has claimed it: its own end is of no matter, nor is one that has no end.
+    other = (claimed, claimed + 60)
+    for over, broken in ((claimed + 30, 0), (claimed + 90, 0), (claimed, 1), (claimed - 30, 1)):
+        seen = Seen(((at, over), other))
+        found = lateness.of(desk.ctx.store, seen, since, (), 10)
+        assert len(found.broken) == broken, over
+    assert not lateness.of(desk.ctx.store, Seen((other,)), since, (), 10).broken
+
+
+def test_only_passes_that_have_come_to_their_end_are_seen(tmp_path: Path) -> None:
+    passes = Passes([tmp_path / "h0", tmp_path / "h1", tmp_path / "h2"])
+    for home, notes in (("h0", "7.5 9.25\n10.5 11.0\n"), ("h1", "8.5 9.0\n")):
+        (tmp_path / home).mkdir()
+        (tmp_path / home / NOTES).write_text(notes)
+    assert passes.seen().whole == ((7.5, 9.25), (8.5, 9.0), (10.5, 11.0))
 
 
 def test_late_starts_are_counted_by_cause(desk: Desk) -> None:
