@@ -26,7 +26,7 @@ DEAD = "a daemon was dead"
 BUSY = "the machine was busy: passes lay further apart than their period"
 BUSY_START = "the machine was busy: claimed in time, and begun later"
 RUNNER = "claimed in time, and its runner was killed on its way"
-TOO_NEAR = "it was queued less than a period before"
+TOO_NEAR = "it was queued, or might start, less than a period before"
 PREDECESSOR = "what it waits for ended too late"
 CAPACITY = "no slots were free"
 # What a job's story says where it may not have slots that it is due to get.
@@ -97,8 +97,9 @@ def of(
         attempts, latest = store.jobs.attempts(job.id), _unix(job.spec.latest_start)
         claimed = _unix(attempts[0].claimed_at if attempts else job.ended_at)
         begun = _unix(attempts[0].started_at) if attempts and attempts[0].started_at else claimed
-        ready = max([since, *_ends_before(store, job)])
-        cause = _cause(store, job, seen, (since, ready, latest, claimed, begun), period_s)
+        free = max(since, _unix(job.spec.release))
+        ready = max([free, *_ends_before(store, job)])
+        cause = _cause(store, job, seen, (free, ready, latest, claimed, begun), period_s)
         if cause == BUSY_START and (job.id, 1) in killed:
             cause = RUNNER
         found.tried += claimed in starts and latest < claimed + period_s
@@ -121,7 +122,7 @@ def _cause(
     times: tuple[float, float, float, float, float],
     period_s: float,
 ) -> str:
-    since, ready, latest, claimed, begun = times
+    free, ready, latest, claimed, begun = times
     crowded = any(
         e.kind == "waiting" and e.detail.startswith(NO_SLOTS) and _unix(e.at) < claimed
         for e in store.jobs.events(job.id)
@@ -134,7 +135,7 @@ def _cause(
     if claimed <= latest < begun:
         return BUSY_START
     if latest < ready + period_s:
-        return TOO_NEAR if ready == since else PREDECESSOR
+        return TOO_NEAR if ready == free else PREDECESSOR
     hindered = [in_pass for at, in_pass in seen.hindered if latest - period_s <= at <= claimed]
     return BUSY if not hindered else IN_PASS if any(hindered) else DEAD
 

@@ -56,6 +56,8 @@ HANG_S = 300.0
 WEIGHTS = {"runner": 36, "daemon": 3, "call": 3, "connection": 3, "client": 2, "machine": 1}
 # What the journal calls a kind that was met at its point, where it has another name.
 MET = {"call": "executor call", "connection": "transaction", "machine": "daemon"}
+# After so many kills one pass is let come to its end: on a busy machine none would in between.
+CALM = 30
 # In a life of so many kills some deadline comes near.
 ENOUGH = 100
 # In one of so many all has come about that the jobs can do, however busy the machine is.
@@ -123,12 +125,16 @@ class Ordeal:
             environ = self.fleet.env(n)
             self._feeds.append(Feed(self.folder, environ, self.marks, f"{self.seed}-{n}", width))
         try:
-            progress, kinds = time.monotonic(), WEIGHTS | dict.fromkeys(more, 3)
+            progress, calm = time.monotonic(), CALM
+            kinds = WEIGHTS | dict.fromkeys(more, 3)
             if self.url is not None:
                 del kinds["connection"]  # the lock that it looks for is SQLite's
             unmet = self._rng.sample([*kinds], len(kinds))
             while unmet or len(self.journal.kills) < count:
                 before = len(self.journal.kills)
+                if before >= calm:
+                    self._wait_for_pass()
+                    calm = before + CALM
                 later = self._rng.choices([*kinds], [*kinds.values()])[0]
                 kind = unmet[-1] if unmet else later
                 (more.get(kind) or getattr(self, f"_kill_{kind}"))()
@@ -196,6 +202,10 @@ class Ordeal:
         counts = (self.journal.counts(), dict(lived), self.tried)
         said = (f"{SEED}={self.seed}", self.journal.told(), *counts, self.lateness.told())
         return "\n".join(map(str, said))
+
+    def _wait_for_pass(self) -> None:
+        since = time.time()
+        until(lambda: any(at > since for at, _ in self.passes.seen().whole), HANG_S)
 
     def _is_over(self, store: Store) -> bool:
         for n, daemon in enumerate(self._daemons):

@@ -191,6 +191,14 @@ def test_a_deadline_that_a_whole_pass_has_passed_over_is_seen(desk: Desk) -> Non
     assert lateness.of(desk.ctx.store, Seen(((at - 5, at),)), since, (), 10).broken
 
 
+def test_a_pass_before_the_earliest_start_of_a_job_leaves_it(desk: Desk) -> None:
+    job_id = desk.submit("true", earliest="1h", deadline="2h")
+    at, since = desk.job(job_id).spec.release.timestamp(), {job_id: desk.clock.now.timestamp()}
+    for begun, broken in ((at - 1, 0), (at + 1, 1)):
+        found = lateness.of(desk.ctx.store, Seen(((begun, begun + 5),)), since, (), 10)
+        assert len(found.broken) == broken, begun
+
+
 def test_a_pass_that_another_one_overlaps_counts_once_it_is_over(desk: Desk) -> None:
     job_id = desk.submit("true", deadline="2h")
     latest = desk.job(job_id).spec.latest_start
