@@ -107,7 +107,8 @@ def of(
             said = f"ready {ready}, latest {latest}, claimed {claimed}"
             found.broken.append(f"{said}\n{aftermath.story(store, job)}")
         if attempts and begun > latest:
-            found.starts[cause].append(begun - latest)
+            # What delayed a late claim has no part in how long its runner took to begin.
+            found.starts[cause].append((claimed if claimed > latest else begun) - latest)
         if job.deadline_met is False:
             assert job.spec.deadline is not None
             late_s = _unix(job.ended_at) - _unix(job.spec.deadline)

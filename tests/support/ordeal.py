@@ -56,8 +56,8 @@ HANG_S = 300.0
 WEIGHTS = {"runner": 36, "daemon": 3, "call": 3, "connection": 3, "client": 2, "machine": 1}
 # What the journal calls a kind that was met at its point, where it has another name.
 MET = {"call": "executor call", "connection": "transaction", "machine": "daemon"}
-# After so many kills one pass is let come to its end: on a busy machine none would in between.
-CALM = 30
+# After so many kills some passes are let come to their end: on a busy machine none would between.
+CALM, PASSES = 30, 3
 # In a life of so many kills some deadline comes near.
 ENOUGH = 100
 # In one of so many all has come about that the jobs can do, however busy the machine is.
@@ -133,7 +133,7 @@ class Ordeal:
             while unmet or len(self.journal.kills) < count:
                 before = len(self.journal.kills)
                 if before >= calm:
-                    self._wait_for_pass()
+                    self._wait_for_passes()
                     calm = before + CALM
                 later = self._rng.choices([*kinds], [*kinds.values()])[0]
                 kind = unmet[-1] if unmet else later
@@ -203,9 +203,9 @@ class Ordeal:
         said = (f"{SEED}={self.seed}", self.journal.told(), *counts, self.lateness.told())
         return "\n".join(map(str, said))
 
-    def _wait_for_pass(self) -> None:
+    def _wait_for_passes(self) -> None:
         since = time.time()
-        until(lambda: any(at > since for at, _ in self.passes.seen().whole), HANG_S)
+        until(lambda: sum(at > since for at, _ in self.passes.seen().whole) >= PASSES, HANG_S)
 
     def _is_over(self, store: Store) -> bool:
         for n, daemon in enumerate(self._daemons):
