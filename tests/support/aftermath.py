@@ -154,7 +154,7 @@ def assert_lost_only_if(store: Store, killed: Collection[tuple[str, int]]) -> No
         bad = {str(JobState.LOST)} | ({str(JobState.FAILED)} if job.spec.name == SOUND else set())
         lost = {a.number: a.outcome for a in attempts if a.outcome in bad}
         found = {n: said for n, said in lost.items() if (job.id, n) not in killed}
-        return f"attempts {found} went wrong, and nobody killed their runners" if found else ""
+        return f"attempts {found} went wrong, and their runners were not killed" if found else ""
 
     _each(store, fault_of)
 

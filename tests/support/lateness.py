@@ -44,7 +44,7 @@ class Lateness:
     ends: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     broken: list[str] = field(default_factory=list)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """A line a cause."""
         lines = []
         for what, by_cause in (("late starts", self.starts), ("missed deadlines", self.ends)):
@@ -85,8 +85,7 @@ def of(
     deadline that could not be met: from one period before that moment until its start no pass
     came to its end, or none could give it slots, or what it waits for had not succeeded. What
     becomes of a job after its first start in time (an attempt that is killed, a machine too busy
-    to run it as fast as was said) is no scheduler's to promise; that it is tried again is another
-    law.
+    to run it as fast as was said) no scheduler can promise; that it is tried again is another law.
     """
     found, starts = Lateness(), {at for at, _ in seen.whole}
     for job in store.jobs.find():

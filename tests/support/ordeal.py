@@ -41,7 +41,7 @@ refresh: 1h
 meters: [model]
 sample_interval: 0.2s
 """
-# Added to what ends a config: a source that answers, and one that nobody listens for (tcpmux).
+# Added to what ends a config: a source that answers, and one where nothing listens (tcpmux).
 KNOWN = "providers: [trace]\nsources: {trace: {path: trace.csv}}"
 DEAD = '"http://127.0.0.1:1"'
 OUTAGE = f"providers: [energy_charts]\nsources: {{energy_charts: {{base_url: {DEAD}}}}}"
@@ -200,7 +200,7 @@ class Ordeal:
         """How to do it again, what was killed, what was submitted, and what was late and why."""
         lived = sum((feed.kinds for feed in self._feeds), Counter[str]())
         counts = (self.journal.counts(), dict(lived), self.tried)
-        said = (f"{SEED}={self.seed}", self.journal.told(), *counts, self.lateness.told())
+        said = (f"{SEED}={self.seed}", self.journal.told(), *counts, self.lateness.summary())
         return "\n".join(map(str, said))
 
     def _wait_for_passes(self) -> None:

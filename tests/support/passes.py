@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NOTES = "passes.txt"
 # A lowtide whose passes note by which time (Unix s) they went, and when they had ended. Only those
-# of the leader look at every job: one without a plan is no other's to start.
+# of the leader look at every job: only the leader plans one that has no plan.
 _MAIN = f"""import runpy, time
 from scheduler.engine import dispatch, leading
 look = dispatch.dispatch

@@ -111,7 +111,7 @@ def test_a_run_of_no_known_job_is_seen(desk: Desk, settled: str, tmp_path: Path)
 def test_a_loss_that_nobody_has_caused_is_seen(desk: Desk, settled: str) -> None:
     damage(desk.ctx.store, "UPDATE attempt SET outcome = 'lost' WHERE number = 1")
     aftermath.assert_lost_only_if(desk.ctx.store, {(settled, 1)})
-    with pytest.raises(AssertionError, match="nobody killed"):
+    with pytest.raises(AssertionError, match="were not killed"):
         aftermath.assert_lost_only_if(desk.ctx.store, {(settled, 2)})
 
 

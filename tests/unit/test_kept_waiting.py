@@ -76,7 +76,7 @@ def test_a_pass_that_works_is_named_and_one_that_is_stopped_is_an_error(desk: An
 
 
 class Time:
-    """Nobody waits in truth: who sleeps is that much later awake."""
+    """A clock that only moves when something sleeps, and what is to happen at which time."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
