@@ -222,6 +222,7 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
             planned = planned and not asker.has_asked
     # Else passes that outlast a tick keep each other from planning: each only begins.
     with _turn(ctx, ENDING_S) as mine:
+        hindrance = None if mine else kept_waiting(ctx)
         if mine:
             if not planned:
                 steps.do("plan", lambda: planner.replan(quiet, now, leads=leads))
@@ -236,6 +237,8 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     if leads:
         steps.do("judge forecasts", lambda: accuracy.judge(quiet, now))
     steps.over()
+    if hindrance is not None:
+        raise hindrance
     return next_moment(ctx, now)
 
 

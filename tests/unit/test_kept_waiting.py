@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,6 +109,21 @@ def test_a_pass_that_has_begun_goes_on_after_the_long_turn_of_another_one(
     desk.tick(hours=1)
     assert time.now_s >= turn_s
     assert desk.job(job_id).attempt == 1
+
+
+def test_a_pass_whose_second_turn_never_came_says_so(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "time", Time())
+    with ExitStack() as other:
+        lock = desk.ctx.config.home / "tick.lock"
+        monkeypatch.setattr(
+            engine.engine.planner, "refresh", lambda *_: other.enter_context(held(lock))
+        )
+        job_id = desk.submit("true", deadline="9h")
+        with pytest.raises(BusyError, match="another pass of"):
+            desk.tick(hours=1)
+    assert desk.job(job_id).attempt == 0
 
 
 def test_cron_and_cancel_answer_beside_a_pass_that_is_stopped(
