@@ -34,7 +34,7 @@ bench: $(VENV)/.bench ## Print the ratios of the benchmarks
 
 faults: export LOWTIDE_FAULT_KILLS ?= 1000
 faults: $(VENV)/.dev ## Kill processes 1,000 times over a life of many jobs (LOWTIDE_FAULT_SEED=...)
-	$(BIN)/python -m pytest -p no:randomly -v tests/faults
+	$(BIN)/python -m pytest -p no:randomly -v -s tests/faults
 
 build: $(VENV)/.dev ## Build wheel and source distribution
 	$(BIN)/python -m build

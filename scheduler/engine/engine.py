@@ -56,8 +56,10 @@ CRON_STEP = timedelta(seconds=60)
 TRIES = 20
 # So long (s) a pass or a command waits for another one that commands engines just now.
 TURN_S = 0.5
-# So long (s) a daemon that ends waits for it: far below the 90 s after which systemd would kill it.
-STEP_DOWN_S = 10.0
+# So long (s) a pass waits to go on at the engines, and a daemon that ends to step down: longer than
+# a turn takes (2.4 s with 1,000 running jobs, docs/database.md), and far below the 90 s after which
+# systemd would kill a daemon that ends.
+ENDING_S = 10.0
 # After this long without a daemon or a tick, nobody seems to be looking.
 ABSENCE = timedelta(minutes=2)
 # For this long a pass that went by another configuration is worth a word: cron may call it daily.
@@ -218,7 +220,9 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
             asking = ctx.with_outlook(asker)
             steps.do("ask sources", lambda: planner.refresh(asking, now))
             planned = planned and not asker.has_asked
-    with _turn(ctx) as mine:
+    # Else passes that outlast a tick keep each other from planning: each only begins.
+    with _turn(ctx, ENDING_S) as mine:
+        hindrance = None if mine else kept_waiting(ctx)
         if mine:
             if not planned:
                 steps.do("plan", lambda: planner.replan(quiet, now, leads=leads))
@@ -233,6 +237,8 @@ def tick(ctx: Context, now: datetime, next_pass: datetime | None = None) -> date
     if leads:
         steps.do("judge forecasts", lambda: accuracy.judge(quiet, now))
     steps.over()
+    if hindrance is not None:
+        raise hindrance
     return next_moment(ctx, now)
 
 
@@ -325,7 +331,7 @@ def step_down(ctx: Context) -> None:
     :class:`BusyError` or :class:`StoreUnavailable` where that is not over: then another one leads
     when our lease has run out.
     """
-    with _turn(ctx, STEP_DOWN_S) as mine:
+    with _turn(ctx, ENDING_S) as mine:
         if not mine:
             raise kept_waiting(ctx)
         leading.give_up(ctx)

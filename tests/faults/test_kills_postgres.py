@@ -33,7 +33,7 @@ def _ends_sessions(life: Ordeal, databases: Databases, url: str) -> Callable[[],
     def end() -> None:
         for pid, state, query, ended in databases.execute(url, END.format(pid=os.getpid())):
             if ended:
-                life.passes.hindered()
+                life.passes.hindered(in_pass=True)
                 life.journal.note("session", pid, f"{state}: {query}")
 
     return end

@@ -11,11 +11,12 @@ import json
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scheduler.engine.submission import iso
 from scheduler.models import JobState
 from scheduler.report import schema
 from scheduler.store import LEGAL_MOVES
@@ -27,13 +28,21 @@ if TYPE_CHECKING:
     from scheduler.models import Attempt, Job
     from scheduler.store import Store
 
+# The kernel lets the lock go with the last process of the job, however that ends. Jobs of one
+# series share theirs: each of them is to find it free.
 MARK = """umask 077
+exec 9>> "$0/.${{SERIES:-$LOWTIDE_JOB_ID}}"
+flock -n 9 || echo "beside $LOWTIDE_ATTEMPT $$" >> "$0/$LOWTIDE_JOB_ID"
 echo "start $LOWTIDE_ATTEMPT $$" >> "$0/$LOWTIDE_JOB_ID" || exit 99
 {then}
 code=$?
 echo "end $LOWTIDE_ATTEMPT $$" >> "$0/$LOWTIDE_JOB_ID"
 exit $code
 """
+# The name of a job that nothing but a kill or a wish can keep from success.
+SOUND = "sound"
+# The rule of every series here.
+MINUTELY = "* * * * *"
 STATES = frozenset(map(str, JobState))
 
 
@@ -47,7 +56,10 @@ def marking(marks: Path, then: str = ":") -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One line that a job has written: ``start`` or ``end`` of an attempt, and its own pid."""
+    """One line that a job has written: ``start`` or ``end`` of an attempt, and its own pid.
+
+    ``beside``: when it started, another one of the job, or of its series, was alive.
+    """
 
     kind: str
     attempt: int
@@ -57,7 +69,7 @@ class Mark:
 def read_marks(marks: Path) -> dict[str, list[Mark]]:
     """What each job has written, by its id, in order."""
     found: dict[str, list[Mark]] = {}
-    for path in sorted(marks.iterdir()):
+    for path in sorted(marks.glob("[!.]*")):
         lines = [line.split() for line in path.read_text().splitlines()]
         found[path.name] = [Mark(kind, int(n), int(pid)) for kind, n, pid in lines]
     return found
@@ -83,6 +95,18 @@ def is_over(store: Store) -> bool:
     )
 
 
+def tried(store: Store) -> dict[str, int]:
+    """How often that came about which the laws are about."""
+    jobs = store.jobs.find()
+    kinds = [e.kind for job in jobs for e in store.jobs.events(job.id)]
+    return {
+        "pauses": kinds.count(str(JobState.PAUSED)),
+        "occurrences": sum(job.spec.recurrence is not None for job in jobs),
+        "skipped": kinds.count("skipped"),
+        "starts after others": sum(bool(job.spec.after and job.attempt) for job in jobs),
+    }
+
+
 def assert_aftermath(store: Store, marks: Path, submitted: Collection[str]) -> None:
     """Every law, of every job; ``submitted`` are the ids that users were told."""
     assert_none_lost(store, submitted)
@@ -90,6 +114,8 @@ def assert_aftermath(store: Store, marks: Path, submitted: Collection[str]) -> N
     assert_started_once(store, marks)
     assert_settled(store)
     assert_forgotten(store)
+    assert_in_order(store)
+    assert_series_whole(store)
 
 
 def assert_none_lost(store: Store, submitted: Collection[str]) -> None:
@@ -118,13 +144,17 @@ def assert_started_once(store: Store, marks: Path) -> None:
 
 
 def assert_lost_only_if(store: Store, killed: Collection[tuple[str, int]]) -> None:
-    """No attempt (id and number) is called lost whose runner lived: it has left a receipt."""
+    """No attempt (id and number) is called lost whose runner lived: it has left a receipt.
+
+    Nor has one of a :data:`SOUND` job failed, however often it was paused.
+    """
 
     def fault_of(job: Job) -> str:
         attempts = store.jobs.attempts(job.id)
-        lost = {a.number for a in attempts if a.outcome == str(JobState.LOST)}
-        found = [n for n in sorted(lost) if (job.id, n) not in killed]
-        return f"attempts {found} are called lost, and nobody killed their runners" if found else ""
+        bad = {str(JobState.LOST)} | ({str(JobState.FAILED)} if job.spec.name == SOUND else set())
+        lost = {a.number: a.outcome for a in attempts if a.outcome in bad}
+        found = {n: said for n, said in lost.items() if (job.id, n) not in killed}
+        return f"attempts {found} went wrong, and their runners were not killed" if found else ""
 
     _each(store, fault_of)
 
@@ -153,13 +183,62 @@ def assert_forgotten(store: Store) -> None:
     assert not kept, f"their environment is still kept: {kept}"
 
 
+def assert_in_order(store: Store) -> None:
+    """No job has started before all that it waits for had succeeded."""
+
+    def fault_of(job: Job) -> str:
+        attempts = store.jobs.attempts(job.id)
+        # A claim has the time of its pass, which may see what has ended since that began.
+        begun = attempts[0].started_at if attempts else None
+        for other in map(store.jobs.get, job.spec.after if attempts else ()):
+            if other.state is not JobState.SUCCEEDED or other.ended_at is None:
+                return f"it has started, and {other.id} that it waits for is {other.state}"
+            if begun is not None and begun < other.ended_at:
+                return f"it has started before {other.id} had succeeded"
+        return ""
+
+    _each(store, fault_of)
+
+
+def assert_series_whole(store: Store) -> None:
+    """Jobs of a series follow each other, each after the end of the one before; what was left out
+    between two of them is named in the later one's story.
+
+    They are all of :data:`MINUTELY`.
+    """
+    made: dict[str, list[Job]] = defaultdict(list)
+    for job in sorted(store.jobs.find(), key=lambda job: job.spec.release):
+        made[job.spec.recurrence or ""].append(job)
+    before = {b.id: a for name, jobs in made.items() if name for a, b in pairwise(jobs)}
+
+    def fault_of(job: Job) -> str:
+        last = before.get(job.id)
+        if last is None:
+            return ""
+        # A pass that began before the last one ended may see its end, and make the next.
+        if last.ended_at is None or (job.started_at or last.ended_at) < last.ended_at:
+            return f"it has begun while {last.id} of the same series had not ended"
+        due = last.spec.release + timedelta(minutes=1)
+        said = [e.detail for e in store.jobs.events(job.id) if e.kind == "skipped"]
+        skipped = f"occurrences from {iso(due)} on, up to this one"
+        if said != ([] if due == job.spec.release else [skipped]):
+            return f"from {due} on others were due, and its story says {said}"
+        return ""
+
+    _each(store, fault_of)
+
+
+def story(store: Store, job: Job) -> str:
+    """What has become of a job, with the times (Unix s), in one line."""
+    events = store.jobs.events(job.id)
+    said = (f"{e.at.timestamp():.1f} {e.kind}: {e.detail}" for e in events)
+    return f"{job.id}: " + "; ".join(said)
+
+
 def _each(store: Store, fault_of: Callable[[Job], str]) -> None:
     found = [(job, fault) for job in store.jobs.find() if (fault := fault_of(job))]
     told = "\n".join(f"{job.id} ({job.state}: {job.reason}): {fault}" for job, fault in found)
-    stories = [
-        f"\n{job.id}: " + "; ".join(f"{e.kind}: {e.detail}" for e in store.jobs.events(job.id))
-        for job, _ in found[:5]
-    ]
+    stories = [f"\n{story(store, job)}" for job, _ in found[:5]]
     assert not found, f"{len(found)} jobs:\n{told}\n" + "".join(stories)
 
 
@@ -189,6 +268,8 @@ def _fault_of_runs(attempts: list[Attempt], written: list[Mark]) -> str:
     starts: dict[int, int] = defaultdict(int)
     runs: Mark | None = None
     for mark in written:
+        if mark.kind == "beside":
+            return f"attempt {mark.attempt} started while another one was alive: {written}"
         if mark.kind == "start":
             starts[mark.attempt] += 1
             runs = mark

@@ -1,102 +1,66 @@
-"""Passes of daemons as they were seen from outside, and what a whole one may not pass over.
+"""Passes of daemons that have come to their end, by the note that each of them leaves in its home.
 
-A daemon notes the beginning of each pass in the store (its beat). Of two beats of one daemon the
-earlier one's pass has come to its end, unless the daemon was hindered in between.
+A pass takes two turns at the engines, and others may come in between: only when the second one is
+over has it done all that it could for every job. So passes may overlap, and those that were killed,
+failed, or never got their second turn leave no note.
 """
 
 from __future__ import annotations
 
-import threading
-from bisect import bisect_right, insort
-from collections import defaultdict
+import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from scheduler.models import Job
-    from scheduler.store import Store
+NOTES = "passes.txt"
+# A lowtide whose passes note by which time (Unix s) they went, and when they had ended. Only those
+# of the leader look at every job: only the leader plans one that has no plan.
+_MAIN = f"""import runpy, time
+from scheduler.engine import dispatch, leading
+look = dispatch.dispatch
 
-LOOK_S = 0.05
+def noting(ctx, now, next_pass):
+    look(ctx, now, next_pass)
+    lease = leading.leader(ctx, now)
+    if lease is not None and lease.owner == ctx.here.owner:
+        with (ctx.config.home / "{NOTES}").open("a") as notes:
+            print(now.timestamp(), time.time(), file=notes)
+
+dispatch.dispatch = noting
+runpy.run_module("scheduler", run_name="__main__", alter_sys=True)
+"""
+NOTING = (sys.executable, "-P", "-c", _MAIN)
 Span = tuple[float, float]
 
 
-class Passes:
-    """Looks at the beats of some daemons, until it is closed."""
-
-    def __init__(
-        self, opened: Callable[[], AbstractContextManager[Store]], owners: tuple[str, ...]
-    ) -> None:
-        self._beats: dict[str, set[float]] = defaultdict(set)
-        self._hindered: list[float] = []
-        self._opened, self._owners, self._over = opened, owners, threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="passes", daemon=True)
-        self._thread.start()
-
-    def hindered(self) -> None:
-        """A daemon was killed, or lost its connection, just now."""
-        self._hindered.append(datetime.now(UTC).timestamp())
-
-    def close(self) -> None:
-        """Look no more."""
-        self._over.set()
-        self._thread.join()
-
-    def whole(self) -> list[Span]:
-        """When the passes began that have come to their end, and by when (Unix s), in order."""
-        found: list[Span] = []
-        hindered = sorted(self._hindered)
-        for beats in self._beats.values():
-            seen = sorted(beats)
-            for begun, later in pairwise(seen):
-                if bisect_right(hindered, begun) == bisect_right(hindered, later):
-                    insort(found, (begun, later))
-        return found
-
-    def _watch(self) -> None:
-        with self._opened() as store:
-            while not self._over.wait(LOOK_S):
-                for owner in self._owners:
-                    if (beat := store.beats.last(f"tick {owner}")) is not None:
-                        self._beats[owner].add(beat.timestamp())
-
-
-def assert_no_deadline_passed_over(
-    store: Store, whole: list[Span], known: Mapping[str, float], period_s: float
-) -> int:
-    """No whole pass has left a job waiting whose latest safe start came before the next pass.
-
-    ``known`` says since when (Unix s) a job certainly was in the queue; ``period_s`` is that of
-    the passes. So a job that was started after its latest safe start (its deadline less its
-    duration) shows a deadline that could not be met: from one period before that moment until
-    its start no pass came to its end, as each was killed. What becomes of a job after its first
-    start in time (an attempt that is killed, a machine too busy to run it as fast as was said) is
-    no scheduler's to promise; that it is tried again is another law. Returns how many jobs a
-    whole pass has started for the sake of their deadlines: the law was tried so often.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Passes that have come to their end: the time that they went by, and when they had ended (Unix
+    s), in order; and when a daemon was ``hindered``, with whether that was within a pass.
     """
-    broken, tried, starts = [], 0, {at for at, _ in whole}
-    for job in store.jobs.find():
-        if job.id not in known or job.spec.latest_start is None:
-            continue
-        latest = job.spec.latest_start.timestamp()
-        begun = _begun(store, job)
-        passed_over = [
-            at
-            for at, over in whole
-            if known[job.id] < at and over <= begun and latest < at + period_s
-        ]
-        if passed_over:
-            broken.append(f"{job.id}: left by {passed_over}, latest {latest}, begun {begun}")
-        tried += begun in starts and latest < begun + period_s
-    assert not broken, "whole passes have passed over:\n" + "\n".join(broken)
-    return tried
+
+    whole: tuple[Span, ...]
+    hindered: tuple[tuple[float, bool], ...] = ()
 
 
-def _begun(store: Store, job: Job) -> float:
-    """When it was first claimed, or ended without that (Unix s)."""
-    attempts = store.jobs.attempts(job.id)
-    moment = attempts[0].claimed_at if attempts else job.ended_at
-    return float("inf") if moment is None else moment.timestamp()
+class Passes:
+    """Those of some homes whose daemons were started by :data:`NOTING`."""
+
+    def __init__(self, homes: Sequence[Path]) -> None:
+        self._homes = homes
+        self._hindered: list[tuple[float, bool]] = []
+
+    def hindered(self, *, in_pass: bool) -> None:
+        """A daemon was killed, or lost its connection, just now."""
+        self._hindered.append((datetime.now(UTC).timestamp(), in_pass))
+
+    def seen(self) -> Seen:
+        """All of them, until now."""
+        paths = [home / NOTES for home in self._homes]
+        lines = [line for path in paths if path.exists() for line in path.read_text().splitlines()]
+        spans = [(float(begun), float(over)) for begun, over in map(str.split, lines)]
+        return Seen(tuple(sorted(spans)), tuple(sorted(self._hindered)))

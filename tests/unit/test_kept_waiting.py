@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from support.database import open_store
 from support.holder import standing_still
 
 from providers.transport import ledger
-from scheduler import daemon, engine
+from scheduler import daemon, engine, locks
 from scheduler.errors import BusyError, StoreError, StoreUnavailable
 from scheduler.locks import held, holder
 from scheduler.outage import LONG_TURN, Outage
@@ -75,6 +75,57 @@ def test_a_pass_that_works_is_named_and_one_that_is_stopped_is_an_error(desk: An
     desk.tick()
 
 
+class Time:
+    """A clock that only moves when something sleeps, and what is to happen at which time."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.at_s: dict[float, Callable[[], object]] = {}
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, span_s: float) -> None:
+        self.now_s += span_s
+        for at_s in [at_s for at_s in self.at_s if at_s <= self.now_s]:
+            self.at_s.pop(at_s)()
+
+
+@pytest.mark.parametrize("turn_s", [1.0, 9.0])
+def test_a_pass_that_has_begun_goes_on_after_the_long_turn_of_another_one(
+    desk: Any, monkeypatch: pytest.MonkeyPatch, turn_s: float
+) -> None:
+    time, other = Time(), held(desk.ctx.config.home / "tick.lock")
+    monkeypatch.setattr(locks, "time", time)
+
+    def asked(*_: object) -> None:
+        """Meanwhile another pass begins, and is long at its engines."""
+        assert other.__enter__()
+        time.at_s[turn_s] = lambda: other.__exit__(None, None, None)
+
+    monkeypatch.setattr(engine.engine.planner, "refresh", asked)
+    # Its start was missed: only a new plan starts it, which is made once sources were asked.
+    job_id = desk.submit("true", deadline="9h")
+    desk.tick(hours=1)
+    assert time.now_s >= turn_s
+    assert desk.job(job_id).attempt == 1
+
+
+def test_a_pass_whose_second_turn_never_came_says_so(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "time", Time())
+    with ExitStack() as other:
+        lock = desk.ctx.config.home / "tick.lock"
+        monkeypatch.setattr(
+            engine.engine.planner, "refresh", lambda *_: other.enter_context(held(lock))
+        )
+        job_id = desk.submit("true", deadline="9h")
+        with pytest.raises(BusyError, match="another pass of"):
+            desk.tick(hours=1)
+    assert desk.job(job_id).attempt == 0
+
+
 def test_cron_and_cancel_answer_beside_a_pass_that_is_stopped(
     lowtide: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -94,7 +145,7 @@ def test_a_daemon_that_ends_does_not_wait_for_ever_for_a_stopped_pass(
     desk: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     desk.tick()
-    monkeypatch.setattr(engine.engine, "STEP_DOWN_S", 0.05)
+    monkeypatch.setattr(engine.engine, "ENDING_S", 0.05)
     with _stopped_holder(desk.ctx.config.home / "tick.lock") as pid:
         daemon._step_down(desk.ctx)
     said = capsys.readouterr().err
