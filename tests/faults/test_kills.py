@@ -28,7 +28,7 @@ EDITIONS = (
 
 def test_nothing_is_lost_whatever_is_killed_on_this_machine(tmp_path: Path) -> None:
     with ordeal(tmp_path, REGIONS, editions=EDITIONS) as life:
-        count = setting(KILLS, 60)
+        count = setting(KILLS, 100)
         life.suffer(count, WIDTH, {})
         assert life.journal.counts().keys() >= {"executor call", "transaction"}
         life.recover()
