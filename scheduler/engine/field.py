@@ -69,7 +69,8 @@ class Blind:
     """Knows nothing of any region, for the ``reason`` given: for a plan that needs no data."""
 
     def __init__(self, reason: str) -> None:
-        self._known = Known(None, reason)
+        # A later pass may know more: until then nothing is refused for what it weighs.
+        self._known = Known(None, reason, outage=True)
 
     def option(self, region: Region, *, remember: bool, quiet: bool = False) -> Option:
         """The region, of which nothing is known."""

@@ -256,8 +256,12 @@ def test_a_pass_that_another_one_keeps_from_its_turn_changes_nothing(alone: Desk
     assert alone.ctx.store.beats.last(f"tick {alone.ctx.here.owner}") is None
 
 
-def test_a_new_job_that_cannot_wait_for_sources_is_planned_without_them(desk: Desk) -> None:
-    series, first = desk.repeat(duration="1m", every="* * * * *", within="2m")
+@pytest.mark.parametrize("weigh", [(), ("delay=10%",)])
+def test_a_new_job_that_cannot_wait_for_sources_is_planned_without_them(
+    desk: Desk, weigh: tuple[str, ...]
+) -> None:
+    given = {"duration": "1m", "every": "* * * * *", "within": "2m", "power": "20W"}
+    series, first = desk.repeat(**given, weigh=weigh)
     engine.cancel(desk.ctx, first, desk.clock.now)
     damage(desk.ctx.store, "DELETE FROM forecast")
     desk.clock.advance(minutes=5)
