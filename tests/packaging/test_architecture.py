@@ -41,6 +41,7 @@ PROVIDERS = (
     {"transport"},
     {"forecaster", "catalogue", "settings", "surroundings", "typical"},
     {"series", "journal"},
+    {"calibration"},
     {"base", "files"},
     {"clocks", "errors", "host"},
 )
@@ -78,6 +79,7 @@ KNOWS = {
     "providers/meters": {"base", "clocks", "errors", "host", "journal"},
     "providers/intensity": {
         "base",
+        "calibration",
         "errors",
         "files",
         "forecaster",
@@ -87,7 +89,7 @@ KNOWS = {
         "transport",
         "typical",
     },
-    "providers/forecaster": {"errors"},
+    "providers/forecaster": {"calibration", "errors"},
     "providers/hardware": {
         "base",
         "errors",
