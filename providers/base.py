@@ -48,8 +48,9 @@ class Triple:
         return Triple(self.low + other.low, self.value + other.value, self.high + other.high)
 
     def __mul__(self, other: Triple) -> Triple:
-        """Product of two non-negative figures."""
-        return Triple(self.low * other.low, self.value * other.value, self.high * other.high)
+        """Product of two non-negative figures; an unbounded one times exactly 0 is 0."""
+        high = self.high * other.high if self.high and other.high else 0.0
+        return Triple(self.low * other.low, self.value * other.value, high)
 
     def scaled(self, factor: float) -> Triple:
         """The figure in another unit; ``factor`` is non-negative and exact."""

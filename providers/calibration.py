@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from providers.base import BAND_PERCENT, Triple
 
 if TYPE_CHECKING:

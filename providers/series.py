@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-import numpy as np
-
+from providers.arrays import np
 from providers.base import Triple
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class ProviderSettings(BaseModel):
     """Base of every provider's settings: unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 S = TypeVar("S", bound=ProviderSettings)

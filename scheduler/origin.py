@@ -24,7 +24,7 @@ class Origin(BaseModel):
     ``runs`` is the folder of run folders that it was given there; ``shared``: every host sees it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     account: str
     host: str

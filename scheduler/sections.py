@@ -24,7 +24,7 @@ Words = Annotated[str, Field(min_length=1)]
 class Section(BaseModel):
     """A part of the file: frozen, and no key that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Bounds(Section):

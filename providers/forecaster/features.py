@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from providers.forecaster.history import DAY_H, RECENT_H, WEEK_H, day_means, tiled
 
 if TYPE_CHECKING:

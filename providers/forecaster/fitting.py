@@ -5,9 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from providers import calibration
+from providers.arrays import np
 from providers.forecaster.features import COUNT, base, features, typical_weights
 from providers.forecaster.history import (
     DAY_H,

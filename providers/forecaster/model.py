@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
+from providers.arrays import np
 from providers.forecaster.features import base, features
 from providers.forecaster.history import DAY_H, checked, filled
 

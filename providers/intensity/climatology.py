@@ -17,9 +17,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from providers import typical
+from providers.arrays import np
 from providers.base import Triple
 from providers.errors import NoData
 from providers.series import Series, SourceInfo, empty, flat, to_unix

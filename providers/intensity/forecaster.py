@@ -13,10 +13,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from providers import forecaster
+from providers.arrays import np
 from providers.calibration import Calibration
 from providers.errors import TooLittle
 from providers.files import make_folder

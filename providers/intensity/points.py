@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from providers.errors import BadData, Implausible
 from providers.intensity.fields import wrong
 from providers.series import Series, empty, from_unix

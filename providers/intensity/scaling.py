@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
+from providers.arrays import np
 from providers.series import Series
 
 # A ratio over less than a day would be that of a night or of a noon.

@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
+from providers.arrays import np
 from providers.errors import BadData, NoData, TooLittle
 from providers.intensity import points, stamps
 from providers.intensity.fields import EARLIEST_S, LATEST_S

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from providers.arrays import np
 from scheduler.backtest.scoring import CELLS
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from providers import forecaster
+from providers.arrays import np
 from providers.calibration import Calibration
 from providers.errors import NoData
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from providers import registry
+from providers.arrays import np
 from providers.errors import BadData, NoData, ProviderError
 from providers.series import from_unix, hourly_means
 from providers.surroundings import Surroundings

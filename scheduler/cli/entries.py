@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler.engine import Context
-    from scheduler.models import Figures, Job, Settlement
+    from scheduler.models import Job, Settlement
     from scheduler.report.exports import Entry
     from scheduler.report.schema import JobCost
     from scheduler.store import By
@@ -91,13 +91,14 @@ def spent(
     from scheduler.report.schema import JobCost
 
     for each in context.store.spending.since(since, by):
-        figures: Settlement | Figures | None = each.figures
-        if figures is None and each.ran:
-            figures = settled(context, context.store.jobs.get(each.job_id))
-        yield each.name, JobCost(each.job_id, each.state, figures)
+        if each.figures is None and each.ran:
+            job = context.store.jobs.get(each.job_id)
+            yield each.name, JobCost.of(job, settled(context, job))
+        else:
+            yield each.name, JobCost(each.job_id, each.state, each.figures)
     # Those that have ended since the last pass, as their receipts say.
     for job in engine.ended_unseen(context, now, since=since):
-        yield by and getattr(job.spec, by), JobCost(job.id, job.state, settled(context, job))
+        yield by and getattr(job.spec, by), JobCost.of(job, settled(context, job))
 
 
 def settled(context: Context, job: Job) -> Settlement | None:

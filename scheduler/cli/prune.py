@@ -32,7 +32,8 @@ def prune_command(ctx: click.Context, older_than: str | None, yes: bool, as_json
     """Delete what ended jobs have left: output, checkpoints, energy journals and stories.
 
     Jobs and their final settlements stay; what is not settled finally is not touched. Environments
-    that were kept for no job (their submission was killed) go as well.
+    that were kept for no job (their submission was killed) go as well, and so do forecasts that no
+    job needs which is kept.
     """
     from scheduler.engine import retention
 
@@ -64,6 +65,7 @@ def _document(found: Pruning, *, done: bool) -> dict[str, Any]:
         "deleted": done,
         "ended_before": schema.iso(found.before),
         "jobs": [{"job_id": each.job_id, "bytes": each.size_bytes} for each in jobs],
+        "forecasts": len(found.forecasts),
         "orphans": [each.job_id for each in found.found if each.orphan],
         "unsettled": found.unsettled,
         "bytes": sum(each.size_bytes for each in found.found),
@@ -84,11 +86,13 @@ def _tell(found: Pruning, *, done: bool) -> None:
     verb = "deleted" if done else "to be deleted"
     whole = size(sum(each.size_bytes for each in found.found))
     options.show(f"{verb}: run folders and stories of {len(jobs)} job(s), {whole}")
+    if found.forecasts:
+        options.show(f"{verb}: forecasts that no job needs which stays: {len(found.forecasts)}")
     if orphans:
         options.show(f"{verb}: environments kept for no job of this database: {orphans}")
     if found.before is None:
         say("no age is given: name one with --older-than 90d, or set retention.runs in the config")
     if found.unsettled:
         say(f"{found.unsettled} job(s) as old are not settled finally, and stay")
-    if not done and found.found:
+    if not done and (found.found or found.forecasts):
         say("nothing was deleted: add --yes")

@@ -54,9 +54,11 @@ def report_command(
 ) -> None:
     """Report realized energy, carbon and SCI of jobs: all that have run, or those named."""
     from scheduler import engine
-    from scheduler.report import exports, summary
+    from scheduler.report import summary
 
     if schema:
+        from scheduler.report import exports
+
         click.echo(exports.published("report"), nl=False)
         return
     form = _one_format(form, markdown, as_json)

@@ -11,8 +11,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from providers.errors import LowtideError
 from scheduler.engine import queue
 from scheduler.engine.promises import Promised

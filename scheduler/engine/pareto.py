@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from scheduler.engine import planning
 from scheduler.models import Objective
 from scheduler.planner import window

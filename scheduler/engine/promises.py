@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from scheduler.errors import UsageError
 from scheduler.models import JobState
 from scheduler.planner.task import INSTANT_S

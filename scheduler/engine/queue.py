@@ -13,8 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from providers.errors import LowtideError
 from providers.series import from_unix
 from scheduler.engine.promises import Promised, host

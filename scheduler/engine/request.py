@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=-MOST, le=MOST)]
 class Request(BaseModel):
     """The options of ``submit`` and the fields of a job file, unparsed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

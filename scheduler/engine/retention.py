@@ -2,7 +2,8 @@
 
 Sweeping loses nothing that anybody may want: environments (secrets), temporary files of killed
 commands, markers that only following a job needed. Pruning deletes output, checkpoints, energy
-journals and the story; the job and its newest settlement stay.
+journals and the story; the job and its newest settlement stay. It deletes forecasts as well, which
+are kept longer by as much as sources are judged by.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from scheduler.engine.accuracy import LATELY
 from scheduler.engine.context import alone
 
 if TYPE_CHECKING:
@@ -42,12 +44,13 @@ class Leftover:
 class Pruning:
     """What is to be deleted, or was; ``before`` is None where nothing says how long jobs are kept.
 
-    ``unsettled`` jobs are as old, and stay until they are settled finally.
+    ``unsettled`` jobs are as old, and stay until they are settled finally. ``forecasts`` are ids.
     """
 
     before: datetime | None
     found: tuple[Leftover, ...]
     unsettled: int
+    forecasts: tuple[int, ...] = ()
 
 
 def sweep(ctx: Context, now: datetime, limit: int = BATCH) -> int:
@@ -85,7 +88,8 @@ def prunable(ctx: Context, before: datetime | None) -> Pruning:
         return Pruning(None, tuple(found), 0)
     old = ctx.store.retention.to_prune(before)
     found += [Leftover(each, ctx.runs.size_bytes(each)) for each in _mine(ctx, old)]
-    return Pruning(before, tuple(found), ctx.store.retention.unsettled(before))
+    forecasts = ctx.store.retention.spent_forecasts(before - LATELY)
+    return Pruning(before, tuple(found), ctx.store.retention.unsettled(before), tuple(forecasts))
 
 
 def prune(ctx: Context, pruning: Pruning, now: datetime) -> None:
@@ -101,6 +105,8 @@ def prune(ctx: Context, pruning: Pruning, now: datetime) -> None:
         for each in some:
             with alone(ctx, each.job_id, now):
                 ctx.runs.discard(each.job_id) if each.orphan else ctx.runs.remove(each.job_id)
+    for first in range(0, len(pruning.forecasts), BATCH):
+        ctx.store.retention.forget(pruning.forecasts[first : first + BATCH])
 
 
 def prune_daily(ctx: Context, now: datetime) -> None:

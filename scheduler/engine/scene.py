@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from scheduler.engine import planning, promises, rest
 from scheduler.engine.promises import Promised
 from scheduler.models import LOOKED_AHEAD

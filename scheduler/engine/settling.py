@@ -118,7 +118,7 @@ def compute(
     under, records = ctx.settling(job, place), _records(job, attempts)
     release = dependencies.ready_at(ctx, job.spec, now)
     served = (queues or FirstCome(ctx, now)).start(job, release)
-    made = settle_run(
+    return settle_run(
         under.outlook,
         job,
         under.regions[place],
@@ -127,17 +127,16 @@ def compute(
         now,
         baseline=Baseline(under.regions[job.spec.home], release, served),
         expected=expectation(under, job, attempts),
+        within=_outer(ctx, job, records),
     )
-    return replace(made, within=_outer(ctx, job, records))
 
 
 def _outer(ctx: Context, job: Job, records: Sequence[sci.AttemptRecord]) -> str | None:
     """The job of this queue that all attempts ran within, and whose energy holds theirs. Boards are
     metered in the job that they were given to alone.
     """
-    found = {record.journal.meta.get("within") for record in records}
-    outer = found.pop() if len(found) == 1 else None
-    if not isinstance(outer, str) or job.spec.gpus:
+    outer = sci.outer_of(record.journal for record in records)
+    if outer is None or job.spec.gpus:
         return None
     try:
         return ctx.store.jobs.get(outer).id
@@ -156,13 +155,15 @@ def settle_run(
     baseline: Baseline | None,
     expected: sci.Expectation | str = NOT_PLANNED,
     no_zone: str = "",
+    within: str | None = None,
 ) -> Settlement:
     """What the runs of one job in ``region`` have cost; ``records`` is not empty.
 
     ``baseline`` is where and when it would have run without lowtide; None where nothing was
     planned, and nothing can have been saved. ``work`` is what the job counted, line by line,
     ``expected`` what its plan counted with, or why that is not known. ``no_zone`` is what to do
-    about a region without a grid zone, where that is more than the config's affair.
+    about a region without a grid zone, where that is more than the config's affair. ``within`` is
+    the job whose energy holds that of this one.
     """
     start = records[0].started_at
     end = max(record.ended_at or now for record in records)
@@ -208,4 +209,5 @@ def settle_run(
         step_s=here.step_s,
         unit_rationale=job.spec.unit_rationale or "",
         notes=tuple(dict.fromkeys((*here.notes, *there.notes))),
+        within=within,
     )

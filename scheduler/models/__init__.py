@@ -29,6 +29,7 @@ from scheduler.models.job import (
 from scheduler.models.settlement import (
     AttemptEnergy,
     AttemptUsed,
+    Bounds,
     ComponentEnergy,
     Contributor,
     Deviation,
@@ -63,6 +64,7 @@ __all__ = [
     "AttemptUsed",
     "AwareDatetime",
     "Basis",
+    "Bounds",
     "ComponentEnergy",
     "Contributor",
     "Damaged",

@@ -94,7 +94,7 @@ class Pausable(BaseModel):
     ``min_run_s``; None: as many segments as pay.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     resume_s: Span = 0.0
     min_run_s: Span = 0.0
@@ -109,7 +109,7 @@ class Objective(BaseModel):
     the config's currency. ``cautious``: a delay must pay even on the forecast's upper bound.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     money: Annotated[float, Field(ge=0, le=1)] = 0.0
     delay: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -137,7 +137,7 @@ class JobSpec(BaseModel):
     is settled by.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     argv: tuple[str, ...]
     cwd: str

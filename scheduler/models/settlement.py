@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import AfterValidator
 
 from providers.base import ZERO, JournalFile, Method, Triple
 from providers.series import Factors, Flow, Kind, Signal
@@ -247,28 +250,45 @@ class FunctionalUnit:
     sci_g_per_unit: Triple | None
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+def _ordered(bounds: tuple[float, float, float]) -> tuple[float, float, float]:
+    low, value, high = bounds
+    if not -math.inf < low <= value <= high or value == math.inf:
+        raise ValueError(f"bounds out of order: {low} <= {value} <= {high}")
+    return bounds
+
+
+# Low, value and high of a :class:`Triple`: to make one of these for each figure takes most of the
+# time of a sum over thousands of jobs. pydantic checks them as it reads a row.
+Bounds = Annotated[tuple[float, float, float], AfterValidator(_ordered)]
+
+
+class Figures(NamedTuple):
     """What sums over many jobs need of a :class:`Settlement`, under the names that it has there.
 
     ``within`` is the job whose energy holds that of this one: sums count it there alone.
     """
 
-    active_kwh: Triple | None
-    reserved_kwh: Triple | None
-    operational_g: Triple | None
-    embodied_g: Triple | None
-    total_g: Triple | None
-    baseline_g: Triple | None
-    saved_g: Triple | None
+    active_kwh: Bounds | None
+    reserved_kwh: Bounds | None
+    operational_g: Bounds | None
+    embodied_g: Bounds | None
+    total_g: Bounds | None
+    baseline_g: Bounds | None
+    saved_g: Bounds | None
     saving_estimated: bool
     measured_percent: float | None
     within: str | None = None
     signal: Signal | None = None
-    first_come_baseline_g: Triple | None = None
-    first_come_saved_g: Triple | None = None
+    first_come_baseline_g: Bounds | None = None
+    first_come_saved_g: Bounds | None = None
     first_come_estimated: bool = False
     inside_band: bool | None = None
+
+    @classmethod
+    def of(cls, made: Settlement) -> Figures:
+        """Those of a settlement."""
+        found = (getattr(made, name) for name in cls._fields)
+        return cls._make((f.low, f.value, f.high) if isinstance(f, Triple) else f for f in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,8 +353,8 @@ class Evidence:
     """All inputs of a settlement but the journals, which it names, and the work that was counted.
 
     ``release_s`` is when the baseline starts at ``home`` (Unix seconds). ``unit`` is the one that
-    was asked for, None where R is the job. ``first_come``
-    and ``unit_rationale`` are as in :class:`Settlement`, ``step_s`` as in :class:`IntensityUsed`.
+    was asked for, None where R is the job. ``first_come``, ``unit_rationale`` and ``within`` are
+    as in :class:`Settlement`, ``step_s`` as in :class:`IntensityUsed`.
     """
 
     slots: int
@@ -350,6 +370,7 @@ class Evidence:
     first_come: StartUsed | None = None
     step_s: float | None = None
     unit_rationale: str = ""
+    within: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from scheduler.planner import segments
 from scheduler.planner.ledger import Ledger
 from scheduler.planner.task import COARSEST_S, INSTANT_S, Placed

@@ -11,11 +11,11 @@ lower it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from scheduler.planner.relaxed import Relaxed
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def ascend(
     slots: NDArray[np.float64],
     *,
     iterations: int,
-    enough: float = np.inf,
+    enough: float = math.inf,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Dual:
     """The best of ``iterations`` steps from prices of zero; a value of ``enough`` ends it."""

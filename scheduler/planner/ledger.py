@@ -10,8 +10,7 @@ from __future__ import annotations
 from bisect import insort
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from scheduler.planner.task import INSTANT_S
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from scheduler.planner.board import free_runs
 from scheduler.planner.bound import ascend
 from scheduler.planner.relaxed import Relaxed

@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
+from providers.arrays import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

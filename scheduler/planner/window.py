@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from providers.base import Triple
 from providers.series import COVER_SLACK_S
 from scheduler.planner import segments

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import numpy as np
 import plotext
 
+from providers.arrays import np
 from providers.base import Triple
 from providers.series import from_unix
 from scheduler.report.tables import draw, table, terminal_width

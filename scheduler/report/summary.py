@@ -20,7 +20,7 @@ NAMED = 5
 
 def summarize(pairs: Iterable[Pair], group_by: str | None) -> dict[str, Any]:
     """:func:`summed` of jobs; those without the field are apart."""
-    costs = ((job.spec, schema.JobCost(job.id, job.state, s)) for job, s in pairs)
+    costs = ((job.spec, schema.JobCost.of(job, s)) for job, s in pairs)
     return summed(((group_by and getattr(spec, group_by), c) for spec, c in costs), group_by)
 
 

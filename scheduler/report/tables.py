@@ -1,4 +1,4 @@
-"""Light tables as text, at any width: the one door to rich."""
+"""Light tables as text, at any width: the one door to rich, which is imported to draw one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table as RichTable
-
 from scheduler.texts import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from rich.console import Console
+    from rich.table import Table as RichTable
 
 # A column of text that is narrower than this is hard to read: before that, others are left out.
 READABLE = 14
@@ -39,15 +37,26 @@ class Table:
 
     def fitting(self, console: Console) -> RichTable:
         """Without optional columns, in their order, until the others can be read."""
+        from rich.measure import Measurement
+
         left_out: set[str] = set()
+        # As wide as all rows together: the widest cell of each column.
+        widest = tuple(
+            max(cells, key=_width, default="") for cells in zip(*self._rows, strict=True)
+        )
         for name in self._optional:
-            sketch = self._laid_out(left_out, READABLE)
+            sketch = self._laid_out(left_out, [widest] * bool(widest), READABLE)
             if Measurement.get(console, console.options, sketch).maximum < console.width:
                 break
             left_out.add(name)
-        return self._laid_out(left_out)
+        return self._laid_out(left_out, self._rows)
 
-    def _laid_out(self, left_out: set[str], widest: int | None = None) -> RichTable:
+    def _laid_out(
+        self, left_out: set[str], rows: Sequence[tuple[str, ...]], widest: int | None = None
+    ) -> RichTable:
+        from rich import box
+        from rich.table import Table as RichTable
+
         made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         shown = [n for n, c in enumerate(self._columns) if c.removesuffix(">") not in left_out]
         for n in shown:
@@ -61,9 +70,16 @@ class Table:
                 no_wrap=whole,
                 max_width=None if whole else widest,
             )
-        for row in self._rows:
+        for row in rows:
             made.add_row(*(row[n] for n in shown))
         return made
+
+
+def _width(cell: str) -> int:
+    """Columns of the terminal that it takes without folding."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, cell.splitlines()), default=0)
 
 
 def table(*columns: str, whole: Collection[str] = (), optional: Sequence[str] = ()) -> Table:
@@ -87,6 +103,8 @@ def draw(*parts: Table | str, width: int) -> str:
 
     As wide as the terminal, or ``width`` where there is none.
     """
+    from rich.console import Console
+
     out = io.StringIO()
     columns = terminal_width(width)
     console = Console(

@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from providers.arrays import np
 from providers.base import Journal
 from scheduler import sci
 from scheduler.models import JobState
@@ -74,14 +73,17 @@ class Check:
 def check(report: Mapping[str, Any], find: Callable[[JournalFile], Journal | None]) -> Check:
     """One job of a report; ``find`` reads the journal that the evidence names."""
     # What `lowtide meter` writes is one job with the version of the form beside it.
+    version = report.get("schema_version", SCHEMA_VERSION)
     report = {name: value for name, value in report.items() if name != "schema_version"}
     job_id = str(report["job_id"])
+    faults: tuple[str, ...] = ()
+    if version != SCHEMA_VERSION:
+        faults = (f"its schema_version is {version}, and not {SCHEMA_VERSION}",)
     if report.get("evidence") is None:
         why = report.get("null_reasons", {}).get("evidence", "it carries no evidence")
-        return Check(job_id, missing=(f"there is no evidence: {why}",))
-    faults: tuple[str, ...] = ()
+        return Check(job_id, faults=faults, missing=(f"there is no evidence: {why}",))
     if seal(report) != report["evidence"].get("report_sha256"):
-        faults = ("the report was changed after it was made: its seal does not fit",)
+        faults += ("the report was changed after it was made: its seal does not fit",)
     try:
         with np.errstate(divide="raise", invalid="raise", over="raise"):
             return _recomputed(job_id, report, find, faults)

@@ -1,5 +1,6 @@
 """Software Carbon Intensity (ISO/IEC 21031:2024): pure, from journals to a settlement."""
 
+from scheduler.sci.attribution import outer_of
 from scheduler.sci.deviation import Expectation
 from scheduler.sci.embodied import embodied_g
 from scheduler.sci.energy import AttemptRecord
@@ -20,6 +21,7 @@ __all__ = [
     "count",
     "embodied_g",
     "methodology",
+    "outer_of",
     "resettle",
     "settle",
     "together",

@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from providers.base import Journal
     from scheduler.sci.energy import AttemptRecord
 
@@ -66,6 +68,13 @@ def unmetered_of(journal: Journal) -> str:
     """Why a part of its own work was not metered; empty where it was."""
     found = journal.meta.get("unmetered")
     return found if isinstance(found, str) else ""
+
+
+def outer_of(journals: Iterable[Journal]) -> str | None:
+    """The job that all of these ran within, as far as their records say."""
+    named = (journal.meta.get("within") for journal in journals)
+    found = {outer if isinstance(outer, str) else None for outer in named}
+    return found.pop() if len(found) == 1 else None
 
 
 def held_slot_s(attempt: AttemptRecord, slots: int) -> float:

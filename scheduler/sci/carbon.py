@@ -9,8 +9,7 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from providers.base import Triple
 from scheduler.models import IntensityUsed
 from scheduler.sci.uncertainty import Effect, end, ordered

@@ -18,8 +18,7 @@ from itertools import combinations
 from math import factorial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from providers.base import JOULES_PER_KWH
 from scheduler.models import Deviation
 

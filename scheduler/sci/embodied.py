@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from providers.base import Component, Triple
-    from scheduler.models import Hardware
+    from scheduler.models import Hardware, Site
 
+# What a meter calls a board, before its UUID.
 BOARD = "gpu:"
 NO_HARDWARE = (
     "no hardware is declared for {region}, so there is no embodied carbon and this is not an "
@@ -30,8 +31,18 @@ def boards_held(attempts: Sequence[Sequence[Component]], gpus: int) -> float:
     A MIG slice is its part of a board; of the ``gpus`` that the job asked for, one that no meter
     named is a whole one.
     """
-    found = [[c.share for c in own if c.name.startswith(BOARD)] for own in attempts if own]
+    found = [[c.share for c in _boards(own)] for own in attempts if own]
     return max((sum(own) + max(0, gpus - len(own)) for own in found), default=float(gpus))
+
+
+def most_boards(attempts: Sequence[Sequence[Component]]) -> list[str]:
+    """The boards of the attempt that held or was seen on most of them, by name."""
+    found = max(map(_boards, attempts), key=len, default=[])
+    return [c.name.removeprefix(BOARD) for c in found]
+
+
+def _boards(held: Sequence[Component]) -> list[Component]:
+    return [c for c in held if c.name.startswith(BOARD)]
 
 
 def embodied_g(hardware: Hardware, hours: float, slots: float, gpus: float) -> Triple:
@@ -66,14 +77,15 @@ def boards_share(hardware: Hardware, gpus: float) -> float:
     return min(1.0, gpus / hardware.gpus) if hardware.gpus else 0.0
 
 
-def uncounted(hardware: Hardware, region: str, names: Sequence[str], gpus: float) -> str:
-    """Why M lacks boards that a job held, naming them; empty where it does not.
+def uncounted(site: Site, names: Sequence[str], gpus: float) -> str:
+    """Why M of a site's machine lacks boards that a job held, naming them; empty where it does not.
 
-    ``names`` are the boards that were metered. Slices are parts of boards, so there may be more
-    of them.
+    ``names`` are the boards that were metered, ``gpus`` is how many it held. Slices are parts of
+    boards, so there may be more of them.
     """
+    hardware, region = site.hardware, site.region
     whole = [name for name in names if not name.startswith("MIG-")]
-    if not max(gpus, len(names)) or hardware.gpus >= max(1, len(whole)):
+    if hardware is None or not gpus or hardware.gpus >= max(1, len(whole)):
         return ""
     boards = ", ".join(names) or f"{significant(gpus)} GPU"
     return (

@@ -10,11 +10,11 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
+from providers.arrays import np
 from providers.base import JOULES_PER_KWH, Triple
 from scheduler.models import AttemptEnergy, ComponentEnergy
 from scheduler.sci.attribution import describe, left_out_of, suspended_s, unmetered_of
+from scheduler.sci.embodied import BOARD
 from scheduler.sci.uncertainty import Part, total
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def tally(attempts: Sequence[AttemptRecord]) -> Energy:
 
 
 def _is_short(part: _Part, attempt: AttemptRecord) -> bool:
-    is_board = part.component.name.startswith("gpu:") and part.component.method != "missing"
+    is_board = part.component.name.startswith(BOARD) and part.component.method != "missing"
     return is_board and attempt.ended_at is not None and attempt.run_s < SHORT_S
 
 

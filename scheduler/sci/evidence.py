@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from providers.series import Series, from_unix
 from scheduler.models import AttemptUsed, PlanUsed, SeriesUsed
 from scheduler.sci.deviation import Expectation

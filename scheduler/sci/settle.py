@@ -21,15 +21,15 @@ from scheduler.models import (
     Water,
 )
 from scheduler.sci import carbon, evidence, uncertainty
-from scheduler.sci.attribution import held_slot_s
+from scheduler.sci.attribution import held_slot_s, outer_of
 from scheduler.sci.conformance import rules
 from scheduler.sci.deviation import Expectation, deviation
 from scheduler.sci.embodied import (
-    BOARD,
     NO_HARDWARE,
     boards_held,
     embodied_g,
     hardware_used,
+    most_boards,
     uncounted,
 )
 from scheduler.sci.energy import COUNTED, open_above, tally
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from scheduler.sci.energy import AttemptRecord, Energy
     from scheduler.sci.work import Work
 
-# What a meter calls a board, before its UUID.
 HELD_FOR_NO_TIME = "the hardware was held for no time that could be counted"
 UNBOUNDED = (
     "{names}: held but not read for all of the time, and it is not known what it can draw, so "
@@ -91,13 +90,14 @@ def settle(
     step_s: float | None = None,
     unit_rationale: str = "",
     notes: tuple[str, ...] = (),
+    within: str | None = None,
 ) -> Settlement:
     """Settle a job. Series hold, per interval, actuals or else the forecast in force.
 
     ``expected`` is what the plan counted with, ``first_come`` when the job would have started had
     all been served in order of release on the slots of its home; or the reason why that is not
     known. ``step_s`` is for how long a value of the intensity holds, ``unit_rationale`` why this
-    unit was chosen.
+    unit was chosen, ``within`` the job whose energy holds that of this one.
     """
     energy = tally(attempts)
     first_s = attempts[0].started_at.timestamp()
@@ -129,7 +129,8 @@ def settle(
         nulls["high"] = unbounded
     operational = carbon.operational(energy.profiles, intensity, site, 0.0)
     operational = open_above(operational, energy.unbounded)
-    held_gpus = boards_held([a.journal.components for a in attempts], gpus)
+    metered = [a.journal.components for a in attempts]
+    held_gpus, boards = boards_held(metered, gpus), most_boards(metered)
     if operational is None:
         said = no_intensity_reason or "the intensity is not known over the whole run"
         nulls |= dict.fromkeys(
@@ -138,12 +139,11 @@ def settle(
     hours = energy.run_s / 3600
     held_s = sum(held_slot_s(attempt, slots) for attempt in attempts)
     held = held_s / energy.run_s if energy.run_s > 0 else float(slots)
-    boards = [c.name.removeprefix(BOARD) for c in energy.components if c.name.startswith(BOARD)]
     embodied = None
     if site.hardware is None:
         nulls["embodied_g"] = site.no_hardware or NO_HARDWARE.format(region=site.region)
         nulls["hardware"] = nulls["embodied_g"]
-    elif uncounted_boards := uncounted(site.hardware, site.region, boards, held_gpus):
+    elif uncounted_boards := uncounted(site, boards, held_gpus):
         nulls["embodied_g"] = uncounted_boards
     else:
         embodied = embodied_g(site.hardware, hours, held, held_gpus)
@@ -164,7 +164,7 @@ def settle(
         nulls["sci_g_per_unit"] = why or unbounded
         nulls["functional_units"] = unbounded
     home_embodied = None
-    if home.hardware is not None:
+    if home.hardware is not None and not uncounted(home, boards, held_gpus):
         home_embodied = embodied_g(home.hardware, energy.unbroken_s / 3600, held, held_gpus)
     basis: Basis = "operational" if embodied is None or home_embodied is None else "total"
     water = None
@@ -261,6 +261,7 @@ def settle(
         uncertainty=found,
         planned_against_realized=compared if isinstance(compared, Deviation) else None,
         place=site.place or Place(site.region, site.zone),
+        within=within,
         left_out=energy.left_out,
         water=water,
         unit_rationale=unit_rationale,
@@ -284,6 +285,7 @@ def settle(
             ),
             step_s=step_s,
             unit_rationale=unit_rationale,
+            within=within,
         ),
     )
     return replace(settlement, conformance=rules(settlement, site))
@@ -293,7 +295,8 @@ def resettle(kept: Evidence, journals: Sequence[Journal], work: Work) -> Settlem
     """The settlement that :func:`settle` made of this evidence, made once more.
 
     ``journals`` are those of its attempts, in their order. Reasons and notes that came with the
-    inputs are not kept, so these may read otherwise.
+    inputs are not kept, so these may read otherwise. It ran within another job where its journals
+    say so, too.
     """
     pairs = zip(kept.attempts, journals, strict=True)
     return settle(
@@ -318,6 +321,7 @@ def resettle(kept: Evidence, journals: Sequence[Journal], work: Work) -> Settlem
         ),
         step_s=kept.step_s,
         unit_rationale=kept.unit_rationale,
+        within=kept.within if kept.within == outer_of(journals) else None,
     )
 
 
@@ -397,4 +401,4 @@ def _measured_percent(energy: Energy, nulls: dict[str, str]) -> float | None:
         for c in energy.components
         if c.energy_kwh is not None and c.method in {"measured", "integrated"} and not c.replayed
     )
-    return 100.0 * measured / energy.reserved_kwh.value
+    return min(100.0, 100.0 * measured / energy.reserved_kwh.value)

@@ -106,7 +106,7 @@ def contributors(effects: Sequence[Effect], *, grams: bool) -> tuple[Contributor
             "independent" if own else "systematic",
             max(0.0, low) if grams else None,
             max(0.0, high) if grams else None,
-            100.0 * (low + high) / whole,
+            min(100.0, 100.0 * (low + high) / whole),
         )
         for name, own, low, high in wide
     )

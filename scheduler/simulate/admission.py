@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
-
+from providers.arrays import np
 from scheduler.planner.segments import FREE, Pausing
 from scheduler.planner.task import INSTANT_S, Task
 

@@ -11,8 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from providers.intensity.stamps import JITTER, ROUND_S, usual_step
 from providers.series import from_unix, means
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from providers import registry
+from providers.arrays import np
 from providers.errors import SettingsError
 from providers.intensity import stamps
 from providers.intensity.points import impossible

@@ -6,8 +6,7 @@ import csv
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from providers.arrays import np
 from providers.series import from_unix
 from scheduler.planner.bound import lower_bound
 from scheduler.planner.task import INSTANT_S

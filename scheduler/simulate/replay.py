@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from scheduler.planner import fleet
 from scheduler.planner.board import TIE, Board
 from scheduler.planner.exchange import exchange

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from providers.arrays import np
 from scheduler.planner.task import Placed, Task
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import sqlalchemy
 from sqlmodel import col, func, select
 
+from providers.arrays import np
 from providers.series import Series, joined
 from scheduler.store import values
 from scheduler.store.forecasts import same

@@ -6,10 +6,10 @@ import math
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from sqlalchemy import and_, bindparam
 from sqlmodel import col, delete, func, select, update
 
+from providers.arrays import np
 from providers.series import Series, empty, from_unix
 from scheduler.store import values
 from scheduler.store.packing import pack, unpack

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from sqlalchemy import Float, bindparam
 from sqlalchemy.orm import aliased
 from sqlmodel import case, col, func, or_, select, update
 
-from scheduler.models import JobState, QueuePlan
+from scheduler.models import Figures, JobState, QueuePlan
 from scheduler.store import values
 from scheduler.store.rows import (
     AccuracyRow,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 GROWTH = 8
 
 
+@cache
 def _owed() -> SelectOfScalar[str]:
     now, pause_s = bindparam("now", type_=Float), bindparam("pause_s", type_=Float)
     seen = func.coalesce(SettlementRow.checked_at, SettlementRow.made_at)
@@ -64,7 +66,6 @@ def _owed() -> SelectOfScalar[str]:
 
 
 # Statements are built once: to build one takes longer than to run it.
-_OWED = _owed()
 _VERSIONS = select(SettlementRow).where(SettlementRow.job_id == bindparam("of"))
 _NEWEST = _VERSIONS.order_by(col(SettlementRow.version).desc())
 _IN_ORDER = _VERSIONS.order_by(col(SettlementRow.version))
@@ -115,7 +116,7 @@ class Settlements:
                     checked_at=at.timestamp(),
                     status=settlement.status,
                     payload=values.settlement_text(settlement),
-                    figures=values.figures_text(settlement),
+                    figures=values.figures_text(Figures.of(settlement)),
                 )
             )
         return Version(number, at, settlement)
@@ -140,7 +141,7 @@ class Settlements:
         """
         params = {"now": now.timestamp(), "pause_s": pause_s}
         with self._db.read() as session:
-            return list(session.exec(_OWED, params=params))
+            return list(session.exec(_owed(), params=params))
 
 
 def _versions(

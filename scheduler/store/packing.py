@@ -15,8 +15,7 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from providers.arrays import np
 from providers.calibration import Calibration
 from providers.series import Series, from_unix
 from scheduler.store import values

@@ -1,4 +1,6 @@
-"""Which ended jobs still hold more than is kept of them, and what is deleted of their rows."""
+"""Which ended jobs still hold more than is kept of them, and what is deleted of their rows and of
+the forecasts that they were planned by.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,15 @@ from scheduler.errors import DamagedRow
 from scheduler.models import JobState
 from scheduler.store import packed, values
 from scheduler.store.entries import tell
-from scheduler.store.rows import AttemptRow, EventRow, JobRow, RecurrenceRow, SettlementRow
+from scheduler.store.forecasts import HAS_VALUES
+from scheduler.store.rows import (
+    AttemptRow,
+    EventRow,
+    ForecastRow,
+    JobRow,
+    RecurrenceRow,
+    SettlementRow,
+)
 from scheduler.store.waiting import PAGE
 
 if TYPE_CHECKING:
@@ -80,6 +90,39 @@ class Retention:
         with self._db.read() as session:
             return session.exec(query).one()
 
+    def spent_forecasts(self, before: datetime) -> list[int]:
+        """Rows of forecasts that say nothing of any time from ``before`` on, nor from when the
+        first of the jobs was submitted that are kept by then. The newest one of each zone and chain
+        of sources stays.
+        """
+        since_s = before.timestamp()
+        goes = and_(col(JobRow.state).in_(_ENDED), col(JobRow.ended_at) < since_s, _is_over())
+        kept = select(func.min(values.sane(JobRow.submitted_at))).where(
+            col(JobRow.pruned_at).is_(None), or_(col(JobRow.ended_at).is_(None), ~goes)
+        )
+        newer = aliased(ForecastRow)
+        replaced = select(newer.id).where(
+            newer.zone == ForecastRow.zone,
+            newer.chain == ForecastRow.chain,
+            col(newer.ends) > newer.starts,
+            col(newer.known_at) > ForecastRow.known_at,
+        )
+        with self._db.read() as session:
+            first_s = session.exec(kept).one()
+            since_s = since_s if first_s is None else min(first_s, since_s)
+            query = select(ForecastRow.id).where(
+                HAS_VALUES,
+                col(ForecastRow.ends) < since_s,
+                col(ForecastRow.checked_at) < since_s,
+                replaced.exists(),
+            )
+            return [row_id for row_id in session.exec(query) if row_id is not None]
+
+    def forget(self, forecast_ids: Collection[int]) -> None:
+        """Delete these rows of forecasts."""
+        with self._db.write() as session:
+            session.exec(delete(ForecastRow).where(col(ForecastRow.id).in_(forecast_ids)))
+
     def swept(self, job_ids: Collection[str]) -> None:
         """Write the rows of jobs compactly, and note that nothing more is to be done to them."""
         with self._db.write() as session:
@@ -132,7 +175,7 @@ class Retention:
 def _rewrite(session: Session, job_id: str) -> None:
     changes: dict[str, object] = {"swept": True}
     plan = session.exec(select(JobRow.plan).where(JobRow.id == job_id)).one()
-    if isinstance(plan, str) and not plan.startswith(packed.MARK):
+    if isinstance(plan, str) and not plan.startswith(packed.MARKS):
         changes["plan"] = values.decided(plan)
     session.exec(update(JobRow).where(col(JobRow.id) == job_id).values(**changes))
     written_before = and_(SettlementRow.job_id == job_id, col(SettlementRow.figures).is_(None))

@@ -20,7 +20,13 @@ class Payload(LargeBinary):
         """Nothing is changed."""
 
 
-class JobRow(SQLModel, table=True):
+class _Row(SQLModel):
+    """A row of a table; pydantic makes its validators where they are used, which is hardly ever."""
+
+    model_config = {"defer_build": True}
+
+
+class JobRow(_Row, table=True):
     """One submitted job; ``spec`` and ``plan`` are JSON of the frozen values.
 
     What a pass over the queue looks for stands in columns of its own: ``places`` names home and
@@ -74,7 +80,7 @@ class JobRow(SQLModel, table=True):
     swept: bool = False
 
 
-class ReservationRow(SQLModel, table=True):
+class ReservationRow(_Row, table=True):
     """A part of a waiting job's plan: Unix seconds ``[begins, ends)``.
 
     ``late`` is 1 on the last part of a plan that ends after its deadline.
@@ -93,7 +99,7 @@ class ReservationRow(SQLModel, table=True):
     made_at: float
 
 
-class PromisedRow(SQLModel, table=True):
+class PromisedRow(_Row, table=True):
     """By how much what all reservations hold in a place changes at a moment (Unix seconds)."""
 
     __tablename__ = "promised"
@@ -105,7 +111,7 @@ class PromisedRow(SQLModel, table=True):
     gpus: int
 
 
-class EventRow(SQLModel, table=True):
+class EventRow(_Row, table=True):
     """One line of a job's story; append-only."""
 
     __tablename__ = "event"
@@ -117,7 +123,7 @@ class EventRow(SQLModel, table=True):
     detail: str
 
 
-class AttemptRow(SQLModel, table=True):
+class AttemptRow(_Row, table=True):
     """One start of a job."""
 
     __tablename__ = "attempt"
@@ -142,7 +148,7 @@ class AttemptRow(SQLModel, table=True):
     host: str = ""
 
 
-class ForecastRow(SQLModel, table=True):
+class ForecastRow(_Row, table=True):
     """What was believed of a zone since ``known_at``, when it was received; never overwritten.
 
     ``payload`` is the packed series, ``issued_at`` what it says of its own age; ``checked_at``
@@ -164,7 +170,7 @@ class ForecastRow(SQLModel, table=True):
     payload: bytes = Field(sa_column=Column(Payload, nullable=False))
 
 
-class ActualRow(SQLModel, table=True):
+class ActualRow(_Row, table=True):
     """What a source told of a zone and UTC day (since 1970) at ``fetched_at``; append-only.
 
     ``checked_at`` moves while it says the same.
@@ -186,7 +192,7 @@ class ActualRow(SQLModel, table=True):
     payload: bytes = Field(sa_column=Column(Payload, nullable=False))
 
 
-class AccuracyRow(SQLModel, table=True):
+class AccuracyRow(_Row, table=True):
     """How far a source's forecasts of a zone's next day lay off lately."""
 
     __tablename__ = "accuracy"
@@ -198,7 +204,7 @@ class AccuracyRow(SQLModel, table=True):
     hours: float
 
 
-class SettlementRow(SQLModel, table=True):
+class SettlementRow(_Row, table=True):
     """A settlement of a job; append-only, the highest version counts.
 
     ``figures`` is what sums over many jobs need of the packed ``payload``; None in rows of versions
@@ -218,7 +224,7 @@ class SettlementRow(SQLModel, table=True):
     figures: str | None = Field(default=None, sa_column=Column(Text))
 
 
-class RecurrenceRow(SQLModel, table=True):
+class RecurrenceRow(_Row, table=True):
     """A series of jobs; ``template`` is JSON of a spec, ``next`` the occurrence to be made."""
 
     __tablename__ = "recurrence"
@@ -233,7 +239,7 @@ class RecurrenceRow(SQLModel, table=True):
     stopped_at: float | None = None
 
 
-class QueuePlanRow(SQLModel, table=True):
+class QueuePlanRow(_Row, table=True):
     """The last look at the whole queue; one row. ``free`` is what nothing held then, as JSON."""
 
     __tablename__ = "queue_plan"
@@ -248,7 +254,7 @@ class QueuePlanRow(SQLModel, table=True):
     free: str = ""
 
 
-class BeatRow(SQLModel, table=True):
+class BeatRow(_Row, table=True):
     """When a daemon or a tick was last seen; ``config`` is the digest of what it goes by."""
 
     __tablename__ = "beat"
@@ -258,7 +264,7 @@ class BeatRow(SQLModel, table=True):
     config: str | None = None
 
 
-class ConfigRow(SQLModel, table=True):
+class ConfigRow(_Row, table=True):
     """A configuration that jobs were submitted under, or that a pass went by; never changed."""
 
     __tablename__ = "config"
@@ -268,7 +274,7 @@ class ConfigRow(SQLModel, table=True):
     content: str = Field(sa_column=Column(Text, nullable=False))
 
 
-class LeaseRow(SQLModel, table=True):
+class LeaseRow(_Row, table=True):
     """Who may do something that only one does at a time, and until when."""
 
     __tablename__ = "lease"

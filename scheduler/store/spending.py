@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sqlalchemy.orm import aliased
 from sqlmodel import and_, case, col, select
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from scheduler.store.database import Database
 
 By = Literal["project", "user", "group"]
-_ENDED = tuple(str(state) for state in JobState if state.ended)
+_ENDED = {str(state): state for state in JobState if state.ended}
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """A job that ended as ``state``; ``name`` is the field of it that sums go by, ``figures`` those
     of its newest settlement. None of one that ``ran``: they are not stored, or cannot be read.
     """
@@ -81,16 +80,16 @@ class Spending:
             for job_id, state, name, attempt, figures, whole in rows:
                 named_by = _project(name) if by == "project" else name
                 yield Spent(
-                    job_id, JobState(state), named_by, attempt > 0, _figures(job_id, figures, whole)
+                    job_id, _ENDED[state], named_by, attempt > 0, _figures(job_id, figures, whole)
                 )
 
 
 def _figures(job_id: str, figures: str | None, payload: str | None) -> Figures | None:
     with suppress(DamagedRow):
         if figures is not None:
-            return values.reading("settlement", job_id, lambda: values.figures(figures))
+            return values.reading("settlement", job_id, partial(values.figures, figures))
         if payload is not None:
-            return values.reading("settlement", job_id, lambda: values.figures_of(payload))
+            return values.reading("settlement", job_id, partial(values.figures_of, payload))
     return None
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from sqlmodel import case, col
 
-from providers.base import Triple
 from providers.series import from_unix
 from scheduler import cron, zones
 from scheduler.errors import DamagedRow
@@ -60,6 +58,11 @@ def plans() -> TypeAdapter[Plan]:
 @cache
 def _settlements() -> TypeAdapter[Settlement]:
     return TypeAdapter(Settlement)
+
+
+@cache
+def _figures() -> TypeAdapter[Figures]:
+    return TypeAdapter(Figures)
 
 
 # A daemon reads the same jobs at each pass, most of them those that run: as frozen values they are
@@ -105,36 +108,28 @@ def settlement_text(made: Settlement) -> str:
     return packed.pack(_settlements().dump_json(made).decode())
 
 
-_FIGURES = tuple(field.name for field in fields(Figures))
-# What earlier versions did not know of.
-_LATER = frozenset(field.name for field in fields(Figures) if field.default is not MISSING)
-
-
-def figures_text(made: Settlement | Figures) -> str:
+def figures_text(made: Figures) -> str:
     """What sums need of a settlement, as a list in the order of :class:`Figures`."""
-    found = (getattr(made, name) for name in _FIGURES)
-    plain = [(f.low, f.value, f.high) if isinstance(f, Triple) else f for f in found]
-    return json.dumps(plain, separators=(",", ":"))
+    return json.dumps(made, separators=(",", ":"))
 
 
 def figures(content: str) -> Figures:
-    """The same, read; :class:`ValueError` or :class:`TypeError` where the text is damaged."""
-    found: list[Any] = [Triple(*f) if isinstance(f, list) else f for f in json.loads(content)]
-    return Figures(*found)
+    """The same, read; :class:`ValueError` where the text is damaged."""
+    return _figures().validate_json(content)
 
 
 def figures_of(payload: str) -> Figures:
-    """The figures of a settlement as it is stored; errors as above, and :class:`KeyError`."""
+    """The figures of a settlement as it is stored; whatever error its damage leads to."""
     content = json.loads(packed.unpack(payload))
     content["signal"] = (content["intensity"] or {}).get("signal")
     compared = content.get("planned_against_realized") or {}
     content["inside_band"] = compared.get("inside_band")
     for name, value in (content.get("first_come") or {}).items():
         content[f"first_come_{name}"] = value
-    kept = (name for name in _FIGURES if name in content or name not in _LATER)
-    found: dict[str, Any] = {name: content[name] for name in kept}
-    found = {name: Triple(**f) if isinstance(f, dict) else f for name, f in found.items()}
-    return Figures(**found)
+    found = ((name, content[name]) for name in Figures._fields if name in content)
+    return _figures().validate_python(
+        {n: (f["low"], f["value"], f["high"]) if isinstance(f, dict) else f for n, f in found}
+    )
 
 
 def places(home: str, regions: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import statistics
@@ -42,6 +43,7 @@ PROVIDERS = (
     {"forecaster", "catalogue", "settings", "surroundings", "typical"},
     {"series", "journal"},
     {"calibration"},
+    {"arrays"},
     {"base", "files"},
     {"clocks", "errors", "host"},
 )
@@ -78,6 +80,7 @@ KNOWS = {
     },
     "providers/meters": {"base", "clocks", "errors", "host", "journal"},
     "providers/intensity": {
+        "arrays",
         "base",
         "calibration",
         "errors",
@@ -89,7 +92,7 @@ KNOWS = {
         "transport",
         "typical",
     },
-    "providers/forecaster": {"calibration", "errors"},
+    "providers/forecaster": {"arrays", "calibration", "errors"},
     "providers/hardware": {
         "base",
         "errors",
@@ -260,6 +263,23 @@ def test_metering_loads_nothing_heavy_before_the_run_has_ended() -> None:
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_who_only_looks_loads_neither_numpy_nor_the_planner(tmp_path: Path) -> None:
+    """Most of the time of such a command goes into what it imports."""
+    code = (
+        "import atexit, sys; from scheduler.cli import main;"
+        "heavy = ('numpy', 'requests', 'scheduler.engine.engine', 'scheduler.planner.fleet');"
+        "atexit.register(lambda: print([m for m in heavy if m in sys.modules])); main()"
+    )
+    environ = {**os.environ, "LOWTIDE_HOME": str(tmp_path / "home")}
+    (tmp_path / "config.yaml").write_text("regions: {local: {zone: DE}}\n", encoding="utf-8")
+    for argv in (["report", "--since", "30d", "--json"], ["status"]):
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code, *argv],
+            cwd=tmp_path, env=environ, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.splitlines()[-1] == "[]", argv
 
 
 def test_files_are_small() -> None:

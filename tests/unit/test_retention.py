@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +19,7 @@ from scheduler import engine
 from scheduler.cli import entries
 from scheduler.engine import retention, runs
 from scheduler.engine.runs import RunFolders
-from scheduler.models import JobState
+from scheduler.models import Figures, JobState
 from scheduler.report import schema, summary, terminal
 from scheduler.store import packed, values
 
@@ -104,12 +105,20 @@ def test_a_plan_keeps_its_alternatives_until_its_job_has_ended(desk: Desk) -> No
 
 @given(st.text(max_size=2000), st.integers(0, 30))
 def test_a_packed_text_comes_back_and_a_damaged_one_stands_as_it_is(said: str, cut: int) -> None:
-    said = said.removeprefix(packed.MARK).encode(errors="ignore").decode()
+    said = said.removeprefix("z").encode(errors="ignore").decode()
     stored = packed.pack(said)
     assert packed.unpack(stored) == said
     if stored.startswith(packed.MARK):
         torn = stored[: len(packed.MARK) + cut]
         assert packed.unpack(torn) == torn
+
+
+def test_what_an_earlier_version_packed_is_read() -> None:
+    stored = "z1:ePlrDTFwo3q/AdQAzwTWtECqHNhTLgE1OYAO0EF0oUDNQJA1aN0CAG8dLqU="
+    assert packed.unpack(stored) == (
+        '{"rule":"the SCI is the sum over all components","met":"met","why":"cpu + dram"}'
+        ", as it was written once, and the score is in the boundary"
+    )
 
 
 def test_sums_of_many_jobs_are_those_of_their_settlements(desk: Desk) -> None:
@@ -125,6 +134,32 @@ def test_sums_of_many_jobs_are_those_of_their_settlements(desk: Desk) -> None:
         found = entries.spent(desk.ctx, since, desk.clock.now, by)  # type: ignore[arg-type]
         assert summary.summed(found, by) == summary.summarize(pairs, by)
     assert schema.totals(pairs)["jobs"] == 4
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        (1, ["a", "b", "c"]),
+        (1, [3.0, 2.0, 1.0]),
+        (2, [float("inf")] * 3),
+        (2, 7.0),
+        (8, "half"),
+        (9, ["outer"]),
+        (10, {}),
+    ],
+)
+def test_damaged_figures_of_a_job_are_summed_from_its_settlement(
+    desk: Desk, place: int, found: object
+) -> None:
+    damaged, whole = _ended(desk, power="1kW"), _ended(desk, power="2kW")
+    pairs = [(desk.job(i), desk.ctx.store.settlements.latest(i)) for i in (damaged, whole)]
+    assert pairs[0][1] is not None
+    figures: list[object] = list(Figures.of(pairs[0][1]))
+    figures[place] = found
+    text = json.dumps(figures)
+    _all(desk, f"UPDATE settlement SET figures = '{text}' WHERE job_id = '{damaged}'")
+    costs = entries.spent(desk.ctx, desk.clock.now - DAY, desk.clock.now, None)
+    assert summary.summed(costs, None) == summary.summarize(pairs, None)
 
 
 def test_what_a_killed_submission_kept_is_gone_after_the_next_pass(desk: Desk) -> None:
@@ -202,6 +237,36 @@ def test_pruning_keeps_the_job_and_its_settlement(desk: Desk) -> None:
     desk.tick(days=30)
     assert desk.ctx.store.settlements.latest(old) == settled
     assert retention.prunable(desk.ctx, now - 5 * DAY).found == ()
+
+
+def test_pruning_deletes_forecasts_that_no_kept_job_needs(desk: Desk) -> None:
+    """Nor those by which sources are judged, nor the newest one of a zone."""
+    begun, forecasts = desk.clock.now, desk.ctx.store.forecasts
+    _ended(desk, power="1kW")
+    first = forecasts.newest("fake", "DE")
+    assert first is not None
+    ids = {0: first.row_id}
+    for days in (40, 80, 120):
+        later_s, at = days * DAY.total_seconds(), begun + days * DAY
+        starts, ends = first.series.starts + later_s, first.series.ends + later_s
+        later = replace(first.series, starts=starts, ends=ends, issued_at=at)
+        ids[days] = forecasts.remember("fake", later, at)
+
+    def stay(before: datetime) -> list[int]:
+        found = retention.prunable(desk.ctx, before).forecasts
+        return [days for days, row_id in ids.items() if row_id not in found]
+
+    desk.clock.advance(days=80)
+    _ended(desk, power="1kW")
+    assert stay(begun + 27 * DAY) == [0, 40, 80, 120]
+    assert stay(begun + 60 * DAY) == [40, 80, 120]
+    assert stay(begun + 200 * DAY) == [120]
+    desk.submit(earliest="1h")
+    found = retention.prunable(desk.ctx, begun + 200 * DAY)
+    retention.prune(desk.ctx, found, desk.clock.now)
+    left = {row_id for (row_id,) in _all(desk, "SELECT id FROM forecast")}
+    assert left >= {ids[80], ids[120]}
+    assert not left & {ids[0], ids[40]}
 
 
 def test_who_is_killed_amid_pruning_finds_the_rest_the_next_time(

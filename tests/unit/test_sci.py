@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import reports
 
 from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
 from providers.runner.journal import JournalWriter, read_journal
 from providers.series import Series
 from scheduler.models import Hardware, Settlement, Site, Water, WaterUse
+from scheduler.report.schema import totals
 from scheduler.sci import AttemptRecord, count, embodied_g, settle
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -48,6 +50,49 @@ def test_a_board_that_was_metered_needs_its_share_of_m() -> None:
     assert next(r for r in whole.conformance if r.rule.startswith("M shall")).met == "met"
     assert whole.hardware is not None
     assert whole.hardware.boards_share == 0.5
+
+
+def test_boards_of_attempts_on_several_nodes_are_no_more_than_each_node_has() -> None:
+    """A job that was started again on another node held one board at a time."""
+    machine = replace(HARDWARE, gpus=1, boards_kg=Triple.exact(150))
+    nodes = [
+        AttemptRecord(T0 + n * HOUR, T0 + (n + 1) * HOUR, 0, _journal({f"gpu:GPU-{n}": 1.0}))
+        for n in range(2)
+    ]
+    s = _settle(nodes[0].journal, attempts=nodes, site=replace(SITE, hardware=machine))
+    assert s.embodied_g is not None
+    assert s.embodied_g.value == pytest.approx((850 / 10 + 150) * 2000 / (4 * 365 * 24))
+
+
+def test_a_home_without_the_boards_is_compared_by_operational_carbon() -> None:
+    """Its machine could not have run the job, so its M says nothing of what was saved."""
+    site = replace(SITE, hardware=replace(HARDWARE, gpus=1, boards_kg=Triple.exact(150)))
+    journal = _journal({"gpu:GPU-a": 1.0})
+    s = _settle(journal, site=site, home=replace(SITE, region="home"))
+    assert s.embodied_g is not None
+    assert s.basis == "operational"
+    assert s.baseline_g == s.operational_g
+    assert s.saved_g == Triple.exact(0.0)
+
+
+@pytest.mark.parametrize("kwh", [5.27, 8.98, 1.1, 0.07])
+def test_no_share_is_more_than_all_of_it(kwh: float) -> None:
+    """Rounding made 100.00000000000001 % of some, which no schema takes."""
+    s = _settle(_journal({"cpu": kwh}), site=replace(SITE, pue=Triple(1.0, 1.1, 1.3)))
+    assert s.measured_percent is not None
+    assert s.measured_percent <= 100
+    assert [c.share_percent for c in s.uncertainty] == [100]
+    sums = totals([(reports.job(), s), (reports.job("1"), s), (reports.job("2"), s)])
+    assert sums["measured_percent"] <= 100
+
+
+def test_an_unknown_amount_of_energy_at_a_site_that_uses_no_water_uses_none() -> None:
+    site = replace(SITE, water=WaterUse(Triple.exact(0.0), "air-cooled"))
+    s = _settle(_journal({"cpu": 1.0}, covered=0.5), site=site)
+    assert s.reserved_kwh is not None
+    assert not s.reserved_kwh.bounded
+    assert s.water is not None
+    assert s.water.litres == Triple.exact(0.0)
 
 
 def test_water_is_reserved_energy_times_the_use_of_the_site() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
+from providers.base import ZERO, Component, Journal, Reading, Sample
 from scheduler.cli import doctor
 from scheduler.cli.main import cli
 from scheduler.engine import settling
@@ -62,7 +62,7 @@ def test_what_was_held_is_what_fell_to_the_run(
 
 
 def _figures(kwh: float, within: str | None = None) -> Figures:
-    each = Triple.exact(kwh)
+    each = (kwh, kwh, kwh)
     return Figures(each, each, each, each, each, each, each, False, 50.0, within)
 
 

@@ -20,7 +20,7 @@ from support.reports import HOUR, START, job, settlement
 from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
 from providers.series import Series
 from scheduler.errors import UsageError
-from scheduler.models import Hardware, Settlement, Site
+from scheduler.models import Figures, Hardware, Settlement, Site
 from scheduler.report import exports, markdown, terminal
 from scheduler.report.exports import Entry, boamps, columns, openmetrics
 from scheduler.report.group import group_json
@@ -167,8 +167,9 @@ def test_the_store_keeps_a_missing_bound_as_one(name: str) -> None:
     made = UNBOUNDED[name]
     kept = values._settlements().validate_json(packed.unpack(values.settlement_text(made)))
     assert kept == made
-    assert values.figures(values.figures_text(made)).total_g == made.total_g
-    assert values.figures_of(values.settlement_text(made)).total_g == made.total_g
+    figures = Figures.of(made)
+    assert values.figures(values.figures_text(figures)) == figures
+    assert values.figures_of(values.settlement_text(made)) == figures
 
 
 def test_what_is_unread_but_bounded_counts_at_most_at_its_limit() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,10 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 from support import reports, verifying
 
+from providers.journal import read
 from scheduler.cli.verify import verify_command
 from scheduler.errors import UsageError
 from scheduler.report import schema
 from scheduler.report.verification import check
+
+REFEREE = Path(__file__).parents[2] / "examples" / "verify_report.py"
 
 
 def verify(*argv: object) -> Result:
@@ -54,6 +59,45 @@ def test_journals_may_be_given_as_files_or_folders(report: tuple[Path, Any]) -> 
     path.write_text(json.dumps({"schema_version": 1} | document["jobs"][0]))
     own = [k for k in kept if k.parent.name.startswith("0-")]
     assert verify(path, *own).return_value == 0
+
+
+def test_the_version_of_the_form_is_checked(report: tuple[Path, Any]) -> None:
+    """Of a report of several jobs, and of one alone, which the seal of its job does not cover."""
+    path, document = report
+    for content in (document, {"schema_version": 1} | document["jobs"][0]):
+        path.write_text(json.dumps(content | {"schema_version": 2}))
+        found = verify(path)
+        assert found.return_value == 1
+        assert "schema_version" in found.output
+    alone = check(content | {"schema_version": 2}, lambda named: read(Path(named.path)))
+    assert alone.faults == ("its schema_version is 2, and not 1",)
+
+
+def test_the_referee_has_the_same_verdicts_and_exit_codes(report: tuple[Path, Any]) -> None:
+    path, document = report
+
+    def referee(content: Any, *journals: Path) -> tuple[int, str]:
+        path.write_text(json.dumps(content))
+        argv = [sys.executable, "-I", REFEREE, path, *journals]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    assert len(REFEREE.read_text().splitlines()) <= 250
+    first, second = (job["job_id"] for job in document["jobs"])
+    assert referee(document) == (0, f"job {first}: verified\njob {second}: verified\n")
+    code, said = referee(document | {"schema_version": 2})
+    assert (code, "schema_version" in said) == (1, True)
+    document["jobs"][1]["energy_kwh"]["reserved"]["value"] *= 1.01
+    code, said = referee(document)
+    assert code == 1
+    assert f"job {first}: verified" in said
+    assert f"job {second}: differs\n  it was changed since it was made" in said
+    assert "energy_kwh reserved value: " in said
+    journal = next((path.parent / "runs").glob("0-0/*.jsonl"))
+    journal.write_bytes(journal.read_bytes() + b"\n")
+    gone = f"job {first}: differs\n  a journal was changed, or is not among those given"
+    assert gone in referee(document)[1]
+    assert gone in referee(document, journal)[1], "those given are all that is read"
 
 
 def test_a_changed_figure_and_a_changed_journal_are_named(report: tuple[Path, Any]) -> None:

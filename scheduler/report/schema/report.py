@@ -121,6 +121,7 @@ def settled_json(s: Settlement | None) -> dict[str, Any]:
         ],
         "metrics": s.metrics if s else None,
         "basis": s.basis if s else None,
+        "within": s.within if s else None,
         "planned_against_realized": _deviation(s),
         "baseline_g": figure(s.baseline_g) if s else None,
         "saved_g": figure(s.saved_g) if s else None,
@@ -156,7 +157,10 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
         reasons.setdefault("planned_against_realized", "settled before it was told")
         reasons.setdefault("water", "it was settled before lowtide counted water")
         apart = "its source does not tell boards apart, or it has none"
-        reasons |= dict.fromkeys(("hardware.boards_kg", "hardware.boards_share"), apart)
+        machines = ("hardware", "evidence.site.hardware", "evidence.home.hardware")
+        reasons |= {
+            f"{at}.{name}": apart for at in machines for name in ("boards_kg", "boards_share")
+        }
         if s.first_come is None:
             reasons.setdefault("first_come", "settled before it was computed")
         reasons.setdefault("hardware", "it was settled before lowtide noted the machine")
@@ -175,6 +179,7 @@ def _reasons(job: Job, s: Settlement | None) -> dict[str, str]:
     reasons |= {"assumed_s": "not given", "actual_s": "it has not run to its end"}
     reasons.setdefault("region", "not planned yet")
     reasons |= {"step_s": "for how long its values hold is not known"}
+    reasons |= {"within": "it did not run within another job of its queue"}
     reasons |= {"unit_rationale": "not given: --unit-rationale TEXT"}
     reasons |= {"factors": "its source does not state them", "flow": "its source does not state it"}
     for i, c in enumerate(s.components if s else ()):
@@ -202,8 +207,11 @@ def _evidence_reasons(s: Settlement) -> dict[str, str]:
         f"{at}.first_come": s.nulls.get("first_come", ""),
         f"{at}.first_come.intensity": s.nulls.get("first_come", ""),
         f"{at}.planned": s.nulls.get("planned_against_realized", ""),
+        f"{at}.site.hardware": s.nulls.get("hardware", ""),
         f"{at}.planned.band_g_per_kwh": sci.NOT_CALIBRATED,
         f"{at}.home.hardware": "no hardware is counted there",
+        f"{at}.home.water": "no use of water is known there",
+        f"{at}.site.water": s.nulls.get("water", ""),
         "ended_s": "it has not ended",
         "journal": "it has left none that could be read",
     }

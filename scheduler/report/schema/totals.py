@@ -6,13 +6,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from providers.base import BAND_PERCENT, Triple
-from scheduler.models import JobState
+from scheduler.models import Figures, JobState
 from scheduler.report.schema.common import figure, null_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scheduler.models import Figures, Settlement
+    from scheduler.models import Bounds, Settlement
 
 # What sums over jobs save against: the same jobs on the same slots, served in order of release.
 BASELINE = "first come, first served on the same slots"
@@ -41,21 +41,35 @@ class JobCost(NamedTuple):
 
     job_id: str
     state: JobState
-    figures: Settlement | Figures | None
+    figures: Figures | None
+
+    @classmethod
+    def of(cls, job: HasState, settlement: Settlement | None) -> JobCost:
+        """The cost of a job by its settlement."""
+        return cls(job.id, job.state, None if settlement is None else Figures.of(settlement))
 
 
 class _Sum:
     """One sum that grows, and the jobs that are not in it."""
 
     def __init__(self) -> None:
-        self.found: Triple | None = None
+        self._low = self._value = self._high = 0.0
+        self._known = False
         self.left_out: list[str] = []
 
-    def add(self, job_id: str, figure: Triple | None) -> None:
+    def add(self, job_id: str, figure: Bounds | None) -> None:
         if figure is None:
             self.left_out.append(job_id)
-        else:
-            self.found = figure if self.found is None else self.found + figure
+            return
+        self._known = True
+        low, value, high = figure
+        self._low += low
+        self._value += value
+        self._high += high
+
+    @property
+    def found(self) -> Triple | None:
+        return Triple(self._low, self._value, self._high) if self._known else None
 
 
 class _Savings:
@@ -126,8 +140,9 @@ class Totals:
         failed = cost.state.ended and cost.state is not JobState.SUCCEEDED
         (self._unsuccessful if failed else self._savings).add(cost)
         if spent is not None and spent.measured_percent is not None and spent.reserved_kwh:
-            self._measured += spent.measured_percent * spent.reserved_kwh.value
-            self._judged_kwh += spent.reserved_kwh.value
+            _, reserved_kwh, _ = spent.reserved_kwh
+            self._measured += spent.measured_percent * reserved_kwh
+            self._judged_kwh += reserved_kwh
 
     def as_json(self) -> dict[str, Any]:
         """Sums over what is known; ``left_out`` names the jobs that each of them lacks."""
@@ -139,7 +154,9 @@ class Totals:
             "energy_kwh": {"active": sums.pop("active_kwh"), "reserved": sums.pop("reserved_kwh")},
             **sums,
             **self._savings.as_json(),
-            "measured_percent": self._measured / self._judged_kwh if self._judged_kwh > 0 else None,
+            "measured_percent": min(100.0, self._measured / self._judged_kwh)
+            if self._judged_kwh > 0
+            else None,
             "planned_band": {
                 "runs": self._banded,
                 "inside": self._inside,
@@ -155,7 +172,6 @@ class Totals:
             for name in ("reserved_kwh", "operational_g", "embodied_g", "saved_g")
             if lacking[name]
         }
-        content["left_out"] = {name: ids for name, ids in lacking.items() if ids}
         why = {**OPEN, **NO_BAND, "unsuccessful": "no job here failed, was cancelled or was lost"}
         if len(self._signals) > 1:
             mixed = ", ".join(f"{n} on {signal}" for signal, n in sorted(self._signals.items()))
@@ -165,7 +181,9 @@ class Totals:
             )
             if content["unsuccessful"] is not None:
                 content["unsuccessful"] |= dict.fromkeys(_SAVING) | {"saved_percent": None}
-        return content | {"null_reasons": null_reasons(content, why, "known of no job here")}
+        reasons = null_reasons(content, why, "known of no job here")
+        left_out = {name: ids for name, ids in lacking.items() if ids}
+        return content | {"left_out": left_out, "null_reasons": reasons}
 
 
 def outermost(pairs: Iterable[tuple[HasState, Settlement | None]]) -> list[Settlement | None]:
@@ -181,5 +199,5 @@ def totals(pairs: Iterable[tuple[HasState, Settlement | None]]) -> dict[str, Any
     ids = {job.id for job, _ in found}
     for job, settlement in found:
         inner = settlement is not None and settlement.within in ids
-        sums.add(JobCost(job.id, job.state, settlement), inner=inner)
+        sums.add(JobCost.of(job, settlement), inner=inner)
     return sums.as_json()
