@@ -35,7 +35,8 @@ def test_the_board_that_was_assigned_is_the_one_that_is_metered(tmp_path: Path) 
     # The command runs for two seconds; what a busy machine adds at either end is not its own.
     assert 1.5 < last.covered_s <= receipt.ended_at - receipt.started_at + 0.5
     assert last.facts["power_limit_w"] == 400
-    assert found.notes == ()
+    # The command only sleeps: where others keep the machine busy meanwhile, there is a hint.
+    assert not [note for note in found.notes if "other processes of this machine" not in note]
 
 
 def test_a_driver_that_hangs_for_ten_seconds_harms_no_job_and_leaves_a_partial_record(

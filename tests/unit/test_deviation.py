@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from providers.base import ZERO, Component, Journal, Reading, Sample, Triple
 from providers.series import Series, from_unix
-from scheduler.models import Deviation, JobState, Settlement, Site
+from scheduler.models import Deviation, Figures, JobState, Settlement, Site
 from scheduler.report import summary
 from scheduler.report.schema.totals import JobCost, Totals
 from scheduler.sci import AttemptRecord, Expectation, count, resettle, settle
@@ -238,7 +238,7 @@ def test_sums_say_in_how_many_runs_the_actual_lay_inside() -> None:
     found.append(_settled(_plan([(1, 3)], FLAT), _attempt(1, 2, 1.0)))
     sums = Totals()
     for n, s in enumerate(found):
-        kept = values.figures(values.figures_text(s))
+        kept = values.figures(values.figures_text(Figures.of(s)))
         assert kept == values.figures_of(values.settlement_text(s))
         sums.add(JobCost(str(n), JobState.SUCCEEDED, kept))
     said = sums.as_json()["planned_band"]
