@@ -47,7 +47,8 @@ def test_a_report_tells_the_machine_its_life_and_the_share_that_was_held(
     assert "aws a1.large" in used["source"]
     assert (used["lifespan_h"], used["lifespan_source"]) == (6 * 8760, "asset register")
     assert (used["slots"], used["gpus"]) == (16, 0)
-    assert used["reserved_share"] >= 1 / 16
+    # Less than a sixteenth where other runs held more than this machine has meanwhile.
+    assert 0 < used["reserved_share"] <= 2 / 16
     assert "of 16 slots (vCPUs of the platform" in used["reserved_share_source"]
     assert job["pue"]["source"]
     assert "hardware" not in job["null_reasons"]

@@ -88,9 +88,10 @@ def test_every_row_has_every_field_and_every_null_its_reason(regions: Callable[.
     assert set(by_name["aws:eu-north-1"]["seasonal_g_per_kwh"]) == {"DJF", "MAM", "JJA", "SON"}
     alberta = by_name["aws:ca-west-1"]
     assert alberta["seasonal_g_per_kwh"] is None
-    assert alberta["yearly_g_per_kwh"]["source"].startswith("country mean (Ember")
-    assert alberta["basis"]["flow"] == "production"
-    assert alberta["same_basis"] is False
+    assert alberta["null_reasons"]["seasonal_g_per_kwh"] == "only a yearly mean is known"
+    source = "climatology (Electricity Maps, mean of 2025)"
+    assert alberta["yearly_g_per_kwh"] == {"value": 385.0, "source": source}
+    assert alberta["same_basis"] is True
     assert by_name["local"]["price"] == {"value": 0.5, "currency": "EUR"}
     assert by_name["lab"]["distance_km"] is None
     assert "regions.lab.lat" in by_name["lab"]["null_reasons"]["distance_km"]
