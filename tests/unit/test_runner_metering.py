@@ -43,6 +43,12 @@ pids: list[frozenset[int]] = []
 
 
 @pytest.fixture
+def alone(tmp_path: Path) -> Holdings:
+    """On a host of its own: other tests of this process may hold something, too."""
+    return Holdings(1, place=tmp_path / "held")
+
+
+@pytest.fixture
 def metering(monkeypatch: pytest.MonkeyPatch) -> Metering:
     seen.clear()
     pids.clear()
@@ -55,9 +61,11 @@ def test_a_counter_that_wraps_is_read_oftener_than_asked(metering: Metering) -> 
     assert metering.poll_s(0.1) == 0.1
 
 
-def test_facts_and_notes_are_on_disk_before_the_end(tmp_path: Path, metering: Metering) -> None:
+def test_facts_and_notes_are_on_disk_before_the_end(
+    tmp_path: Path, metering: Metering, alone: Holdings
+) -> None:
     launch = Launch("j", 1, "t", ("true",), "/", str(tmp_path), "", "", "", "local", 1)
-    record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), Holdings(1))
+    record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), alone)
     assert record.next_at == 0.5
     record.sample()
     assert journal.read_journal(tmp_path).notes == ()
@@ -76,13 +84,17 @@ def test_a_record_that_is_closed_holds_no_file(tmp_path: Path, metering: Meterin
     for n in range(3):
         folder = tmp_path / str(n)
         folder.mkdir()
-        Record(folder, 1.0, Clock(), metering, Tree(os.getpid()), Holdings(1)).close()
+        Record(
+            folder, 1.0, Clock(), metering, Tree(os.getpid()), Holdings(1, place=tmp_path)
+        ).close()
     assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
-def test_a_meter_is_told_which_processes_are_the_jobs(tmp_path: Path, metering: Metering) -> None:
+def test_a_meter_is_told_which_processes_are_the_jobs(
+    tmp_path: Path, metering: Metering, alone: Holdings
+) -> None:
     launch = Launch("j", 1, "t", ("true",), "/", str(tmp_path), "", "", "", "local", 1)
-    record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), Holdings(1))
+    record = Record(tmp_path, launch.interval_s, Clock(), metering, Tree(os.getpid()), alone)
     with subprocess.Popen(["sleep", "60"]) as child:
         record.sample()
         child.kill()
@@ -92,9 +104,9 @@ def test_a_meter_is_told_which_processes_are_the_jobs(tmp_path: Path, metering: 
 
 
 def test_a_meter_is_told_of_the_job_before_the_first_sample(
-    tmp_path: Path, metering: Metering
+    tmp_path: Path, metering: Metering, alone: Holdings
 ) -> None:
-    record = Record(tmp_path, 600.0, Clock(), metering, Tree(os.getpid()), 1)
+    record = Record(tmp_path, 600.0, Clock(), metering, Tree(os.getpid()), alone)
     with subprocess.Popen(["sleep", "60"]) as child:
         record.begin()
         child.kill()
@@ -122,11 +134,11 @@ class Finding(FakeMeter):
 
 
 def test_what_a_meter_finds_later_joins_the_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: Holdings
 ) -> None:
     monkeypatch.setattr(registry, "load", lambda group, name: Finding())
     metering = Metering(["finding"], Scope(1), ["a note of the start"])
-    record = Record(tmp_path, 1.0, Clock(), metering, Tree(os.getpid()), 1)
+    record = Record(tmp_path, 1.0, Clock(), metering, Tree(os.getpid()), alone)
     record.sample()
     record.sample()
     record.close()
