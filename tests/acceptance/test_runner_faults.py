@@ -123,6 +123,7 @@ NOT_ROOT = f"""
 import resource  # which os.wait4 loads when it is first called
 import os
 from providers.meters import microarchitecture, model
+from providers.meters.nvml import assigned
 from providers.runner import runner
 microarchitecture.here()
 if os.geteuid() == 0:

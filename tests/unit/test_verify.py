@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from support import reports, verifying
 
 from providers.journal import read
-from scheduler.cli.verify import verify_command
+from scheduler.cli.main import cli
 from scheduler.errors import UsageError
 from scheduler.report import schema
 from scheduler.report.verification import check
@@ -23,7 +23,7 @@ REFEREE = Path(__file__).parents[2] / "examples" / "verify_report.py"
 
 
 def verify(*argv: object) -> Result:
-    return CliRunner().invoke(verify_command, [str(a) for a in argv], standalone_mode=False)
+    return CliRunner().invoke(cli, ["verify", *map(str, argv)], standalone_mode=False)
 
 
 @pytest.fixture
