@@ -122,10 +122,12 @@ def _lives(folder: Path) -> bool:
 NOT_ROOT = f"""
 import resource  # which os.wait4 loads when it is first called
 import os
+from providers import host
 from providers.meters import microarchitecture, model
 from providers.meters.nvml import assigned
 from providers.runner import runner
 microarchitecture.here()
+host.busy_cpu_s()
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid({NOBODY})
