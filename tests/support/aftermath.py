@@ -163,8 +163,8 @@ def assert_settled(store: Store) -> None:
     """What has run is settled: with its energy, and where it was cut off with a mark of the gap.
 
     Energy is above zero or null with its reason, in total and for each attempt in the report. The
-    mark is the attempt's attribution, or a coverage below 100 %: a runner may die when all is read;
-    or that null, where it died before anything was.
+    mark is the attempt's attribution, or a coverage below 100 %; or that null, where the runner died
+    before anything was read. One that died when all was read and said leaves a whole record.
     """
     _each(store, lambda job: _fault_of_settlement(store, job))
 
@@ -310,6 +310,6 @@ def _fault_of_settlement(store: Store, job: Job) -> str:
     whole = all(part["coverage_percent"] >= 100 for part in report["components"])
     for attempt, told in zip(attempts, report["attempts"], strict=True):
         cut_off = attempt.outcome == str(JobState.LOST) and told["energy_kwh"] is not None
-        if cut_off and whole and "cut off" not in told["attribution"]:
+        if cut_off and whole and told["attribution"].endswith(("so far", "not recorded")):
             return f"attempt {attempt.number} was cut off, and nothing says so: {json.dumps(told)}"
     return ""
