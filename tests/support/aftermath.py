@@ -163,8 +163,8 @@ def assert_settled(store: Store) -> None:
     """What has run is settled: with its energy, and where it was cut off with a mark of the gap.
 
     Energy is above zero or null with its reason, in total and for each attempt in the report. The
-    mark is the attempt's attribution, or a coverage below 100 %; or that null, where the runner died
-    before anything was read. One that died when all was read and said leaves a whole record.
+    mark is the attempt's attribution, or a coverage below 100 %; or that null, where the runner
+    died before anything was read. One that died when all was read and said leaves a whole record.
     """
     _each(store, lambda job: _fault_of_settlement(store, job))
 
