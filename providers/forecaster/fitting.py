@@ -67,10 +67,10 @@ def fit(hourly: NDArray[np.float64], start_s: float) -> Model:
     earliest, stride = (NEEDED_H, STRIDE_H) if ridge else (NEEDED_H // 2, 1)
     issues = np.arange(earliest, len(values) - RECENT_H, stride)
     target = np.arange(FITTED_H)[:, None] + issues
-    # Hours that are still to come, or were never told, teach nothing.
-    told = np.pad(known, (0, FITTED_H))[target]
+    # Hours that are still to come, or were never observed, teach nothing.
+    observed = np.pad(known, (0, FITTED_H))[target]
     ahead = base(values, issues, FITTED_H).T
-    came = np.where(told, np.pad(values, (0, FITTED_H))[target], ahead)
+    came = np.where(observed, np.pad(values, (0, FITTED_H))[target], ahead)
     errors = came - ahead
     weights = np.zeros((FITTED_H, COUNT))
     if ridge:
@@ -78,17 +78,17 @@ def fit(hourly: NDArray[np.float64], start_s: float) -> Model:
         x = features(values, first, issues, courses[week], FITTED_H)
         noise = FLOOR**2 * float(np.mean(values**2))
         share = min(1.0, (int(known.sum()) - RIDGE_H + DAY_H) / WEEK_H)
-        weights = share * _ridge(x, errors, told, noise)
-        corrected, tested = _out_of_sample(x, errors, told, target, noise)
+        weights = share * _ridge(x, errors, observed, noise)
+        corrected, tested = _out_of_sample(x, errors, observed, target, noise)
         errors = share * corrected + (1 - share) * errors
-        told = told & tested
+        observed = observed & tested
     hour, age_h = (first + target) % DAY_H, issues[-1] - issues
-    low, high, spread = _band(errors, told, hour, age_h)
+    low, high, spread = _band(errors, observed, hour, age_h)
     least, most = float(np.nanmin(hourly)), float(np.nanmax(hourly))
     recent = age_h <= calibration.OLDEST_H
     made, spreads = (came - errors)[:, recent].T, spread[hour[:, recent]].T
     forecast = bounded(made, low * spreads, high * spreads, least, most)
-    actual = np.where(told, came**2, np.nan)[:, recent].T
+    actual = np.where(observed, came**2, np.nan)[:, recent].T
     return Model(
         method="ridge" if ridge else "hod7decay",
         start_s=start_s,
@@ -106,16 +106,16 @@ def fit(hourly: NDArray[np.float64], start_s: float) -> Model:
 
 
 def _ridge(
-    x: NDArray[np.float64], missed: NDArray[np.float64], told: NDArray[np.bool_], least: float
+    x: NDArray[np.float64], missed: NDArray[np.float64], observed: NDArray[np.bool_], least: float
 ) -> NDArray[np.float64]:
     """Weights by hour ahead (hours x features) of what the base missed (hours x issues).
 
     ``least`` is the smallest mean square of a feature that counts (g/kWh).
     """
-    x = np.where(told[:, :, None], x, 0.0)
+    x = np.where(observed[:, :, None], x, 0.0)
     gram = x.transpose(0, 2, 1) @ x
     moment = (missed[:, None, :] @ x)[:, 0]
-    usual = np.einsum("kpp->kp", gram) / np.maximum(told.sum(1), 1)[:, None]
+    usual = np.einsum("kpp->kp", gram) / np.maximum(observed.sum(1), 1)[:, None]
     # Only where all values are zero is there nothing to measure the penalty by.
     penalty = PRIOR * np.maximum(usual, least if least > 0 else 1.0)
     square = gram + penalty[:, :, None] * np.eye(COUNT)
@@ -126,7 +126,7 @@ def _ridge(
 def _out_of_sample(
     x: NDArray[np.float64],
     missed: NDArray[np.float64],
-    told: NDArray[np.bool_],
+    observed: NDArray[np.bool_],
     target: NDArray[np.int64],
     least: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -134,7 +134,7 @@ def _out_of_sample(
     edges = np.linspace(0, target.shape[1], FOLDS + 1).astype(int)
     errors = np.zeros_like(missed)
     for a, b in pairwise(edges[1:].tolist()):
-        past = told[:, :a] & (target[:, :a] < target[0, a])
+        past = observed[:, :a] & (target[:, :a] < target[0, a])
         weights = _ridge(x[:, :a], np.where(past, missed[:, :a], 0.0), past, least)
         errors[:, a:b] = missed[:, a:b] - (x[:, a:b] @ weights[:, :, None])[:, :, 0]
     return errors, np.arange(target.shape[1]) >= edges[1]
@@ -142,23 +142,23 @@ def _out_of_sample(
 
 def _band(
     errors: NDArray[np.float64],
-    told: NDArray[np.bool_],
+    observed: NDArray[np.bool_],
     hour: NDArray[np.int64],
     age_h: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Ends of the band by hour ahead, in units of the usual error by hour of the day."""
-    size = np.where(told, np.abs(errors), 0.0)
-    count = np.bincount(hour.ravel(), told.ravel(), DAY_H)
+    size = np.where(observed, np.abs(errors), 0.0)
+    count = np.bincount(hour.ravel(), observed.ravel(), DAY_H)
     spread = np.bincount(hour.ravel(), size.ravel(), DAY_H) / np.maximum(count, 1)
-    # An hour of the day that is never told errs as the others do.
-    spread = np.where(count > 0, spread, size.sum() / told.sum())
-    scaled = np.where(told, errors, 0.0) / np.where(spread > 0, spread, 1.0)[hour]
-    weight = np.where(told, 0.5 ** (age_h / HALF_H), 0.0)
+    # An hour of the day that is never observed errs as the others do.
+    spread = np.where(count > 0, spread, size.sum() / observed.sum())
+    scaled = np.where(observed, errors, 0.0) / np.where(spread > 0, spread, 1.0)[hour]
+    weight = np.where(observed, 0.5 ** (age_h / HALF_H), 0.0)
     low, high = np.empty(FITTED_H), np.empty(FITTED_H)
     for lead in range(FITTED_H):
         wide = min(NEAR_H, lead // 2)
         near = slice(lead - wide, lead + wide + 1)
-        if not told[near].any():
+        if not observed[near].any():
             near = slice(None)
         order = np.argsort(scaled[near], axis=None)
         share = np.cumsum(weight[near].ravel()[order])

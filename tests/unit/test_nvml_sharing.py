@@ -42,7 +42,7 @@ def test_who_computes_on_a_board(job: tuple[int, int], nobody: int) -> None:
     first, child = job
     me = os.getpid()
     tree = frozenset({first})
-    assert sharing.judge(frozenset(), tree) == "nobody"
+    assert sharing.judge(frozenset(), tree) == "empty"
     assert sharing.judge(frozenset({first}), tree) == "own"
     # A child that is younger than what was told of the tree.
     assert sharing.judge(frozenset({child}), tree) == "own"

@@ -29,7 +29,7 @@ REMARKS = {
         "the job's processes compute on it though it is not among the boards of the job: what it "
         "draws while they are seen there, once a second, is counted too"
     ),
-    "untold": (
+    "unknown": (
         "which processes compute on it is not known ({why}): if the job's do, name it with --gpus "
         "or CUDA_VISIBLE_DEVICES, or it is not counted"
     ),

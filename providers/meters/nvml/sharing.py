@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from providers.meters.nvml.library import Driver
 
-# ``untold``: NVML lists no processes; ``unverified``: it lists pids that mean nothing here.
-Company = Literal["nobody", "own", "shared", "others", "unverified", "untold"]
+# ``unknown``: NVML lists no processes; ``unverified``: it lists pids that mean nothing here.
+Company = Literal["empty", "own", "shared", "others", "unverified", "unknown"]
 
 
 def exists(pid: int) -> bool:
@@ -52,7 +52,7 @@ def judge(
         return "shared" if own else "others"
     if own:
         return "own"
-    return "unverified" if pids else "nobody"
+    return "unverified" if pids else "empty"
 
 
 def descends(pid: int, job: frozenset[int]) -> bool:

@@ -180,11 +180,11 @@ class Watch:
             self._companies.append(_judged(self._before, job, self._living))
         pids = inventory.processes(self._driver, self._device.handle)
         if job is None:
-            return "untold" if pids is None else "nobody"
+            return "unknown" if pids is None else "empty"
         found = _judged(pids, job)
         self._companies.append(found)
-        if not self.joined and found == "untold":
-            self.say("untold", why=self._driver.why)
+        if not self.joined and found == "unknown":
+            self.say("unknown", why=self._driver.why)
         if not self.joined and found in PRESENT:
             self.joined = True
             self.say(self.role)
@@ -229,7 +229,7 @@ class Watch:
             self.say(step.event, why=why, gap_s=step.gap_s)
         if company in {"shared", "others"}:
             self.say("shared")
-        if company in {"unverified", "untold"}:
+        if company in {"unverified", "unknown"}:
             self.say("unverified")
         if self._ledger.disagree():
             self.say("disagree")
@@ -244,4 +244,4 @@ class Watch:
 def _judged(
     pids: frozenset[int] | None, job: frozenset[int], living: frozenset[int] | None = None
 ) -> Company:
-    return "untold" if pids is None else sharing.judge(pids, job, living)
+    return "unknown" if pids is None else sharing.judge(pids, job, living)
